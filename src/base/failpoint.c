@@ -1,0 +1,27 @@
+#include "base/failpoint.h"
+
+#ifdef REEVE_FAILPOINTS
+
+#include <signal.h>
+
+bool failpoint_chosen(const char *variable, const char *name)
+{
+    const char *at = getenv(variable); /* NOLINT(concurrency-mt-unsafe): set before threads start */
+    size_t length = strlen(name);
+    while (at && *at) {
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == '\0'))
+            return true;
+        at = strchr(at, ',');
+        if (at)
+            at++;
+    }
+    return false;
+}
+
+void failpoint_hit(const char *name)
+{
+    if (failpoint_chosen("REEVE_CRASH_AT", name))
+        raise(SIGKILL);
+}
+
+#endif

@@ -1,0 +1,147 @@
+#include "base/str.h"
+
+#include <errno.h>
+#include <limits.h>
+
+struct str str_of(const char *text)
+{
+    return (struct str){text, text ? strlen(text) : 0};
+}
+
+bool str_equal(struct str a, struct str b)
+{
+    return a.length == b.length && (a.length == 0 || memcmp(a.data, b.data, a.length) == 0);
+}
+
+bool str_equal_text(struct str a, const char *text)
+{
+    return str_equal(a, str_of(text));
+}
+
+bool str_copy(char *target, size_t size, const char *source)
+{
+    size_t length = strlen(source);
+    if (length >= size) {
+        target[0] = '\0';
+        return false;
+    }
+    memcpy(target, source, length + 1);
+    return true;
+}
+
+bool str_has_prefix(const char *text, const char *prefix)
+{
+    return strncmp(text, prefix, strlen(prefix)) == 0;
+}
+
+bool str_has_suffix(const char *text, const char *suffix)
+{
+    size_t length = strlen(text);
+    size_t suffix_length = strlen(suffix);
+    return length >= suffix_length && strcmp(text + length - suffix_length, suffix) == 0;
+}
+
+bool str_to_i64(const char *text, int64_t minimum, int64_t maximum, int64_t *ret)
+{
+    if (!text || !((*text >= '0' && *text <= '9') || *text == '-'))
+        return false;
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || end == text || *end || value < minimum || value > maximum)
+        return false;
+    *ret = value;
+    return true;
+}
+
+bool str_to_duration_us(const char *text, int64_t *ret_us)
+{
+    static const struct {
+        const char *suffix;
+        int64_t us;
+    } units[] = {{"us", 1},           {"ms", 1000},         {"s", 1000000},
+                 {"m", 60000000},     {"min", 60000000},    {"h", 3600000000LL},
+                 {"d", 86400000000LL}, {"", 1000000}};
+    if (!text || *text < '0' || *text > '9')
+        return false;
+    char *end = NULL;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    if (errno || value < 0)
+        return false;
+    for (size_t i = 0; i < array_size(units); i++) {
+        if (strcmp(end, units[i].suffix) != 0)
+            continue;
+        if (value > INT64_MAX / units[i].us)
+            return false;
+        *ret_us = value * units[i].us;
+        return true;
+    }
+    return false;
+}
+
+bool str_is_utf8(const char *bytes, size_t length)
+{
+    const unsigned char *at = (const unsigned char *)bytes;
+    const unsigned char *end = at + length;
+    while (at < end) {
+        unsigned char first = *at++;
+        if (first < 0x80)
+            continue;
+        int more = first >= 0xF0 ? 3 : first >= 0xE0 ? 2 : 1;
+        uint32_t value = first & (0x3Fu >> more);
+        if (first < 0xC2 || first > 0xF4 || end - at < more)
+            return false;
+        for (int i = 0; i < more; i++, at++) {
+            if ((*at & 0xC0) != 0x80)
+                return false;
+            value = (value << 6) | (*at & 0x3Fu);
+        }
+        static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+        if (value < least[more] || value > 0x10FFFF || (value >= 0xD800 && value <= 0xDFFF))
+            return false;
+    }
+    return true;
+}
+
+static bool slug_character(char c, bool first)
+{
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (!first && (c == '-' || c == '_'));
+}
+
+int str_check_slug(const char *what, const char *slug, struct error *err)
+{
+    size_t length = strlen(slug);
+    bool good = length >= 1 && length <= 63;
+    for (size_t i = 0; good && i < length; i++)
+        good = slug_character(slug[i], i == 0);
+    if (good)
+        return 0;
+    int result = error_set(err, ERROR_INVALID, "%s is not valid", what);
+    error_hint(err, "use 1 to 63 of a-z, 0-9, '-' and '_', beginning with a letter or a digit");
+    return result;
+}
+
+int str_check_display_name(const char *what, const char *name, struct error *err)
+{
+    size_t length = strlen(name);
+    bool good = length >= 1 && length <= 200 && str_is_utf8(name, length);
+    for (size_t i = 0; good && i < length; i++)
+        good = (unsigned char)name[i] >= 0x20 && name[i] != 0x7F;
+    if (good)
+        return 0;
+    int result = error_set(err, ERROR_INVALID, "%s is not valid", what);
+    error_hint(err, "use 1 to 200 bytes of UTF-8 text without control characters");
+    return result;
+}
+
+void str_hex(const void *bytes, size_t length, char *ret_text)
+{
+    static const char digits[] = "0123456789abcdef";
+    const unsigned char *at = bytes;
+    for (size_t i = 0; i < length; i++) {
+        ret_text[2 * i] = digits[at[i] >> 4];
+        ret_text[2 * i + 1] = digits[at[i] & 15];
+    }
+    ret_text[2 * length] = '\0';
+}

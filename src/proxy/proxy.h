@@ -1,0 +1,100 @@
+/*
+ * proxy.h - the data plane: what wiring must give it, and how to start and stop it.
+ *
+ * proxy_create copies its configuration. proxy_start makes the worker, auth and connector threads.
+ */
+#ifndef PROXY_PROXY_H
+#define PROXY_PROXY_H
+
+#include <openssl/ssl.h>
+
+#include "base/crypto.h"
+#include "base/error.h"
+#include "route/route.h"
+
+enum { PROXY_MAX_LISTEN = 16 };
+
+enum proxy_auth { PROXY_AUTH_AUTO, PROXY_AUTH_SCRAM, PROXY_AUTH_CLEARTEXT };
+
+struct proxy_config {
+    int workers;                      /* 1 to 64 */
+    int listen_fds[PROXY_MAX_LISTEN]; /* bound and listening; the caller's */
+    int listen_count;
+    SSL_CTX *tls;                     /* NULL: TLS is refused with 'N'. Referenced. */
+    bool tls_required;                /* TCP clients that are not local must use TLS */
+    enum proxy_auth auth;
+    int max_clients;                  /* over all workers */
+    int64_t login_timeout_us;         /* from accept to ReadyForQuery */
+    int64_t queue_timeout_us;         /* waiting for a backend */
+    int64_t connect_timeout_us;       /* one login to a server */
+    int64_t idle_backend_us;          /* an idle backend is closed after this */
+    int64_t shutdown_timeout_us;      /* running transactions may finish for this long */
+    int max_prepared;                 /* statements a client may have; and per backend */
+    uint8_t key[CRYPTO_KEY_SIZE];     /* the key file's */
+};
+
+/* A server connection past its login. Made and freed by the connector, used by a worker. */
+struct proxy_connection {
+    void *handle;          /* the connector's (a PGconn) */
+    int fd;                /* the socket, non-blocking; still the handle's */
+    SSL *ssl;              /* NULL, or the handle's */
+    int server_version;    /* 150020 */
+    int32_t backend_pid;
+    size_t parameter_count; /* ParameterStatus as at login */
+    struct {
+        char name[64];
+        char value[256];
+    } parameters[32];
+};
+
+struct proxy_target {
+    char conninfo[1024]; /* struct route_cluster.conninfo */
+    char database[ROUTE_NAME_SIZE];
+    struct route_login login;
+    int64_t timeout_us;
+};
+
+/* Called on connector threads, several at once; they may block. */
+struct proxy_connector {
+    void *context;
+    /* The server's own SQLSTATE, message, detail and hint are in err. */
+    int (*connect)(void *context, const struct proxy_target *target,
+                   struct proxy_connection *ret, struct error *err);
+    /* Sends a CancelRequest for what the connection is running. */
+    int (*cancel)(void *context, struct proxy_connection *connection, struct error *err);
+    /* Closes socket and handle. Any thread; must not block for long. */
+    void (*close)(void *context, struct proxy_connection *connection);
+};
+
+/* A tenant that the snapshot does not have, or not yet: asks the catalog for changes, once for all
+ * who ask at the same time. `done` is called on any thread after the table was brought up to date, or
+ * when that could not be done. NULL: a miss is final. */
+struct proxy_resolver {
+    void *context;
+    void (*refresh)(void *context, void (*done)(void *argument), void *argument);
+};
+
+struct proxy;
+
+int proxy_create(const struct proxy_config *config, struct route_table *routes,
+                 const struct proxy_connector *connector, const struct proxy_resolver *resolver,
+                 struct proxy **ret, struct error *err);
+int proxy_start(struct proxy *proxy, struct error *err);
+/* New settings and TLS certificates for what comes; clients stay. Workers and listening sockets
+ * cannot be changed (ERROR_UNSUPPORTED names what differs, and the rest is applied). */
+int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct error *err);
+/* No new clients; idle clients are told 57P01 and closed, running transactions finish or are ended
+ * at the shutdown timeout. Returns at once. */
+void proxy_shut_down(struct proxy *proxy);
+/* Waits for the workers to end, then joins every thread. */
+void proxy_wait(struct proxy *proxy);
+void proxy_free(struct proxy *proxy); /* accepts NULL */
+
+/* Counters for `reeve status`; a consistent enough sum over the workers. */
+struct proxy_statistics {
+    int64_t clients, clients_waiting, backends, backends_idle;
+    int64_t transactions, queries, logins, logins_failed, bytes_in, bytes_out;
+};
+void proxy_get_statistics(struct proxy *proxy, struct proxy_statistics *ret);
+
+#endif

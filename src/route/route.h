@@ -1,0 +1,130 @@
+/*
+ * route.h - what the data plane must know of tenants: an immutable, versioned snapshot.
+ *
+ * The catalog room writes it, the proxy reads it. A snapshot never changes; the next one shares with
+ * it what did not change (tenants are kept in ROUTE_SHARDS shards, each replaced as a whole). Everything
+ * is reference-counted with atomic counters: a reader takes the current snapshot with
+ * route_table_acquire (a short lock), and may keep a tenant or a placement beyond it.
+ */
+#ifndef ROUTE_ROUTE_H
+#define ROUTE_ROUTE_H
+
+#include "base/compiler.h"
+
+enum { ROUTE_SHARDS = 1024, ROUTE_NAME_SIZE = 64 };
+
+enum route_tenant_status { ROUTE_TENANT_ACTIVE, ROUTE_TENANT_SUSPENDED, ROUTE_TENANT_GONE };
+enum route_placement_state { ROUTE_PLACEMENT_READY, ROUTE_PLACEMENT_UNAVAILABLE };
+
+/* How to log in to a server. The password is sealed (crypto_seal); only connector threads open it. */
+struct route_login {
+    char role[ROUTE_NAME_SIZE];
+    char seal_context[ROUTE_NAME_SIZE]; /* what crypto_open wants as context */
+    uint8_t sealed_password[128];
+    size_t sealed_length;
+};
+
+struct route_placement {
+    int64_t id;
+    int64_t tenant_id;
+    int64_t service_id;
+    int64_t cluster_id;
+    int64_t epoch;
+    enum route_placement_state state;
+    char service[ROUTE_NAME_SIZE];
+    char database[ROUTE_NAME_SIZE];
+    struct route_login read_write;
+    struct route_login read_only; /* role "" when there is none */
+};
+
+struct route_token { /* a live token of Reeve's own */
+    char jti[40];
+    int64_t expires_unix_s;
+};
+
+struct route_tenant {
+    int64_t id;
+    char slug[ROUTE_NAME_SIZE];
+    enum route_tenant_status status;
+    char *scram_verifier; /* NULL: no password */
+    size_t token_count;
+    struct route_token *tokens;
+    size_t placement_count;
+    struct route_placement *placements;
+};
+
+struct route_service {
+    int64_t id;
+    char name[ROUTE_NAME_SIZE];
+};
+
+struct route_cluster {
+    int64_t id;
+    char name[ROUTE_NAME_SIZE];
+    char conninfo[1024]; /* libpq keywords for host, port, sslmode, ...: no user, no password, no dbname */
+    int max_backends;
+};
+
+struct route_issuer { /* for auth_keyring_create */
+    char *name, *issuer, *audience, *tenant_claim, *jwks; /* audience and tenant_claim may be NULL */
+    int leeway_s;
+};
+
+/* What is not a tenant's: small, replaced as a whole. */
+struct route_globals {
+    int64_t version;
+    size_t service_count, cluster_count, issuer_count;
+    struct route_service *services;
+    struct route_cluster *clusters;
+    struct route_issuer *issuers;
+};
+
+struct route_snapshot;
+struct route_table;
+
+/* ---- making (catalog) ----
+ * Builders hand malloc'd, zeroed structures over; the snapshot owns them and frees their members. */
+struct route_tenant *route_tenant_new(void);
+void route_tenant_ref(struct route_tenant *tenant);
+void route_tenant_unref(struct route_tenant *tenant); /* accepts NULL */
+struct route_globals *route_globals_new(void);
+void route_globals_ref(struct route_globals *globals);
+void route_globals_unref(struct route_globals *globals);
+
+/* Starts empty, at version 0. */
+struct route_table *route_table_new(void);
+void route_table_free(struct route_table *table);
+
+/* What changed: `tenants` replace those of the same id (status GONE removes); `globals` may be NULL.
+ * Takes over a reference of each. Publishes a new snapshot and tells the listeners. */
+void route_table_apply(struct route_table *table, int64_t version, struct route_tenant **tenants,
+                       size_t count, struct route_globals *globals);
+/* Replaces everything: tenants that are not among these are gone. */
+void route_table_replace(struct route_table *table, int64_t version, struct route_tenant **tenants,
+                         size_t count, struct route_globals *globals);
+int64_t route_table_version(const struct route_table *table);
+
+/* Called on the publishing thread after each publication, with the ids of tenants that changed
+ * (ids NULL: any of them may have). At most 8 listeners, added before threads start. */
+void route_table_listen(struct route_table *table,
+                        void (*changed)(void *owner, const int64_t *ids, size_t count,
+                                        bool globals_changed),
+                        void *owner);
+
+/* ---- reading (proxy) ---- */
+struct route_snapshot *route_table_acquire(struct route_table *table);
+void route_snapshot_release(struct route_snapshot *snapshot); /* accepts NULL */
+int64_t route_snapshot_version(const struct route_snapshot *snapshot);
+/* NULL when not there. The result lives as long as the snapshot, or longer with route_tenant_ref. */
+const struct route_tenant *route_find_slug(const struct route_snapshot *snapshot, const char *slug);
+const struct route_tenant *route_find_id(const struct route_snapshot *snapshot, int64_t tenant_id);
+/* All of these may return NULL. */
+const struct route_placement *route_find_placement(const struct route_tenant *tenant,
+                                                   const char *service);
+const struct route_globals *route_snapshot_globals(const struct route_snapshot *snapshot);
+const struct route_cluster *route_find_cluster(const struct route_globals *globals, int64_t id);
+const struct route_service *route_find_service(const struct route_globals *globals,
+                                               const char *name);
+bool route_token_live(const struct route_tenant *tenant, const char *jti, int64_t now_unix_s);
+
+#endif
