@@ -35,7 +35,8 @@ static void cut_at_character(char *text, size_t size, int length)
     text[end] = '\0';
 }
 
-static void format_text(char *text, size_t size, const char *format, va_list arguments)
+static void reeve_printf(3, 0)
+    format_text(char *text, size_t size, const char *format, va_list arguments)
 {
     int length = vsnprintf(text, size, format, arguments);
     if (length < 0)
