@@ -23,7 +23,10 @@ void buffer_reset(struct buffer *buffer)
 
 char *buffer_reserve(struct buffer *buffer, size_t length)
 {
-    if (length > buffer->maximum - buffer->length) {
+    /* No object is larger, so that no sum below can overflow. */
+    const size_t largest = PTRDIFF_MAX - 1;
+    size_t maximum = buffer->maximum < largest ? buffer->maximum : largest;
+    if (length > maximum - buffer->length) {
         buffer->failed = true;
         return NULL;
     }
@@ -32,10 +35,11 @@ char *buffer_reserve(struct buffer *buffer, size_t length)
         size_t capacity = buffer->capacity ? buffer->capacity : 64;
         while (capacity < needed)
             capacity *= 2;
-        if (capacity > buffer->maximum + 1)
-            capacity = buffer->maximum + 1;
+        if (capacity > maximum + 1)
+            capacity = maximum + 1;
         buffer->data = xrealloc(buffer->data, capacity);
         buffer->capacity = capacity;
+        buffer->data[buffer->length] = '\0'; /* nothing may come to the place that is given */
     }
     return buffer->data + buffer->length;
 }

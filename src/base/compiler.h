@@ -22,7 +22,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* Runs function(&variable) when the variable leaves scope. */
 #define _cleanup_(function) __attribute__((cleanup(function)))
@@ -63,7 +63,8 @@ void *xcalloc(size_t count, size_t size) __attribute__((malloc, returns_nonnull)
 void *xrealloc(void *pointer, size_t size) __attribute__((returns_nonnull));
 char *xstrdup(const char *text) __attribute__((malloc, returns_nonnull));
 char *xstrndup(const char *text, size_t length) __attribute__((malloc, returns_nonnull));
-char *xasprintf(const char *format, ...) reeve_printf(1, 2) __attribute__((malloc, returns_nonnull));
+char *xasprintf(const char *format, ...) reeve_printf(1, 2)
+    __attribute__((malloc, returns_nonnull));
 
 /* Banned: no bound, not thread-safe, or errors that cannot be seen. */
 #undef strcpy

@@ -142,13 +142,12 @@ int crypto_open(const uint8_t key[CRYPTO_KEY_SIZE], const char *context, const u
     uint8_t *plain = xmalloc(length + 1);
     int written = 0;
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
-    bool good =
-        cipher && EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
-        EVP_DecryptUpdate(cipher, NULL, &written, (const uint8_t *)context,
-                          (int)strlen(context)) == 1 &&
-        EVP_DecryptUpdate(cipher, plain, &written, ciphertext, (int)length) == 1 &&
-        EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) == 1 &&
-        EVP_DecryptFinal_ex(cipher, plain + length, &written) == 1;
+    bool good = cipher && EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, key, nonce) == 1 &&
+                EVP_DecryptUpdate(cipher, NULL, &written, (const uint8_t *)context,
+                                  (int)strlen(context)) == 1 &&
+                EVP_DecryptUpdate(cipher, plain, &written, ciphertext, (int)length) == 1 &&
+                EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, tag) == 1 &&
+                EVP_DecryptFinal_ex(cipher, plain + length, &written) == 1;
     EVP_CIPHER_CTX_free(cipher);
     if (good && length > 0)
         memcpy(ret_bytes, plain, length);
@@ -172,7 +171,8 @@ static int hex_value(char c)
 
 int crypto_key_file_read(const char *path, uint8_t ret_key[CRYPTO_KEY_SIZE], struct error *err)
 {
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* O_NONBLOCK: a named pipe is refused below, not waited for. */
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         int result = error_errno(err, errno, "cannot open the key file %s", path);
         error_hint(err, "\"reeve init\" makes one; copy it to every machine that runs Reeve");
@@ -203,7 +203,8 @@ int crypto_key_file_read(const char *path, uint8_t ret_key[CRYPTO_KEY_SIZE], str
     crypto_wipe(text, sizeof(text));
     if (good)
         return 0;
-    return error_set(err, ERROR_CONFIG, "the key file %s does not hold 64 hexadecimal digits", path);
+    return error_set(err, ERROR_CONFIG, "the key file %s does not hold 64 hexadecimal digits",
+                     path);
 }
 
 int crypto_key_file_create(const char *path, struct error *err)

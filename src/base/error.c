@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const struct error_info table[] = {
     {ERROR_NONE, "NONE", "00000", 200, 0, "no error"},
 #define X(code, sqlstate, http, exit_code, meaning)                                                \
@@ -10,13 +11,14 @@ static const struct error_info table[] = {
     REEVE_ERROR_TABLE(X)
 #undef X
 };
+/* clang-format on */
 
 const struct error_info *error_info(int code)
 {
+    if (code <= -ERROR_CODE_COUNT || code >= ERROR_CODE_COUNT)
+        code = ERROR_INTERNAL;
     if (code < 0)
         code = -code;
-    if (code >= ERROR_CODE_COUNT)
-        code = ERROR_INTERNAL;
     return &table[code];
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/compiler.h"
 
+/* clang-format off */
 /*     code               sqlstate  http exit  meaning */
 #define REEVE_ERROR_TABLE(X)                                                                       \
     X(ERROR_INTERNAL,     "XX000",  500, 70, "a defect in Reeve")                                  \
@@ -43,6 +44,7 @@ enum error_code {
 #undef X
     ERROR_CODE_COUNT
 };
+/* clang-format on */
 
 enum { ERROR_TEXT_MAX = 1024, SQLSTATE_SIZE = 6 };
 

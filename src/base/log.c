@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/str.h"
 #include "base/time.h"
 
 enum { LINE_MAX_BYTES = 4096, TEXT_MAX_BYTES = 2048 };
@@ -39,22 +40,37 @@ void log_set_thread_name(const char *name)
     prctl(PR_SET_NAME, thread_name);
 }
 
+/* Whether the character here is U+0080 to U+009F in UTF-8: line ends and escapes to some readers.
+ */
+static bool is_c1_control(const char *at)
+{
+    unsigned char second = (unsigned char)at[0] == 0xC2 ? (unsigned char)at[1] : 0;
+    return second >= 0x80 && second <= 0x9F;
+}
+
+static size_t append_hex(char *line, size_t length, char byte)
+{
+    line[length++] = '\\';
+    line[length++] = 'x';
+    str_hex(&byte, 1, line + length);
+    return length + 2;
+}
+
 /* Appends text with control characters escaped; returns the new length. */
 static size_t append_escaped(char *line, size_t length, const char *text)
 {
-    static const char digits[] = "0123456789abcdef";
-    for (; *text && length < LINE_MAX_BYTES - 8; text++) {
+    for (; *text && length < LINE_MAX_BYTES - 12; text++) {
         unsigned char c = (unsigned char)*text;
         if (c == '\n' || c == '\r' || c == '\t') {
             line[length++] = '\\';
             line[length++] = c == '\n' ? 'n' : c == '\r' ? 'r' : 't';
         } else if (c < 0x20 || c == 0x7F) {
-            line[length++] = '\\';
-            line[length++] = 'x';
-            line[length++] = digits[c >> 4];
-            line[length++] = digits[c & 15];
+            length = append_hex(line, length, *text);
+        } else if (is_c1_control(text)) {
+            length = append_hex(line, length, *text++);
+            length = append_hex(line, length, *text);
         } else {
-            line[length++] = (char)c;
+            line[length++] = *text;
         }
     }
     return length;

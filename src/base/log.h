@@ -3,9 +3,9 @@
  *
  * 2026-01-02T03:04:05.678Z INFO  worker-0: client logged in tenant=acme placement=42
  *
- * Thread-safe; a line is one write. Bytes below 0x20 and 0x7F are escaped (\n, \x1b), so that no
- * tenant-chosen text can forge a line. Never pass a secret: no password, token, verifier, key,
- * query text or connection string.
+ * Thread-safe; a line is one write. Control characters are escaped (\n, \x1b, \xc2\x9b), so that
+ * no tenant-chosen text can forge a line or drive a terminal. Never pass a secret: no password,
+ * token, verifier, key, query text or connection string.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

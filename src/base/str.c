@@ -59,9 +59,8 @@ bool str_to_duration_us(const char *text, int64_t *ret_us)
     static const struct {
         const char *suffix;
         int64_t us;
-    } units[] = {{"us", 1},           {"ms", 1000},         {"s", 1000000},
-                 {"m", 60000000},     {"min", 60000000},    {"h", 3600000000LL},
-                 {"d", 86400000000LL}, {"", 1000000}};
+    } units[] = {{"us", 1},         {"ms", 1000},        {"s", 1000000},       {"m", 60000000},
+                 {"min", 60000000}, {"h", 3600000000LL}, {"d", 86400000000LL}, {"", 1000000}};
     if (!text || *text < '0' || *text > '9')
         return false;
     char *end = NULL;
@@ -82,6 +81,8 @@ bool str_to_duration_us(const char *text, int64_t *ret_us)
 
 bool str_is_utf8(const char *bytes, size_t length)
 {
+    if (length == 0) /* bytes may be NULL */
+        return true;
     const unsigned char *at = (const unsigned char *)bytes;
     const unsigned char *end = at + length;
     while (at < end) {
@@ -122,13 +123,22 @@ int str_check_slug(const char *what, const char *slug, struct error *err)
     return result;
 }
 
+/* Of valid UTF-8: C0, DEL, and C1 (U+0080 to U+009F, two bytes), which terminals obey too. */
+static bool has_control_character(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)text[i + 1] < 0xA0))
+            return true;
+    }
+    return false;
+}
+
 int str_check_display_name(const char *what, const char *name, struct error *err)
 {
     size_t length = strlen(name);
-    bool good = length >= 1 && length <= 200 && str_is_utf8(name, length);
-    for (size_t i = 0; good && i < length; i++)
-        good = (unsigned char)name[i] >= 0x20 && name[i] != 0x7F;
-    if (good)
+    if (length >= 1 && length <= 200 && str_is_utf8(name, length) &&
+        !has_control_character(name, length))
         return 0;
     int result = error_set(err, ERROR_INVALID, "%s is not valid", what);
     error_hint(err, "use 1 to 200 bytes of UTF-8 text without control characters");

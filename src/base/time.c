@@ -21,10 +21,14 @@ int64_t time_unix_us(void)
 
 void time_format(int64_t unix_us, char *ret_text)
 {
+    int64_t us = unix_us % TIME_S;
     time_t seconds = (time_t)(unix_us / TIME_S);
+    if (us < 0) { /* before 1970: down to the whole second, not towards 1970 */
+        us += TIME_S;
+        seconds--;
+    }
     struct tm parts;
     gmtime_r(&seconds, &parts);
     size_t length = strftime(ret_text, TIME_TEXT_SIZE, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(ret_text + length, TIME_TEXT_SIZE - length, ".%03dZ",
-             (int)(unix_us % TIME_S / TIME_MS));
+    snprintf(ret_text + length, TIME_TEXT_SIZE - length, ".%03dZ", (int)(us / TIME_MS));
 }

@@ -12,13 +12,13 @@
 #include "base/str.h"
 
 enum {
-    WIRE_HEADER_SIZE = 5,             /* type byte and length */
-    WIRE_MAX_MESSAGE = 0x3fffffff,    /* PostgreSQL's own PQ_LARGE_MESSAGE_LIMIT */
+    WIRE_HEADER_SIZE = 5,          /* type byte and length */
+    WIRE_MAX_MESSAGE = 0x3fffffff, /* PostgreSQL's own PQ_LARGE_MESSAGE_LIMIT */
     WIRE_PROTOCOL_3_0 = 0x00030000,
     WIRE_SSL_REQUEST = 80877103,
     WIRE_GSSENC_REQUEST = 80877104,
     WIRE_CANCEL_REQUEST = 80877102,
-    WIRE_MAX_STARTUP = 10000,         /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
+    WIRE_MAX_STARTUP = 10000, /* PostgreSQL's MAX_STARTUP_PACKET_LENGTH */
     WIRE_MAX_STARTUP_PARAMETERS = 100,
 };
 
@@ -51,21 +51,21 @@ size_t wire_reader_left(const struct wire_reader *reader);
 enum wire_startup_kind { WIRE_STARTUP, WIRE_STARTUP_SSL, WIRE_STARTUP_GSSENC, WIRE_STARTUP_CANCEL };
 struct wire_startup {
     enum wire_startup_kind kind;
-    uint32_t version;            /* WIRE_STARTUP: major << 16 | minor; major is 3 */
-    size_t parameter_count;      /* pointers into the packet */
+    uint32_t version;       /* WIRE_STARTUP: major << 16 | minor; major is 3 */
+    size_t parameter_count; /* pointers into the packet */
     struct {
         const char *name;
         const char *value;
     } parameters[WIRE_MAX_STARTUP_PARAMETERS];
-    bool has_unknown_options;    /* a _pq_. parameter was there */
-    int32_t cancel_pid;          /* WIRE_STARTUP_CANCEL */
-    struct str cancel_secret;    /* 4 to 256 bytes, into the packet */
+    bool has_unknown_options; /* a _pq_. parameter was there */
+    int32_t cancel_pid;       /* WIRE_STARTUP_CANCEL */
+    struct str cancel_secret; /* 4 to 256 bytes, into the packet */
 };
 /* Size of the whole packet from its first bytes: 0 when fewer than 4 bytes are there,
  * -ERROR_PROTOCOL when it is below 8 or above WIRE_MAX_STARTUP, which closes the connection. */
 int wire_startup_size(const char *bytes, size_t length, size_t *ret_size, struct error *err);
-/* Reads one whole packet (packet[0..size), length word included). -ERROR_PROTOCOL with a message for
- * the client: unsupported major version, missing terminator, odd strings, too many parameters,
+/* Reads one whole packet (packet[0..size), length word included). -ERROR_PROTOCOL with a message
+ * for the client: unsupported major version, missing terminator, odd strings, too many parameters,
  * a parameter given twice, trailing bytes, no user. */
 int wire_startup_read(const char *packet, size_t size, struct wire_startup *ret, struct error *err);
 /* The value of a parameter or NULL. */
@@ -91,8 +91,8 @@ void wire_error_read(const char *body, size_t length, struct wire_error_fields *
 
 /* ---- writing ----
  * All append one message to the buffer; when it does not fit, buffer->failed is set. */
-size_t wire_begin(struct buffer *out, char type);         /* returns a mark for wire_end */
-void wire_end(struct buffer *out, size_t mark);           /* fills the length in */
+size_t wire_begin(struct buffer *out, char type); /* returns a mark for wire_end */
+void wire_end(struct buffer *out, size_t mark);   /* fills the length in */
 void wire_put_i16(struct buffer *out, int16_t value);
 void wire_put_i32(struct buffer *out, int32_t value);
 void wire_put_cstring(struct buffer *out, const char *text);
@@ -114,7 +114,7 @@ void wire_put_negotiate_version(struct buffer *out, uint32_t newest_minor,
 /* Frontend messages that the proxy injects. */
 void wire_put_query(struct buffer *out, const char *sql);
 void wire_put_parse(struct buffer *out, const char *name, const char *sql, const void *type_oids,
-                    size_t type_count);                    /* OIDs in network order, as received */
+                    size_t type_count); /* OIDs in network order, as received */
 void wire_put_close_statement(struct buffer *out, const char *name);
 
 #endif
