@@ -1,0 +1,187 @@
+#include "isolation/isolation.h"
+
+#include "base/buffer.h"
+#include "base/str.h"
+#include "isolation/server.h"
+#include "pg/quote.h"
+#include "sql/statements.h"
+
+static const struct isolation *const modes[] = {
+    &isolation_row,
+    &isolation_schema,
+    &isolation_database,
+};
+
+/* ---- modes ---- */
+
+const struct isolation *isolation_find(const char *name)
+{
+    for (size_t i = 0; i < array_size(modes); i++)
+        if (strcmp(modes[i]->name, name) == 0)
+            return modes[i];
+    return NULL;
+}
+
+const struct isolation *isolation_at(size_t index)
+{
+    return index < array_size(modes) ? modes[index] : NULL;
+}
+
+const char *isolation_name(const struct isolation *isolation)
+{
+    return isolation->name;
+}
+
+const char *isolation_summary(const struct isolation *isolation)
+{
+    return isolation->summary;
+}
+
+int isolation_parse(const char *name, const struct isolation **ret, struct error *err)
+{
+    const struct isolation *found = isolation_find(name);
+    if (found) {
+        *ret = found;
+        return 0;
+    }
+    _cleanup_buffer_ struct buffer names = BUFFER_INIT(256);
+    for (size_t i = 0; i < array_size(modes); i++)
+        buffer_printf(&names, "%s%s", i ? ", " : "", modes[i]->name);
+    int r = error_set(err, ERROR_USAGE, "there is no isolation \"%.64s\"", name);
+    error_hint(err, "Use one of: %s.", buffer_string(&names));
+    return r;
+}
+
+/* ---- names ---- */
+
+enum { LONGEST_SERVICE_IN_NAMES = 50 };
+
+/*
+ * What stands for the service in the names of roles and databases: its name where that needs no
+ * quotes and leaves room for prefix and suffix, else a stem and its id. No service name holds a
+ * '$', so the two forms never meet.
+ */
+static const char *service_stem(struct arena *arena, int64_t id, const char *name)
+{
+    if (strlen(name) <= LONGEST_SERVICE_IN_NAMES && !strchr(name, '-'))
+        return name;
+    char *stem = arena_strndup(arena, name, 32);
+    for (char *c = stem; *c; c++)
+        if (*c == '-')
+            *c = '_';
+    return arena_printf(arena, "%s$%lld", stem, (long long)id);
+}
+
+static unsigned int mode_bit(const struct isolation *isolation)
+{
+    for (unsigned int i = 0; i < array_size(modes); i++)
+        if (modes[i] == isolation)
+            return 1U << i;
+    return 0;
+}
+
+static bool allows(const struct isolation_service *service, const struct isolation *isolation)
+{
+    return service->allowed & mode_bit(isolation);
+}
+
+void isolation_service_init(struct arena *arena, int64_t service_id, const char *service_name,
+                            const struct isolation *const *allowed, size_t allowed_count,
+                            struct isolation_service *ret)
+{
+    const char *stem = service_stem(arena, service_id, service_name);
+    struct isolation_service service = {
+        .id = service_id,
+        .name = arena_strdup(arena, service_name),
+        .owner_role = arena_printf(arena, "own_%s", stem),
+        .use_role = arena_printf(arena, "use_%s", stem),
+        .run_role = arena_printf(arena, "run_%s", stem),
+        .run_ro_role = arena_printf(arena, "run_%s_ro", stem),
+    };
+    for (size_t i = 0; i < allowed_count; i++) {
+        service.allowed |= mode_bit(allowed[i]);
+        service.shaped |= allowed[i]->needs_shape;
+        if (allowed[i]->uses_shared_database && !service.shared_database)
+            service.shared_database = arena_printf(arena, "svc_%s", stem);
+        if (allowed[i]->uses_template_database && !service.template_database)
+            service.template_database = arena_printf(arena, "tpl_%s", stem);
+    }
+    *ret = service;
+}
+
+void isolation_placement_init(struct arena *arena, const struct isolation_service *service,
+                              const struct isolation *isolation, int64_t placement_id,
+                              int64_t tenant_id, struct isolation_placement *ret)
+{
+    struct isolation_placement placement = {
+        .id = placement_id,
+        .tenant_id = tenant_id,
+        .isolation = isolation,
+        .role = arena_printf(arena, "t_%06lld", (long long)placement_id),
+        .ro_role = arena_printf(arena, "t_%06lld_ro", (long long)placement_id),
+    };
+    isolation->place(arena, service, &placement);
+    *ret = placement;
+}
+
+const char *isolation_describe(struct arena *arena, const struct isolation_placement *placement,
+                               const char *cluster_name)
+{
+    return arena_printf(arena, "%s on cluster %s", placement->isolation->describe(arena, placement),
+                        cluster_name);
+}
+
+/* ---- reports ---- */
+
+void isolation_report_init(struct isolation_report *report, struct arena *arena)
+{
+    *report = (struct isolation_report){.arena = arena};
+}
+
+void isolation_report_add(struct isolation_report *report, const char *format, ...)
+{
+    if (!report)
+        return;
+    _cleanup_buffer_ struct buffer line = BUFFER_INIT(4096);
+    va_list arguments;
+    va_start(arguments, format);
+    buffer_vprintf(&line, format, arguments);
+    va_end(arguments);
+    if (report->count == report->capacity) {
+        size_t larger = report->capacity ? 2 * report->capacity : 16;
+        const char **lines = arena_zalloc(report->arena, larger * sizeof(*lines));
+        if (report->count > 0)
+            memcpy(lines, report->lines, report->count * sizeof(*lines));
+        report->lines = lines;
+        report->capacity = larger;
+    }
+    report->lines[report->count++] = arena_strdup(report->arena, buffer_string(&line));
+}
+
+/* ---- targets ---- */
+
+bool isolation_base_target(struct arena *arena, const struct isolation_service *service,
+                           const struct isolation *isolation, struct isolation_target *ret)
+{
+    if (!isolation->base_target)
+        return false;
+    isolation->base_target(arena, service, ret);
+    return true;
+}
+
+void isolation_target(struct arena *arena, const struct isolation_service *service,
+                      const struct isolation_placement *placement, struct isolation_target *ret)
+{
+    placement->isolation->target(arena, service, placement, ret);
+}
+
+size_t isolation_base_targets(struct arena *arena, const struct isolation_service *service,
+                              struct isolation_target ret[ISOLATION_BASE_TARGETS])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < array_size(modes) && count < ISOLATION_BASE_TARGETS; i++)
+        if (allows(service, modes[i]) &&
+            isolation_base_target(arena, service, modes[i], &ret[count]))
+            count++;
+    return count;
+}

@@ -1,0 +1,205 @@
+/*
+ * isolation.h - what each isolation means in SQL.
+ *
+ * The only room that knows the modes: database.c, schema.c and row.c each fill one table of
+ * functions, and everybody else passes a `const struct isolation *` about. Every function may be
+ * run again after a crash at any point (it looks before it makes or drops), and every server object
+ * derives from the service's and the placement's ids, so nothing is ever searched for by guess.
+ *
+ * The order of work for one placement, as a job runs it:
+ *
+ *   isolation_prepare_cluster     once a cluster (cheap to run again)
+ *   isolation_prepare_service     once a service and cluster (cheap to run again)
+ *   isolation_base_target         when true: migrate that target to the newest version first
+ *   isolation_create              roles, place (schema, database or nothing), role_tenant row
+ *   isolation_target              migrate this target: isolation_apply_migration a migration
+ *   isolation_finish              grants, and in a new database its tenant's default and checks
+ *
+ * and isolation_drop, which is also the compensation of all of these. No thread affinity: a caller
+ * uses its own connections. Two calls for one placement at once are the caller's to prevent;
+ * calls for different placements of one service may run at once.
+ *
+ * Errors: ERROR_SERVER and ERROR_CONNECTION as pg/ reports them, ERROR_BUSY when a database is in
+ * use (retry later), ERROR_MIGRATION when a migration fails or cannot be shaped.
+ */
+#ifndef ISOLATION_ISOLATION_H
+#define ISOLATION_ISOLATION_H
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct pg_connection;
+
+/* ---- modes ---- */
+
+struct isolation; /* a mode; static, never freed */
+
+/* "row", "schema" or "database"; NULL for any other name. */
+const struct isolation *isolation_find(const char *name);
+/* The modes from the weakest to the strongest; NULL past the last. */
+const struct isolation *isolation_at(size_t index);
+const char *isolation_name(const struct isolation *isolation);
+/* One line for people: "rows of shared tables, kept apart by row-level security". */
+const char *isolation_summary(const struct isolation *isolation);
+/* ERROR_USAGE that lists the names there are; *ret untouched. */
+int isolation_parse(const char *name, const struct isolation **ret, struct error *err);
+
+/* ---- what there is to name ---- */
+
+/* A service on one cluster. Strings belong to the arena given to isolation_service_init, except
+ * owner_verifier, which the caller sets. */
+struct isolation_service {
+    int64_t id;
+    const char *name;
+    unsigned int allowed;          /* the modes, a bit each */
+    bool shaped;                   /* an allowed mode needs every table in shape (DESIGN 6) */
+    const char *shared_database;   /* "svc_orders"; NULL when no allowed mode uses it */
+    const char *template_database; /* "tpl_orders"; NULL likewise */
+    const char *owner_role;        /* "own_orders": LOGIN, owns databases, schemas and tables */
+    const char *use_role;          /* "use_orders": CONNECT on the shared database */
+    const char *run_role;          /* "run_orders", "run_orders_ro": privileges on the shared */
+    const char *run_ro_role;       /* schema `app` (row isolation) */
+    const char *owner_verifier;    /* SCRAM verifier; NULL keeps the role's password */
+};
+
+/* Fills everything but owner_verifier (NULL). */
+void isolation_service_init(struct arena *arena, int64_t service_id, const char *service_name,
+                            const struct isolation *const *allowed, size_t allowed_count,
+                            struct isolation_service *ret);
+
+/* Strings as above; the verifiers are the caller's. */
+struct isolation_placement {
+    int64_t id;
+    int64_t tenant_id;
+    const struct isolation *isolation;
+    const char *database; /* "svc_orders" or "d_000042" */
+    const char *schema;   /* "app" or "t_000042" */
+    const char *role;     /* "t_000042": LOGIN, reads and writes */
+    const char *ro_role;  /* "t_000042_ro": LOGIN, reads */
+    const char
+        *role_verifier; /* SCRAM verifiers; NULL keeps the role's password (it must be there) */
+    const char *ro_verifier;
+};
+
+/* Fills everything but the verifiers (NULL). The mode must be one that the service allows. */
+void isolation_placement_init(struct arena *arena, const struct isolation_service *service,
+                              const struct isolation *isolation, int64_t placement_id,
+                              int64_t tenant_id, struct isolation_placement *ret);
+
+/* "schema t_000042 in database svc_orders on cluster local". */
+const char *isolation_describe(struct arena *arena, const struct isolation_placement *placement,
+                               const char *cluster_name);
+
+/* A cluster, as its administrator. `connect` opens a connection to one of its databases (NULL: the
+ * maintenance database) that the callee closes; the administrator is a superuser, or has CREATEDB
+ * and CREATEROLE. */
+struct isolation_server {
+    int (*connect)(void *context, const char *database, struct pg_connection **ret,
+                   struct error *err);
+    void *context;
+};
+
+/* What was done, a line each, for people. `lines` live in the arena. NULL where a report is asked
+ * for means: not wanted. */
+struct isolation_report {
+    struct arena *arena;
+    const char **lines;
+    size_t count, capacity;
+};
+void isolation_report_init(struct isolation_report *report, struct arena *arena);
+void isolation_report_add(struct isolation_report *report, const char *format, ...)
+    reeve_printf(2, 3);
+
+/* ---- making and dropping ---- */
+
+/* Takes away what PostgreSQL gives to everybody on `postgres`, `template1` and the maintenance
+ * database: CONNECT, TEMPORARY, CREATE on public. */
+int isolation_prepare_cluster(const struct isolation_server *server, struct error *err);
+/* The same for one more database, such as the control database. */
+int isolation_close_database(const struct isolation_server *server, const char *database,
+                             struct error *err);
+/* Owner role, group roles, shared and template database, each with the schemas `reeve` and `app`.
+ * owner_verifier is needed when the owner role is not there yet (ERROR_STATE). */
+int isolation_prepare_service(const struct isolation_server *server,
+                              const struct isolation_service *service, struct error *err);
+/* Drops all that isolation_prepare_service made. ERROR_STATE while a tenant's objects are left. */
+int isolation_drop_service(const struct isolation_server *server,
+                           const struct isolation_service *service, struct error *err);
+
+/* The placement's roles and its place. New verifiers replace those of roles that are there. */
+int isolation_create(const struct isolation_server *server, const struct isolation_service *service,
+                     const struct isolation_placement *placement, struct error *err);
+/* Ends the sessions of the placement's roles, then drops what is the tenant's and nothing else:
+ * rows, schema or database, settings, ledger, roles. What is gone already is passed over. */
+int isolation_drop(const struct isolation_server *server, const struct isolation_service *service,
+                   const struct isolation_placement *placement, struct error *err);
+/* Every server object, and every table with rows, that belongs to the placement, in any mode: a
+ * line each ("role t_000042", "schema t_000042 in database svc_orders", "database d_000042",
+ * "3 rows in app.orders in database svc_orders"). Nothing when nothing is left. */
+int isolation_inspect(const struct isolation_server *server,
+                      const struct isolation_service *service,
+                      const struct isolation_placement *placement, struct isolation_report *ret,
+                      struct error *err);
+/* Lets the placement's roles log in or not (suspension, fencing), and ends their sessions when
+ * not. Roles that are not there are passed over. */
+int isolation_set_login(const struct isolation_server *server,
+                        const struct isolation_placement *placement, bool allowed,
+                        struct error *err);
+
+/* ---- migrating ---- */
+
+/* Where migrations run: log in to `database` as `owner_role`. The ledger table reeve.migration
+ * there has a row a (target = `schema`, version). Two placements with the same database and schema
+ * share the target: migrate it once. Strings live as long as the service's and placement's. */
+struct isolation_target {
+    const struct isolation *isolation;
+    const char *database;
+    const char *schema;
+    const char *owner_role;
+    const char *grant_role; /* who gets privileges on tables; NULL: nobody (a template) */
+    const char *grant_ro_role;
+    bool shaped;
+    bool row_security;       /* tables are shared: policies; else default and check of tenant_id */
+    int64_t tenant_id;       /* 0: no single tenant (shared tables, a template) */
+    const char *description; /* "the shared tables of service orders", "tenant place t_000042" */
+};
+
+/* What of the service must be at the newest version before isolation_create. False: nothing. */
+bool isolation_base_target(struct arena *arena, const struct isolation_service *service,
+                           const struct isolation *isolation, struct isolation_target *ret);
+/* Where the placement's own migrations run (for row isolation, the same as the base target). */
+void isolation_target(struct arena *arena, const struct isolation_service *service,
+                      const struct isolation_placement *placement, struct isolation_target *ret);
+
+/* Every target that `reeve migrate` must visit for the service itself: template and shared tables.
+ * At most ISOLATION_BASE_TARGETS; returns how many. */
+enum { ISOLATION_BASE_TARGETS = 4 };
+size_t isolation_base_targets(struct arena *arena, const struct isolation_service *service,
+                              struct isolation_target ret[ISOLATION_BASE_TARGETS]);
+
+/*
+ * Runs inside the caller's transaction on a connection as the owner role, first thing in it: sets
+ * search_path and what else the migration may count on, and takes a lock on the target that lasts
+ * as long as the transaction, so that two migrations of one target never run at once. Read the
+ * ledger after this.
+ */
+int isolation_begin_migration(struct pg_connection *owner, const struct isolation_target *target,
+                              struct error *err);
+/*
+ * Runs one migration file's text in the caller's transaction (after isolation_begin_migration):
+ * rewriting, the statements, shaping, grants. Writes no ledger row. On an error the caller rolls
+ * back, and nothing is changed. ERROR_MIGRATION names statement line, table and constraint.
+ */
+int isolation_apply_migration(struct pg_connection *owner, const struct isolation_target *target,
+                              const char *sql, struct isolation_report *report, struct error *err);
+/* Shaping and grants without a migration, in a transaction of its own: after isolation_create in a
+ * database made from a template, as a repair, and when a service comes to allow row isolation. */
+int isolation_finish(struct pg_connection *owner, const struct isolation_target *target,
+                     struct isolation_report *report, struct error *err);
+/* The parts of the above, in the caller's transaction. */
+int isolation_shape(struct pg_connection *owner, const struct isolation_target *target,
+                    struct isolation_report *report, struct error *err);
+int isolation_grant(struct pg_connection *owner, const struct isolation_target *target,
+                    struct error *err);
+
+#endif

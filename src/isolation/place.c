@@ -1,0 +1,188 @@
+/* place.c - making, dropping and inspecting one placement, in whatever mode. */
+#include "base/failpoint.h"
+#include "isolation/server.h"
+#include "pg/quote.h"
+#include "sql/statements.h"
+
+/* Opens the maintenance connection and waits for whoever still works on the placement. */
+static int work_begin(struct isolation_work *work, struct error *err)
+{
+    int r = server_connect(work->server, NULL, &work->maintenance, err);
+    if (r < 0)
+        return r;
+    return server_lock_session(
+        work->maintenance,
+        arena_printf(work->arena, "placement %lld", (long long)work->placement->id), err);
+}
+
+static void work_end(struct isolation_work *work)
+{
+    work->maintenance = pg_close(work->maintenance);
+}
+#define _cleanup_work_ _cleanup_(work_end)
+
+static int create_roles(const struct isolation_work *work, struct error *err)
+{
+    const struct isolation_placement *placement = work->placement;
+    int r = pg_begin(work->maintenance, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = work->maintenance;
+    r = server_ensure_role(transaction, work->arena, placement->role, true,
+                           placement->role_verifier, err);
+    if (r == 0)
+        r = server_ensure_role(transaction, work->arena, placement->ro_role, true,
+                               placement->ro_verifier, err);
+    if (r < 0)
+        return r;
+    return pg_commit(transaction, err);
+}
+
+int isolation_create(const struct isolation_server *server, const struct isolation_service *service,
+                     const struct isolation_placement *placement, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
+    int r = work_begin(&work, err);
+    if (r == 0)
+        r = create_roles(&work, err);
+    if (r < 0)
+        return r;
+    failpoint("isolation.create.roles.after");
+    return placement->isolation->create(&work, err);
+}
+
+static int end_sessions(struct pg_connection *maintenance,
+                        const struct isolation_placement *placement, struct error *err)
+{
+    const char *const roles[] = {placement->role, placement->ro_role};
+    return pg_execute(maintenance, sql_isolation_end_sessions, 2, roles, NULL, err);
+}
+
+static int set_login(const struct isolation_work *work, bool allowed, struct error *err)
+{
+    const char *const roles[] = {work->placement->role, work->placement->ro_role};
+    for (size_t i = 0; i < array_size(roles); i++) {
+        bool exists;
+        int r =
+            server_ask(work->maintenance, sql_isolation_role_exists, 1, &roles[i], &exists, err);
+        if (r == 0 && exists)
+            r = server_run(work->maintenance, err, "ALTER ROLE %s %s",
+                           pg_identifier(work->arena, roles[i]), allowed ? "LOGIN" : "NOLOGIN");
+        if (r < 0)
+            return r;
+    }
+    return allowed ? 0 : end_sessions(work->maintenance, work->placement, err);
+}
+
+int isolation_set_login(const struct isolation_server *server,
+                        const struct isolation_placement *placement, bool allowed,
+                        struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_work_ struct isolation_work work = {server, NULL, placement, &arena, NULL};
+    int r = work_begin(&work, err);
+    if (r < 0)
+        return r;
+    return set_login(&work, allowed, err);
+}
+
+int isolation_drop(const struct isolation_server *server, const struct isolation_service *service,
+                   const struct isolation_placement *placement, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
+    int r = work_begin(&work, err);
+    if (r == 0)
+        r = set_login(&work, false, err);
+    if (r == 0)
+        r = placement->isolation->drop(&work, err);
+    if (r < 0)
+        return r;
+    failpoint("isolation.drop.place.after");
+    r = server_drop_role(work.maintenance, &arena, placement->ro_role, err);
+    if (r == 0)
+        r = server_drop_role(work.maintenance, &arena, placement->role, err);
+    return r;
+}
+
+/* ---- inspecting ---- */
+
+static int add_lines(struct pg_connection *connection, const char *sql, int count,
+                     const char *const *parameters, struct isolation_report *report,
+                     struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(connection, sql, count, parameters, &result, err);
+    for (size_t i = 0; r == 0 && i < pg_rows(result); i++)
+        isolation_report_add(report, "%s", pg_text(result, i, 0));
+    return r;
+}
+
+static int inspect_rows(struct pg_connection *data, const struct isolation_work *work,
+                        struct isolation_report *report, struct error *err)
+{
+    const char *schema = ISOLATION_APP_SCHEMA;
+    _cleanup_pg_result_ struct pg_result *tables = NULL;
+    int r = pg_query(data, sql_isolation_tenant_tables, 1, &schema, &tables, err);
+    const char *tenant = pg_from_i64(work->arena, work->placement->tenant_id);
+    for (size_t i = 0; r == 0 && i < pg_rows(tables); i++) {
+        const char *table = pg_text(tables, i, 0);
+        const char *sql =
+            arena_printf(work->arena, "SELECT count(*) FROM %s WHERE tenant_id = $1::bigint",
+                         pg_qualified(work->arena, schema, table));
+        _cleanup_pg_result_ struct pg_result *count = NULL;
+        r = pg_query(data, sql, 1, &tenant, &count, err);
+        if (r == 0 && pg_i64(count, 0, 0) > 0)
+            isolation_report_add(report, "%lld rows in %s.%s in database %s",
+                                 (long long)pg_i64(count, 0, 0), schema, table,
+                                 work->service->shared_database);
+    }
+    return r;
+}
+
+static int inspect_shared(const struct isolation_work *work, struct isolation_report *report,
+                          struct error *err)
+{
+    bool exists;
+    const struct isolation_placement *placement = work->placement;
+    int r = server_database_exists(work->maintenance, work->service->shared_database, &exists, err);
+    if (r < 0 || !exists)
+        return r;
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    r = server_connect(work->server, work->service->shared_database, &data, err);
+    const char *prepared = "reeve.role_tenant";
+    if (r == 0)
+        r = server_ask(data, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", 1, &prepared, &exists,
+                       err);
+    if (r < 0 || !exists)
+        return r;
+    const char *const parameters[] = {
+        placement->role, placement->ro_role,
+        arena_printf(work->arena, "t_%06lld", (long long)placement->id)};
+    r = add_lines(data, sql_isolation_inspect_database, 3, parameters, report, err);
+    if (r == 0)
+        r = inspect_rows(data, work, report, err);
+    return r;
+}
+
+int isolation_inspect(const struct isolation_server *server,
+                      const struct isolation_service *service,
+                      const struct isolation_placement *placement, struct isolation_report *ret,
+                      struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
+    int r = work_begin(&work, err);
+    const char *const parameters[] = {placement->role, placement->ro_role,
+                                      arena_printf(&arena, "d_%06lld", (long long)placement->id)};
+    if (r == 0)
+        r = add_lines(work.maintenance, sql_isolation_inspect_server, 3, parameters, ret, err);
+    if (r == 0 && service->shared_database)
+        r = inspect_shared(&work, ret, err);
+    return r;
+}

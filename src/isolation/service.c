@@ -1,0 +1,254 @@
+/* service.c - what a service and a cluster need before the first tenant comes. */
+#include "base/log.h"
+#include "isolation/server.h"
+#include "pg/quote.h"
+#include "sql/statements.h"
+
+/* Stands as the comment of a database that has everything. Another text makes
+ * isolation_prepare_service go through it again: count it up when the SQL of it changes. */
+static const char prepared_mark[] = "Reeve: prepared, form 1";
+
+/* ---- clusters ---- */
+
+static int close_to_public(struct pg_connection *maintenance, struct arena *arena,
+                           const char *database, struct error *err)
+{
+    bool exists;
+    int r = server_database_exists(maintenance, database, &exists, err);
+    if (r < 0 || !exists)
+        return r;
+    return server_run(maintenance, err, "REVOKE ALL ON DATABASE %s FROM PUBLIC",
+                      pg_identifier(arena, database));
+}
+
+static int close_inside(const struct isolation_server *server, const char *database,
+                        struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    int r = server_connect(server, database, &data, err);
+    if (r == -ERROR_NOT_FOUND) /* some servers have no database "postgres" */
+        return 0;
+    bool exists = false;
+    const char *schema = "public";
+    if (r == 0)
+        r = server_ask(data, sql_isolation_schema_exists, 1, &schema, &exists, err);
+    if (r == 0 && exists)
+        r = pg_execute(data, "REVOKE CREATE ON SCHEMA public FROM PUBLIC", 0, NULL, NULL, err);
+    return r;
+}
+
+int isolation_close_database(const struct isolation_server *server, const char *database,
+                             struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = server_connect(server, NULL, &maintenance, err);
+    if (r == 0)
+        r = server_lock_session(maintenance, "cluster", err);
+    if (r == 0)
+        r = close_to_public(maintenance, &arena, database, err);
+    if (r == 0)
+        r = close_inside(server, database, err);
+    return r;
+}
+
+/* An administrator who is no superuser ends tenants' sessions as a member of this role. Where the
+ * server does not let him be one, the sessions' own end is waited for in vain, and that is said
+ * then. */
+static void allow_ending_sessions(struct pg_connection *maintenance)
+{
+    bool needed;
+    const char *role = "pg_signal_backend";
+    if (server_ask(maintenance, sql_isolation_own_owner, 1, &role, &needed, NULL) == 0 && needed)
+        (void)server_run(maintenance, NULL, "GRANT pg_signal_backend TO CURRENT_USER");
+}
+
+/* On a managed server some databases are the provider's, and stay as he made them. */
+static int close_if_ours(const struct isolation_server *server, struct pg_connection *maintenance,
+                         struct arena *arena, const char *database, bool superuser,
+                         struct error *err)
+{
+    struct error own;
+    int r = close_to_public(maintenance, arena, database, &own);
+    if (r == 0 && superuser)
+        r = close_inside(server, database, &own);
+    if (r == -ERROR_SERVER && !superuser && strcmp(own.sqlstate, "42501") == 0) {
+        log_warning("database \"%s\" is open to every role: only its owner can close it", database);
+        r = 0;
+    }
+    if (r < 0 && err)
+        *err = own;
+    return r;
+}
+
+int isolation_prepare_cluster(const struct isolation_server *server, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    bool superuser;
+    int r = server_connect(server, NULL, &maintenance, err);
+    if (r == 0)
+        r = server_lock_session(maintenance, "cluster", err);
+    if (r == 0)
+        r = server_ask(maintenance, sql_isolation_is_superuser, 0, NULL, &superuser, err);
+    if (r < 0)
+        return r;
+    allow_ending_sessions(maintenance);
+    const char *const databases[] = {"postgres", "template1", pg_database(maintenance)};
+    for (size_t i = 0; r == 0 && i < array_size(databases); i++)
+        r = close_if_ours(server, maintenance, &arena, databases[i], superuser, err);
+    return r;
+}
+
+/* ---- services ---- */
+
+static int prepare_roles(struct pg_connection *maintenance, struct arena *arena,
+                         const struct isolation_service *service, struct error *err)
+{
+    int r = pg_begin(maintenance, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = maintenance;
+    r = server_ensure_role(transaction, arena, service->owner_role, true, service->owner_verifier,
+                           err);
+    const char *const groups[] = {service->use_role, service->run_role, service->run_ro_role};
+    for (size_t i = 0; r == 0 && i < array_size(groups); i++)
+        r = server_ensure_role(transaction, arena, groups[i], false, NULL, err);
+    for (size_t i = 1; r == 0 && i < array_size(groups); i++)
+        r = server_grant_role(transaction, arena, service->use_role, groups[i], err);
+    bool outsider;
+    if (r == 0)
+        r = server_ask(transaction, sql_isolation_own_owner, 1, &service->owner_role, &outsider,
+                       err);
+    if (r == 0 && outsider)
+        r = server_run(transaction, err, "GRANT %s TO CURRENT_USER",
+                       pg_identifier(arena, service->owner_role));
+    if (r < 0)
+        return r;
+    return pg_commit(transaction, err);
+}
+
+static int prepare_inside(const struct isolation_server *server, struct arena *arena,
+                          const struct isolation_service *service, const char *database,
+                          struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    int r = server_connect(server, database, &data, err);
+    if (r == 0)
+        r = pg_begin(data, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = data;
+    const char *owner = pg_identifier(arena, service->owner_role);
+    r = pg_execute_script(transaction, sql_isolation_prepare_database, err);
+    if (r == 0)
+        r = server_run(transaction, err,
+                       "GRANT SELECT, INSERT ON reeve.migration TO %s;"
+                       "GRANT USAGE, CREATE ON SCHEMA public TO %s;"
+                       "CREATE SCHEMA IF NOT EXISTS " ISOLATION_APP_SCHEMA " AUTHORIZATION %s;"
+                       "ALTER DEFAULT PRIVILEGES FOR ROLE %s REVOKE ALL ON ROUTINES FROM PUBLIC",
+                       owner, owner, owner, owner);
+    if (r == 0)
+        r = server_run_rows(transaction, sql_isolation_revoke_large_objects, 0, NULL, err);
+    if (r < 0)
+        return r;
+    return pg_commit(transaction, err);
+}
+
+static int prepare_database(const struct isolation_server *server,
+                            struct pg_connection *maintenance, struct arena *arena,
+                            const struct isolation_service *service, const char *database,
+                            bool tenants_connect, struct error *err)
+{
+    const char *const parameters[] = {database, prepared_mark};
+    bool prepared;
+    int r = server_ask(maintenance, sql_isolation_database_prepared, 2, parameters, &prepared, err);
+    if (r < 0 || prepared)
+        return r;
+    r = server_create_database(maintenance, arena, database, service->owner_role, NULL, err);
+    if (r == 0)
+        r = prepare_inside(server, arena, service, database, err);
+    if (r == 0 && tenants_connect)
+        r = server_run(maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s",
+                       pg_identifier(arena, database), pg_identifier(arena, service->use_role));
+    if (r == 0)
+        r = server_run(maintenance, err, "COMMENT ON DATABASE %s IS %s",
+                       pg_identifier(arena, database), pg_literal(arena, prepared_mark));
+    return r;
+}
+
+static int begin_service(const struct isolation_server *server, struct arena *arena,
+                         const struct isolation_service *service, struct pg_connection **ret,
+                         struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = server_connect(server, NULL, &maintenance, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(maintenance, PG_NO_TIMEOUT, err);
+    if (r == 0)
+        r = server_lock_session(maintenance,
+                                arena_printf(arena, "service %lld", (long long)service->id), err);
+    if (r == 0)
+        *ret = take_pointer(maintenance);
+    return r;
+}
+
+int isolation_prepare_service(const struct isolation_server *server,
+                              const struct isolation_service *service, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = begin_service(server, &arena, service, &maintenance, err);
+    if (r == 0)
+        r = prepare_roles(maintenance, &arena, service, err);
+    if (r == 0 && service->shared_database)
+        r = prepare_database(server, maintenance, &arena, service, service->shared_database, true,
+                             err);
+    if (r == 0 && service->template_database)
+        r = prepare_database(server, maintenance, &arena, service, service->template_database,
+                             false, err);
+    return r;
+}
+
+/* ---- dropping a service ---- */
+
+static int refuse_while_used(struct pg_connection *maintenance, struct arena *arena,
+                             const struct isolation_service *service, struct error *err)
+{
+    const char *const groups[] = {service->use_role, service->run_role, service->run_ro_role};
+    const char *const parameters[] = {service->owner_role,
+                                      service->shared_database ? service->shared_database : "",
+                                      service->template_database ? service->template_database : "",
+                                      pg_from_text_array(arena, groups, array_size(groups))};
+    _cleanup_pg_result_ struct pg_result *left = NULL;
+    int r = pg_query(maintenance, sql_isolation_service_objects, 4, parameters, &left, err);
+    if (r < 0 || pg_rows(left) == 0)
+        return r;
+    r = error_set(err, ERROR_STATE, "service \"%s\" still has tenants' objects: %s%s",
+                  service->name, pg_text(left, 0, 0), pg_rows(left) > 1 ? " and others" : "");
+    error_hint(err, "Detach every tenant from it first.");
+    return r;
+}
+
+int isolation_drop_service(const struct isolation_server *server,
+                           const struct isolation_service *service, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = begin_service(server, &arena, service, &maintenance, err);
+    if (r == 0)
+        r = refuse_while_used(maintenance, &arena, service, err);
+    if (r == 0 && service->template_database)
+        r = server_drop_database(maintenance, &arena, service->template_database, err);
+    if (r == 0 && service->shared_database)
+        r = server_drop_database(maintenance, &arena, service->shared_database, err);
+    const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role,
+                                 service->owner_role};
+    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
+        r = server_drop_role(maintenance, &arena, roles[i], err);
+    return r;
+}

@@ -1,0 +1,92 @@
+#include "isolation/shared.h"
+
+#include "isolation/server.h"
+#include "pg/quote.h"
+#include "sql/statements.h"
+
+static const char *lock_name(const struct isolation_work *work)
+{
+    return arena_printf(work->arena, "placement %lld", (long long)work->placement->id);
+}
+
+int shared_map(const struct isolation_work *work,
+               int (*part)(struct pg_connection *data, const struct isolation_work *work,
+                           struct error *err),
+               struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    int r = server_connect(work->server, work->placement->database, &data, err);
+    if (r == 0)
+        r = pg_begin(data, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = data;
+    r = server_lock_transaction(transaction, lock_name(work), err);
+    if (r == 0 && part)
+        r = part(transaction, work, err);
+    if (r == 0)
+        r = server_map_roles(transaction, work->placement, err);
+    if (r == 0)
+        r = server_set_defaults(transaction, work->arena, work->placement, err);
+    if (r < 0)
+        return r;
+    return pg_commit(transaction, err);
+}
+
+/* A tenant owns nothing, but a right that slipped through would keep its role from going. Large
+ * objects are the case in point, where no superuser could close them. */
+static int drop_owned(struct pg_connection *data, const struct isolation_work *work,
+                      struct error *err)
+{
+    const char *const roles[] = {work->placement->role, work->placement->ro_role};
+    bool superuser;
+    int r = server_ask(data, sql_isolation_is_superuser, 0, NULL, &superuser, err);
+    for (size_t i = 0; r == 0 && i < array_size(roles); i++) {
+        bool exists;
+        r = server_ask(data, sql_isolation_role_exists, 1, &roles[i], &exists, err);
+        if (r < 0 || !exists)
+            continue;
+        const char *name = pg_identifier(work->arena, roles[i]);
+        if (!superuser)
+            r = server_run(data, err, "GRANT %s TO CURRENT_USER", name);
+        if (r == 0)
+            r = server_run(data, err, "DROP OWNED BY %s", name);
+    }
+    return r;
+}
+
+int shared_drop(const struct isolation_work *work,
+                int (*part)(struct pg_connection *data, const struct isolation_work *work,
+                            struct error *err),
+                struct error *err)
+{
+    bool exists;
+    int r = server_database_exists(work->maintenance, work->placement->database, &exists, err);
+    if (r < 0 || !exists)
+        return r;
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    r = server_connect(work->server, work->placement->database, &data, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
+    if (r == 0)
+        r = pg_begin(data, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = data;
+    r = server_lock_transaction(transaction, lock_name(work), err);
+    if (r == 0)
+        r = drop_owned(transaction, work, err);
+    if (r == 0)
+        r = part(transaction, work, err);
+    /* `part` may have become somebody else for its time. */
+    if (r == 0)
+        r = pg_execute(transaction, "RESET ROLE", 0, NULL, NULL, err);
+    const char *const parameters[] = {
+        work->placement->role, work->placement->ro_role,
+        strcmp(work->placement->schema, ISOLATION_APP_SCHEMA) == 0 ? "" : work->placement->schema};
+    if (r == 0)
+        r = pg_execute(transaction, sql_isolation_unmap_roles, 3, parameters, NULL, err);
+    if (r < 0)
+        return r;
+    return pg_commit(transaction, err);
+}
