@@ -1,0 +1,311 @@
+#include "provision/jobs.h"
+#include "provision/provision.h"
+
+#include "catalog/tenant.h"
+
+/* ---- the job ---- */
+
+struct attach_state {
+    struct place *place;
+    struct migration_set set;
+    bool has_set;
+};
+
+static int load(struct job_run *run, struct attach_state **ret, struct error *err)
+{
+    if (!run->state) {
+        struct attach_state *state = arena_zalloc(run->arena, sizeof(*state));
+        int r = place_load(run->context, run->catalog, run->arena, run->placement_id, &state->place,
+                           err);
+        if (r < 0)
+            return r;
+        run->state = state;
+    }
+    *ret = run->state;
+    return 0;
+}
+
+static int load_with_migrations(struct job_run *run, struct attach_state **ret, struct error *err)
+{
+    struct attach_state *state;
+    int r = load(run, &state, err);
+    if (r == 0 && !state->has_set)
+        r = migrate_check_folder(state->place->site.service.migrations_dir, run->arena, &state->set,
+                                 err);
+    if (r < 0)
+        return r;
+    state->has_set = true;
+    *ret = state;
+    return 0;
+}
+
+static int prepare_locked(struct job_run *run, struct attach_state *state, struct error *err)
+{
+    struct place *place = state->place;
+    struct isolation_target base;
+    int r = base_prepare(run->catalog, run->arena, &place->site, &place->server, err);
+    if (r < 0 || !isolation_base_target(run->arena, &place->site.isolation,
+                                        place->isolated.isolation, &base))
+        return r;
+    return base_migrate(run->catalog, run->arena, &place->site, &base, &state->set, err);
+}
+
+static int step_prepare(struct job_run *run, struct error *err)
+{
+    struct attach_state *state;
+    int r = load_with_migrations(run, &state, err);
+    if (r == 0)
+        r = site_lock(run->context, run->catalog, &state->place->site, err);
+    if (r < 0)
+        return r;
+    r = prepare_locked(run, state, err);
+    site_unlock(run->catalog, &state->place->site);
+    return r;
+}
+
+/* Behind the site's lock, as a template in use cannot be copied. */
+static int step_create(struct job_run *run, struct error *err)
+{
+    struct attach_state *state;
+    int r = load(run, &state, err);
+    if (r == 0)
+        r = site_lock(run->context, run->catalog, &state->place->site, err);
+    if (r < 0)
+        return r;
+    job_tell(
+        run, "create %s",
+        isolation_describe(run->arena, &state->place->isolated, state->place->site.cluster.name));
+    r = place_create(state->place, run->arena, err);
+    site_unlock(run->catalog, &state->place->site);
+    return r;
+}
+
+static int step_migrate(struct job_run *run, struct error *err)
+{
+    struct attach_state *state;
+    int r = load_with_migrations(run, &state, err);
+    if (r < 0)
+        return r;
+    const struct site *site = &state->place->site;
+    struct isolation_target target;
+    struct migrate_result result;
+    isolation_target(run->arena, &site->isolation, &state->place->isolated, &target);
+    r = site_migrate(run->catalog, site, &target, &state->place->placement, &state->set, false,
+                     run->arena, &result, err);
+    if (r == 0)
+        job_tell(run, "at version %s", result.to);
+    return r;
+}
+
+static int step_finish(struct job_run *run, struct error *err)
+{
+    struct attach_state *state;
+    int r = load(run, &state, err);
+    if (r < 0)
+        return r;
+    const struct site *site = &state->place->site;
+    struct isolation_target target;
+    isolation_target(run->arena, &site->isolation, &state->place->isolated, &target);
+    return migrate_finish(&site->login, &target, run->arena, err);
+}
+
+static int step_ready(struct job_run *run, struct error *err)
+{
+    struct attach_state *state;
+    int r = load(run, &state, err);
+    if (r < 0)
+        return r;
+    const struct catalog_placement *placement = &state->place->placement;
+    const char *detail = arena_printf(run->arena, "{\"isolation\":\"%s\"}", placement->isolation);
+    r = catalog_begin(run->catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
+    r = catalog_placement_set_state(transaction, placement->id, CATALOG_PLACEMENT_READY, err);
+    if (r == 0)
+        r = place_audit(run->context, transaction, "placement.attach", placement, detail, err);
+    return r < 0 ? r : catalog_commit(transaction, err);
+}
+
+static int forget(struct job_run *run, const struct place *place, struct error *err)
+{
+    int r = catalog_begin(run->catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
+    r = catalog_placement_delete(transaction, run->placement_id, err);
+    if (r == 0)
+        r = place_audit(run->context, transaction, "placement.attach_failed", &place->placement,
+                        NULL, err);
+    return r < 0 ? r : catalog_commit(transaction, err);
+}
+
+static int compensate(struct job_run *run, struct error *err)
+{
+    struct place *place;
+    int r = place_load(run->context, run->catalog, run->arena, run->placement_id, &place, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_clear(err); /* an earlier attempt got as far as that */
+        return 0;
+    }
+    if (r == 0)
+        r = place_drop(place, err);
+    return r < 0 ? r : forget(run, place, err);
+}
+
+static const struct job_step steps[] = {
+    {"prepare", "prepare the service on the cluster", step_prepare, true},
+    {"create", "create roles and place", step_create, true},
+    {"migrate", "apply migrations", step_migrate, true},
+    {"finish", "grant and check", step_finish, true},
+    {"ready", "open it", step_ready, false},
+};
+
+const struct job_definition provision_attach_job = {
+    .name = "provision",
+    .steps = steps,
+    .step_count = array_size(steps),
+    .abandoned = JOB_RESUME,
+    .compensate = compensate,
+};
+
+/* ---- the operation ---- */
+
+struct request {
+    struct catalog_tenant tenant;
+    struct catalog_service service;
+    const char *isolation;
+    int64_t cluster_id;
+};
+
+static int check_isolation(const struct catalog_service *service, const char *isolation,
+                           struct error *err)
+{
+    const struct isolation *mode;
+    int r = isolation_parse(isolation, &mode, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < service->allowed_count; i++)
+        if (strcmp(service->allowed[i], isolation) == 0)
+            return 0;
+    error_set(err, ERROR_INVALID, "service \"%s\" does not allow isolation %s", service->name,
+              isolation);
+    error_hint(err, "`reeve service show %s` lists what it allows", service->name);
+    return -ERROR_INVALID;
+}
+
+static int check_tenant(const struct catalog_tenant *tenant, struct error *err)
+{
+    if (tenant->status == CATALOG_TENANT_ACTIVE)
+        return 0;
+    return error_set(err, ERROR_STATE, "tenant \"%s\" is %s, not active", tenant->slug,
+                     catalog_tenant_status_name(tenant->status));
+}
+
+static int resolve(struct catalog *catalog, struct arena *arena,
+                   const struct provision_attach_spec *spec, struct request *ret, struct error *err)
+{
+    int r = catalog_tenant_find(catalog, arena, spec->tenant, &ret->tenant, err);
+    if (r == 0)
+        r = catalog_service_find(catalog, arena, spec->service, &ret->service, err);
+    if (r == 0)
+        r = check_tenant(&ret->tenant, err);
+    if (r < 0)
+        return r;
+    ret->isolation = spec->isolation ? spec->isolation : ret->service.isolation;
+    r = check_isolation(&ret->service, ret->isolation, err);
+    if (r < 0)
+        return r;
+    ret->cluster_id = ret->service.cluster_id;
+    if (spec->cluster) {
+        struct catalog_cluster cluster;
+        r = catalog_cluster_find(catalog, arena, spec->cluster, &cluster, err);
+        if (r < 0)
+            return r;
+        ret->cluster_id = cluster.id;
+    }
+    struct migration_set ignored; /* before anything is made */
+    return migrate_check_folder(ret->service.migrations_dir, arena, &ignored, err);
+}
+
+/* A placement whose job was cut off is gone on with; any other is in the way. */
+static int take_up_existing(const struct job_context *context, struct catalog *catalog,
+                            const struct catalog_placement *placement, const char *isolation,
+                            struct error *err)
+{
+    int64_t job_id = 0;
+    if (placement->state == CATALOG_PLACEMENT_PROVISIONING) {
+        int r = job_pending(catalog, &provision_attach_job, placement->id, &job_id, err);
+        if (r < 0)
+            return r;
+    }
+    if (job_id != 0 && (!isolation || strcmp(isolation, placement->isolation) == 0))
+        return job_run(context, job_id, err);
+    error_set(err, ERROR_EXISTS, "tenant \"%s\" is attached to service \"%s\" already (%s, %s)",
+              placement->tenant, placement->service, placement->isolation,
+              catalog_placement_state_name(placement->state));
+    error_hint(err, "`reeve tenant detach %s %s` removes it with its data", placement->tenant,
+               placement->service);
+    return -ERROR_EXISTS;
+}
+
+static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                  const struct request *request, int64_t *ret_placement_id, int64_t *ret_job_id,
+                  struct error *err)
+{
+    int r = catalog_begin(catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
+    struct job_spec spec = {
+        .definition = &provision_attach_job,
+        .tenant_id = request->tenant.id,
+        .service_id = request->service.id,
+    };
+    r = catalog_placement_create(transaction, request->tenant.id, request->service.id,
+                                 request->cluster_id, request->isolation, &spec.placement_id, err);
+    if (r == 0)
+        r = place_assign(context, transaction, arena, spec.placement_id, err);
+    int64_t job_id = 0;
+    if (r == 0)
+        r = job_submit(context, transaction, &spec, &job_id, err);
+    if (r == 0)
+        r = catalog_commit(transaction, err);
+    if (r < 0)
+        return r;
+    *ret_placement_id = spec.placement_id;
+    *ret_job_id = job_id;
+    return 0;
+}
+
+int provision_attach(const struct job_context *context, const struct provision_attach_spec *spec,
+                     int64_t *ret_placement_id, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    int r = catalog_open(context->control, &catalog, err);
+    if (r < 0)
+        return r;
+    struct request request;
+    r = resolve(catalog, &arena, spec, &request, err);
+    if (r < 0)
+        return r;
+    struct catalog_placement existing;
+    r = catalog_placement_find(catalog, &arena, spec->tenant, spec->service, &existing, err);
+    int64_t placement_id = 0, job_id = 0;
+    if (r == 0) {
+        placement_id = existing.id;
+        r = take_up_existing(context, catalog, &existing, spec->isolation, err);
+    } else if (r == -ERROR_NOT_FOUND) {
+        error_clear(err);
+        r = submit(context, catalog, &arena, &request, &placement_id, &job_id, err);
+        if (r == 0)
+            r = job_perform(context, catalog, job_id, err);
+    }
+    if (r < 0)
+        return r;
+    if (ret_placement_id)
+        *ret_placement_id = placement_id;
+    return 0;
+}

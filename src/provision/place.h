@@ -1,0 +1,35 @@
+/*
+ * place.h - one placement while a job works on it: what the catalog says and what the isolation
+ * wants to know, loaded once a job.
+ */
+#ifndef PROVISION_PLACE_H
+#define PROVISION_PLACE_H
+
+#include "provision/base.h"
+
+struct place {
+    struct catalog_placement placement;
+    struct site site;
+    struct server server;
+    struct isolation_placement isolated;
+};
+
+/* In the arena, by its id. ERROR_NOT_FOUND. */
+int place_load(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+               int64_t placement_id, struct place **ret, struct error *err);
+
+/* Where the catalog says that its data is, and its sealed passwords: for a placement that was just
+ * created. In the caller's transaction. */
+int place_assign(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 int64_t placement_id, struct error *err);
+
+/* The server's objects, with the passwords that the catalog has. */
+int place_create(struct place *place, struct arena *arena, struct error *err);
+/* Ends its sessions and drops its data, in whatever state it is. */
+int place_drop(struct place *place, struct error *err);
+
+/* One line of the audit trail; detail is a JSON object or NULL. */
+int place_audit(const struct job_context *context, struct catalog *catalog, const char *action,
+                const struct catalog_placement *placement, const char *detail, struct error *err);
+
+#endif

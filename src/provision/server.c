@@ -1,0 +1,53 @@
+#include "provision/server.h"
+
+#include "base/time.h"
+#include "pg/connection.h"
+
+/* CREATE DATABASE copies files: slow machines and large templates take their time. */
+#define ADMIN_STATEMENT_TIMEOUT_US ((int64_t)600 * TIME_S)
+
+static int unseal_admin(const struct server *server, char **ret, struct error *err)
+{
+    const struct catalog_cluster *cluster = server->cluster;
+    if (cluster->admin_password.length == 0)
+        return 0;
+    char context[CATALOG_SECRET_CONTEXT_SIZE];
+    catalog_cluster_context(cluster->name, context);
+    return catalog_unseal(server->context->master_key, context, &cluster->admin_password, ret, err);
+}
+
+int server_connect(struct server *server, const char *database, struct pg_connection **ret,
+                   struct error *err)
+{
+    _cleanup_catalog_wipe_ char *password = NULL;
+    int r = unseal_admin(server, &password, err);
+    if (r < 0)
+        return r;
+    const struct pg_options options = {
+        .conninfo = server->cluster->conninfo,
+        .user = server->cluster->admin_user,
+        .password = password,
+        .database = database ? database : server->cluster->maintenance_db,
+        .application_name = "reeve provision",
+        .statement_timeout_us = ADMIN_STATEMENT_TIMEOUT_US,
+        .cancelled = server->context->cancelled,
+    };
+    r = pg_connect(&options, ret, err);
+    if (r < 0)
+        error_prefix(err, "cluster \"%s\"", server->cluster->name);
+    return r;
+}
+
+static int connect_for_isolation(void *context, const char *database, struct pg_connection **ret,
+                                 struct error *err)
+{
+    return server_connect(context, database, ret, err);
+}
+
+void server_init(struct server *server, const struct job_context *context,
+                 const struct catalog_cluster *cluster)
+{
+    *server = (struct server){.context = context, .cluster = cluster};
+    server->isolation =
+        (struct isolation_server){.connect = connect_for_isolation, .context = server};
+}

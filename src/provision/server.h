@@ -1,0 +1,24 @@
+/*
+ * server.h - a cluster as its administrator sees it.
+ */
+#ifndef PROVISION_SERVER_H
+#define PROVISION_SERVER_H
+
+#include "catalog/cluster.h"
+#include "isolation/isolation.h"
+#include "job/job.h"
+
+struct server {
+    const struct job_context *context;
+    const struct catalog_cluster *cluster;
+    struct isolation_server isolation; /* for the isolation's functions; points back here */
+};
+
+/* Borrows both. Nothing to free; may not be moved. */
+void server_init(struct server *server, const struct job_context *context,
+                 const struct catalog_cluster *cluster);
+/* database NULL: the maintenance database. The caller closes *ret. */
+int server_connect(struct server *server, const char *database, struct pg_connection **ret,
+                   struct error *err);
+
+#endif
