@@ -20,25 +20,25 @@ struct proxy_config {
     int workers;                      /* 1 to 64 */
     int listen_fds[PROXY_MAX_LISTEN]; /* bound and listening; the caller's */
     int listen_count;
-    SSL_CTX *tls;                     /* NULL: TLS is refused with 'N'. Referenced. */
-    bool tls_required;                /* TCP clients that are not local must use TLS */
+    SSL_CTX *tls;      /* NULL: TLS is refused with 'N'. Referenced. */
+    bool tls_required; /* TCP clients that are not local must use TLS */
     enum proxy_auth auth;
-    int max_clients;                  /* over all workers */
-    int64_t login_timeout_us;         /* from accept to ReadyForQuery */
-    int64_t queue_timeout_us;         /* waiting for a backend */
-    int64_t connect_timeout_us;       /* one login to a server */
-    int64_t idle_backend_us;          /* an idle backend is closed after this */
-    int64_t shutdown_timeout_us;      /* running transactions may finish for this long */
-    int max_prepared;                 /* statements a client may have; and per backend */
-    uint8_t key[CRYPTO_KEY_SIZE];     /* the key file's */
+    int max_clients;              /* over all workers */
+    int64_t login_timeout_us;     /* from accept to ReadyForQuery */
+    int64_t queue_timeout_us;     /* waiting for a backend */
+    int64_t connect_timeout_us;   /* one login to a server */
+    int64_t idle_backend_us;      /* an idle backend is closed after this */
+    int64_t shutdown_timeout_us;  /* running transactions may finish for this long */
+    int max_prepared;             /* statements a client may have; and per backend */
+    uint8_t key[CRYPTO_KEY_SIZE]; /* the key file's */
 };
 
 /* A server connection past its login. Made and freed by the connector, used by a worker. */
 struct proxy_connection {
-    void *handle;          /* the connector's (a PGconn) */
-    int fd;                /* the socket, non-blocking; still the handle's */
-    SSL *ssl;              /* NULL, or the handle's */
-    int server_version;    /* 150020 */
+    void *handle;       /* the connector's (a PGconn) */
+    int fd;             /* the socket, non-blocking; still the handle's */
+    SSL *ssl;           /* NULL, or the handle's */
+    int server_version; /* 150020 */
     int32_t backend_pid;
     size_t parameter_count; /* ParameterStatus as at login */
     struct {
@@ -58,8 +58,8 @@ struct proxy_target {
 struct proxy_connector {
     void *context;
     /* The server's own SQLSTATE, message, detail and hint are in err. */
-    int (*connect)(void *context, const struct proxy_target *target,
-                   struct proxy_connection *ret, struct error *err);
+    int (*connect)(void *context, const struct proxy_target *target, struct proxy_connection *ret,
+                   struct error *err);
     /* Sends a CancelRequest for what the connection is running. */
     int (*cancel)(void *context, struct proxy_connection *connection, struct error *err);
     /* Closes socket and handle. Any thread; must not block for long. */
@@ -67,8 +67,8 @@ struct proxy_connector {
 };
 
 /* A tenant that the snapshot does not have, or not yet: asks the catalog for changes, once for all
- * who ask at the same time. `done` is called on any thread after the table was brought up to date, or
- * when that could not be done. NULL: a miss is final. */
+ * who ask at the same time. `done` is called on any thread after the table was brought up to date,
+ * or when that could not be done. NULL: a miss is final. */
 struct proxy_resolver {
     void *context;
     void (*refresh)(void *context, void (*done)(void *argument), void *argument);

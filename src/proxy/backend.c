@@ -1,0 +1,390 @@
+#include "proxy/backend.h"
+
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "wire/sqlstate.h"
+
+static void set_state(struct backend *backend, enum backend_state state)
+{
+    backend->state = state;
+}
+
+/* ---- logging in ---- */
+
+struct connect_job {
+    struct job job; /* first */
+    struct backend *backend;
+    struct proxy *proxy;
+    struct proxy_target target;
+    struct proxy_connection connection;
+    int result;
+    struct error err;
+};
+
+static void connect_run(struct job *job)
+{
+    struct connect_job *connect = container_of(job, struct connect_job, job);
+    const struct proxy_connector *connector = &connect->proxy->connector;
+    connect->result = connector->connect(connector->context, &connect->target, &connect->connection,
+                                         &connect->err);
+}
+
+static size_t received(void *owner, const char *bytes, size_t length)
+{
+    return backend_received(owner, bytes, length);
+}
+
+static void drained(void *owner)
+{
+    struct backend *backend = owner;
+    struct client *client = backend->client;
+    if (client && client->state == CLIENT_ACTIVE)
+        client_resume(client);
+}
+
+static void closed(void *owner, const struct error *reason)
+{
+    struct backend *backend = owner;
+    struct client *client = backend->client;
+    if (client) {
+        log_warning("server connection lost tenant=%s placement=%lld: %s", backend->pool->tenant,
+                    (long long)backend->pool->placement_id,
+                    reason->code ? reason->message : "closed by the server");
+        backend->client = NULL;
+        client->backend = NULL;
+        if (backend->told_fatal)
+            client_close(client);
+        else
+            client_fail(client, SQLSTATE_CONNECTION_FAILURE,
+                        "the server closed the connection unexpectedly", NULL);
+    }
+    backend_close(backend);
+}
+
+static const struct stream_events backend_events = {
+    .received = received, .drained = drained, .closed = closed};
+
+/* ParameterStatus as at login. The role's name is Reeve's business: the client sees its own. */
+static void adopt_parameters(struct backend *backend)
+{
+    struct pair items[array_size(backend->connection.parameters)];
+    size_t count_ = 0;
+    for (size_t i = 0; i < backend->connection.parameter_count; i++) {
+        const char *name = backend->connection.parameters[i].name;
+        const char *value = backend->connection.parameters[i].value;
+        if (strcmp(name, "session_authorization") == 0)
+            value = backend->pool->tenant;
+        items[count_++] = (struct pair){name, value};
+    }
+    backend->parameters = pairs_make(&backend->worker->pairs, items, count_);
+}
+
+static int adopt_connection(struct backend *backend, struct error *err)
+{
+    /* The handle keeps its descriptor, which its TLS session reads; the stream has one of its own.
+     */
+    int fd = dup(backend->connection.fd);
+    if (fd < 0)
+        return error_set(err, ERROR_IO, "cannot duplicate a descriptor");
+    int result = stream_create(backend->worker->engine, fd, backend->connection.ssl, false,
+                               &backend_events, backend, &backend->stream, err);
+    if (result < 0) {
+        close(fd);
+        return result;
+    }
+    adopt_parameters(backend);
+    backend->settings = pairs_ref(backend->worker->no_pairs);
+    backend->status = 'I';
+    return 0;
+}
+
+static void become_idle(struct backend *backend);
+
+static void connect_done(struct worker *worker, struct note *note)
+{
+    struct connect_job *connect =
+        container_of(container_of(note, struct job, note), struct connect_job, job);
+    struct backend *backend = connect->backend;
+    struct pool *pool = backend->pool;
+    pool->connecting--;
+    int result = connect->result;
+    if (result == 0) {
+        backend->connection = connect->connection;
+        backend->connected = true;
+        result = adopt_connection(backend, &connect->err);
+    }
+    if (result < 0) {
+        pool_connect_failed(pool, &connect->err);
+        backend_close(backend);
+    } else {
+        pool->failures = 0;
+        pool->retry_us = 0;
+        log_debug("logged in to the server tenant=%s placement=%lld", pool->tenant,
+                  (long long)pool->placement_id);
+        pool_remember(pool, worker->no_pairs, backend->parameters);
+        if (pool->waiting_count == 0 && worker->shutting_down)
+            backend_close(backend);
+        else
+            become_idle(backend);
+    }
+    free(connect);
+}
+
+void backend_connect(struct pool *pool)
+{
+    struct worker *worker = pool->worker;
+    struct backend *backend = xcalloc(1, sizeof(*backend));
+    backend->pool = pool;
+    backend->worker = worker;
+    backend->epoch = pool->epoch;
+    list_init(&backend->link);
+    list_init(&backend->idle);
+    list_init(&backend->lru);
+    list_init(&backend->cluster_lru);
+    expect_init(&backend->expected);
+    backend_statements_init(&backend->statements);
+    list_append(&pool->backends, &backend->link);
+    pool->backend_count++;
+    pool->connecting++;
+    count(&worker->counters.backends, 1);
+    set_state(backend, BACKEND_CONNECTING);
+    struct connect_job *connect = xcalloc(1, sizeof(*connect));
+    connect->backend = backend;
+    connect->proxy = worker->proxy;
+    connect->target = pool->target;
+    connect->target.timeout_us = atomic_load(&worker->proxy->connect_timeout_us);
+    worker_run(worker, worker->proxy->connectors, &connect->job, connect_run, connect_done);
+}
+
+/* ---- idle ---- */
+
+static void leave_idle(struct backend *backend)
+{
+    if (list_empty(&backend->idle))
+        return;
+    list_remove(&backend->idle);
+    list_remove(&backend->lru);
+    list_remove(&backend->cluster_lru);
+    count(&backend->worker->counters.backends_idle, -1);
+}
+
+/* Somebody who has waited longer than this pool's own clients wants the slot. */
+static bool slot_is_owed(const struct pool *pool)
+{
+    const struct budget *budget = pool->cluster->budget;
+    if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0)
+        return false;
+    const struct client *oldest = list_first(&pool->waiting, struct client, queued);
+    return !oldest ||
+           oldest->since_us > atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
+}
+
+static void become_idle(struct backend *backend)
+{
+    struct pool *pool = backend->pool;
+    struct worker *worker = backend->worker;
+    if (backend->tainted || backend->epoch != pool->epoch || slot_is_owed(pool) ||
+        (worker->shutting_down && pool->waiting_count == 0)) {
+        backend_close(backend);
+        return;
+    }
+    set_state(backend, BACKEND_IDLE);
+    if (stream_read_paused(backend->stream))
+        stream_resume_read(backend->stream);
+    backend->idle_since_us = engine_now_us(worker->engine);
+    list_prepend(&pool->idle, &backend->idle);
+    list_append(&worker->idle, &backend->lru);
+    list_append(&pool->cluster->idle, &backend->cluster_lru);
+    count(&worker->counters.backends_idle, 1);
+    if (!timer_running(&worker->idle_timer))
+        timer_start(&worker->idle_timer,
+                    backend->idle_since_us + atomic_load(&worker->proxy->idle_backend_us));
+    if (pool->waiting_count > 0)
+        pool_serve(pool);
+}
+
+void backend_evict(struct backend *backend)
+{
+    if (backend->state == BACKEND_IDLE)
+        backend_close(backend);
+}
+
+/* ---- the end ---- */
+
+void backend_close(struct backend *backend)
+{
+    struct pool *pool = backend->pool;
+    struct worker *worker = backend->worker;
+    if (backend->cancels > 0) {
+        /* The handle is in use by a cancel request; its end closes the backend. */
+        backend->tainted = true;
+        leave_idle(backend);
+        stream_close(take_pointer(backend->stream));
+        set_state(backend, BACKEND_CLOSED);
+        return;
+    }
+    leave_idle(backend);
+    stream_close(backend->stream);
+    if (backend->connected)
+        worker->proxy->connector.close(worker->proxy->connector.context, &backend->connection);
+    expect_free(&backend->expected);
+    backend_statements_free(&backend->statements);
+    statement_unref(backend->unnamed);
+    pairs_unref(backend->settings);
+    pairs_unref(backend->parameters);
+    list_remove(&backend->link);
+    pool->backend_count--;
+    count(&worker->counters.backends, -1);
+    struct budget *budget = pool->cluster->budget;
+    free(backend);
+    worker_release_slot(worker, budget);
+    if (pool->waiting_count > 0)
+        pool_serve(pool);
+    else
+        pool_check_unused(pool);
+    worker_check_stopped(worker);
+}
+
+/* ---- cancelling ---- */
+
+struct cancel_job {
+    struct job job; /* first */
+    struct backend *backend;
+    struct proxy *proxy;
+    int result;
+    struct error err;
+};
+
+static void cancel_run(struct job *job)
+{
+    struct cancel_job *cancel = container_of(job, struct cancel_job, job);
+    const struct proxy_connector *connector = &cancel->proxy->connector;
+    cancel->result =
+        connector->cancel(connector->context, &cancel->backend->connection, &cancel->err);
+}
+
+static void cancel_done(struct worker *worker, struct note *note)
+{
+    struct cancel_job *cancel =
+        container_of(container_of(note, struct job, note), struct cancel_job, job);
+    struct backend *backend = cancel->backend;
+    (void)worker;
+    if (cancel->result < 0)
+        log_write_error(LOG_WARNING, &cancel->err, "a cancel request failed");
+    free(cancel);
+    if (--backend->cancels > 0)
+        return;
+    if (backend->state == BACKEND_CLOSED)
+        backend_close(backend);
+    else if (backend->state == BACKEND_CANCELLING)
+        become_idle(backend);
+}
+
+void backend_cancel(struct backend *backend)
+{
+    if (backend->cancels > 0)
+        return;
+    struct cancel_job *cancel = xcalloc(1, sizeof(*cancel));
+    cancel->backend = backend;
+    cancel->proxy = backend->worker->proxy;
+    backend->cancels++;
+    worker_run(backend->worker, backend->worker->proxy->connectors, &cancel->job, cancel_run,
+               cancel_done);
+}
+
+void backend_abort(struct backend *backend)
+{
+    if (!expect_empty(&backend->expected))
+        backend_cancel(backend);
+    backend_close(backend);
+}
+
+/* ---- linking ---- */
+
+static void tell_parameters(struct backend *backend, struct client *client)
+{
+    struct pairs *want = backend->parameters;
+    struct buffer *out = &backend->worker->scratch;
+    for (size_t i = 0; i < want->count; i++) {
+        const char *told = pairs_get(client->parameters, want->items[i].name);
+        if (!told || strcmp(told, want->items[i].value) != 0)
+            wire_put_parameter_status(out, want->items[i].name, want->items[i].value);
+    }
+    stream_write(client->stream, buffer_string(out), out->length);
+    stream_flush(client->stream);
+    buffer_reset(out);
+    pairs_replace(&client->parameters, pairs_ref(want));
+}
+
+void backend_link(struct backend *backend, struct client *client)
+{
+    leave_idle(backend);
+    set_state(backend, BACKEND_LINKED);
+    backend->client = client;
+    client->backend = backend;
+    client_set_state(client, CLIENT_ACTIVE);
+    client_resume(client);
+    if (backend->settings != client->settings)
+        session_enter(backend, client);
+    else if (client->checking_settings)
+        session_checked(backend);
+    else if (backend->parameters != client->parameters)
+        tell_parameters(backend, client);
+}
+
+void backend_tell_parameters(struct backend *backend)
+{
+    struct client *client = backend->client;
+    if (client && client->parameters && backend->parameters != client->parameters)
+        tell_parameters(backend, client);
+}
+
+static void unlink_client(struct backend *backend)
+{
+    struct client *client = backend->client;
+    backend->client = NULL;
+    client->backend = NULL;
+    client->skip_till_sync = false;
+}
+
+void backend_transaction_ended(struct backend *backend)
+{
+    struct client *client = backend->client;
+    struct worker *worker = backend->worker;
+    if (backend->copy != COPY_NONE || !client || client->in_message || client->gather.length > 0)
+        return;
+    if (backend->settings_dirty) {
+        session_capture(backend);
+        return;
+    }
+    if (client->pinned && !worker->shutting_down)
+        return;
+    unlink_client(backend);
+    client_set_state(client, CLIENT_IDLE);
+    if (worker->shutting_down)
+        client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
+                    "terminating connection due to administrator command", NULL);
+    else
+        client_resume(client);
+    if (backend->cancels > 0)
+        set_state(backend, BACKEND_CANCELLING);
+    else
+        become_idle(backend);
+}
+
+void backend_client_gone(struct backend *backend)
+{
+    struct client *client = backend->client;
+    bool clean = expect_empty(&backend->expected) && backend->status == 'I' && !client->pinned &&
+                 !client->in_message && !backend->settings_dirty && backend->copy == COPY_NONE &&
+                 stream_pending(backend->stream) == 0;
+    unlink_client(backend);
+    if (!clean)
+        backend_abort(backend);
+    else if (backend->cancels > 0)
+        set_state(backend, BACKEND_CANCELLING);
+    else
+        become_idle(backend);
+}

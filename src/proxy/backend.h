@@ -1,0 +1,105 @@
+/*
+ * backend.h - a server connection.
+ *
+ *   CONNECTING -> IDLE <-> LINKED -> CLOSED
+ *                    \-> CANCELLING (free, but a cancel request for it is under way) -> IDLE
+ *
+ * A backend is IDLE only when its queue of expected replies is empty, the last ReadyForQuery said
+ * 'I' and nothing was sent since. Any doubt closes it.
+ */
+#ifndef PROXY_BACKEND_H
+#define PROXY_BACKEND_H
+
+#include "proxy/pool.h"
+
+enum backend_state {
+    BACKEND_CONNECTING,
+    BACKEND_IDLE,
+    BACKEND_LINKED,
+    BACKEND_CANCELLING,
+    BACKEND_CLOSED,
+};
+
+enum copy_state {
+    COPY_NONE,
+    COPY_IN,       /* the server takes CopyData; Sync is ignored until the client ends it */
+    COPY_IN_ENDED, /* the client has ended it; CommandComplete or an error comes */
+};
+
+struct backend {
+    enum backend_state state;
+    struct pool *pool;
+    struct worker *worker;
+    struct client *client; /* LINKED; NULL while a client that went is being cleaned up after */
+    struct stream *stream;
+    struct proxy_connection connection;
+    struct list link;        /* pool.backends */
+    struct list idle;        /* pool.idle */
+    struct list lru;         /* worker.idle */
+    struct list cluster_lru; /* worker_cluster.idle */
+    int64_t idle_since_us;
+    int64_t epoch;       /* of the placement when it was made */
+    char status;         /* of the last ReadyForQuery */
+    bool connected;      /* `connection` is to be closed */
+    bool entered;        /* the settings are in force: told after the message at hand */
+    bool told_fatal;     /* the server's own FATAL went to the client: add none of ours */
+    bool tainted;        /* to be closed instead of pooled */
+    bool settings_dirty; /* the client may have changed settings: to be captured */
+    enum copy_state copy;
+    int cancels; /* cancel requests under way */
+    struct expect_queue expected;
+    struct backend_statements statements;
+    uint64_t unnamed_client; /* serial of the client whose unnamed statement it has */
+    struct statement *unnamed;
+    struct pairs *settings;         /* in force beyond the role's defaults */
+    struct pairs *parameters;       /* as reported by ParameterStatus */
+    size_t forward_left, drop_left; /* of the message at hand */
+    /* Rows of a capture, gathered. */
+    struct pair captured[PAIRS_MAX];
+    size_t captured_count;
+    bool capture_overflow;
+};
+
+/* Begins a login; the caller has taken a slot. */
+void backend_connect(struct pool *pool);
+/* Closes it and gives the slot back; its client, if any, must have been dealt with. */
+void backend_close(struct backend *backend);
+/* As backend_close, and what it is running is cancelled on the server. */
+void backend_abort(struct backend *backend);
+void backend_link(struct backend *backend, struct client *client);
+/* Tells the client what it sees differently since it was linked to this backend. */
+void backend_tell_parameters(struct backend *backend);
+/* Nothing is expected and the transaction is over: capture settings, release or keep it. */
+void backend_transaction_ended(struct backend *backend);
+/* Its client goes away. */
+void backend_client_gone(struct backend *backend);
+/* Puts an idle one to its end (budget, idle timeout, stale). */
+void backend_evict(struct backend *backend);
+/* Cancels what the linked client runs. */
+void backend_cancel(struct backend *backend);
+
+/* from_server.c */
+/* Gives the client those answers of the proxy's own that are next in the queue. */
+void backend_answer_fakes(struct backend *backend);
+size_t backend_received(struct backend *backend, const char *bytes, size_t length);
+
+/* session.c */
+/* Puts the client's settings in force in front of its first message. */
+void session_enter(struct backend *backend, struct client *client);
+/* They are in force: the client hears what is different. */
+void session_entered(struct backend *backend);
+/* They are in force for a client that is logging in: its login is complete, the backend free. */
+void session_checked(struct backend *backend);
+/* The server refused them: ends the client with the server's words. */
+void session_refused(struct backend *backend, const struct wire_error_fields *fields);
+/* Asks for the settings in force. */
+void session_capture(struct backend *backend);
+void session_captured_row(struct backend *backend, const char *body, size_t length);
+void session_captured(struct backend *backend);
+/* Settings that a startup packet or a capture may carry. */
+bool session_setting_allowed(const char *name);
+/* Notes the names of settings with a dot in a text. */
+void session_note_names(struct client *client, const char *text, size_t length);
+void session_free_names(struct client *client);
+
+#endif

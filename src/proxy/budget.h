@@ -1,0 +1,52 @@
+/*
+ * budget.h - how many backends a cluster may have, over all pools of all workers.
+ *
+ * A slot is taken before a login to the server begins and given back when the backend is closed. A
+ * pool that finds none left queues here; a slot that comes free goes to the pool that has waited
+ * longest. Thread-safe.
+ */
+#ifndef PROXY_BUDGET_H
+#define PROXY_BUDGET_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/list.h"
+#include "net/engine.h"
+
+struct worker;
+
+struct budget {
+    int64_t cluster_id;
+    pthread_mutex_t lock;
+    int maximum, used;
+    struct list starving; /* of budget_claim, oldest first */
+    _Atomic int starving_count;
+    _Atomic int64_t oldest_us;   /* when the oldest claim began; INT64_MAX without claims */
+    _Atomic int evictions_asked; /* questions to other workers that are under way */
+};
+
+/* A pool's wish for a slot. Belongs to the pool; `granted` under the budget's lock. */
+struct budget_claim {
+    struct list link; /* in budget.starving, or in no list */
+    struct worker *worker;
+    int64_t since_us;
+    bool queued;
+    int granted; /* slots that were given and not yet collected */
+};
+
+void budget_init(struct budget *budget, int64_t cluster_id, int maximum);
+void budget_destroy(struct budget *budget);
+void budget_set_maximum(struct budget *budget, int maximum);
+void budget_claim_init(struct budget_claim *claim, struct worker *worker);
+
+/* True: a slot was taken. False: the claim waits in the queue since `since_us`. */
+bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t since_us);
+/* Takes the slots that were granted while it waited. */
+int budget_collect(struct budget *budget, struct budget_claim *claim);
+/* Leaves the queue. Returns the slots that were granted meanwhile: the caller releases them. */
+int budget_withdraw(struct budget *budget, struct budget_claim *claim);
+/* Gives a slot back. Returns the worker whose claim got it (it must be woken), or NULL. */
+struct worker *budget_release(struct budget *budget);
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * cancel.c - CancelRequest: found by key in one step, whichever worker it reaches.
+ *
+ * The process id that a client is told is random but for the worker's number in its low bits; the
+ * secret is random. A request whose secret is wrong, or whose client runs nothing, does nothing.
+ */
+#include "base/crypto.h"
+#include "proxy/backend.h"
+
+enum { WORKER_BITS = 6 };
+
+static struct client *find_key(struct worker *worker, uint32_t id)
+{
+    for (struct hash_node *node = hash_table_find(&worker->keys, hash_u64(id)); node;
+         node = hash_table_find_next(node)) {
+        struct client *client = container_of(node, struct client, key_node);
+        if (client->cancel_id == id)
+            return client;
+    }
+    return NULL;
+}
+
+void client_key_add(struct client *client)
+{
+    struct worker *worker = client->worker;
+    uint32_t id;
+    do {
+        crypto_random(&id, sizeof(id));
+        id = (id << WORKER_BITS | (uint32_t)worker->index) & 0x7fffffff;
+    } while (id == 0 || find_key(worker, id));
+    client->cancel_id = id;
+    crypto_random(&client->cancel_secret, sizeof(client->cancel_secret));
+    hash_table_insert(&worker->keys, &client->key_node, hash_u64(id));
+    client->has_key = true;
+}
+
+struct cancel_note {
+    struct note note;
+    uint32_t id, secret;
+};
+
+static void cancel_received(struct worker *worker, struct note *note)
+{
+    struct cancel_note *cancel = container_of(note, struct cancel_note, note);
+    struct client *client = find_key(worker, cancel->id);
+    bool right =
+        client && crypto_equal(&client->cancel_secret, &cancel->secret, sizeof(cancel->secret));
+    if (right && client->state == CLIENT_ACTIVE && !expect_empty(&client->backend->expected))
+        backend_cancel(client->backend);
+    free(cancel);
+}
+
+void cancel_request(struct worker *worker, uint32_t id, uint32_t secret)
+{
+    int index = (int)(id & ((1u << WORKER_BITS) - 1));
+    if (index >= worker->proxy->worker_count)
+        return;
+    struct cancel_note *cancel = xcalloc(1, sizeof(*cancel));
+    cancel->id = id;
+    cancel->secret = secret;
+    worker_post(worker->proxy->workers[index], &cancel->note, LETTER_CANCEL, cancel_received);
+}

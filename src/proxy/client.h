@@ -1,0 +1,120 @@
+/*
+ * client.h - a frontend connection.
+ *
+ *   STARTUP -> PASSWORD -> CHECKING -> HANDING -> IDLE <-> WAITING -> ACTIVE
+ *                           ^   |                  ^-------------------/
+ *                        RESOLVING
+ *   any state -> CLOSED (client_close: the one way out)
+ *
+ *   STARTUP    packets without a type byte: SSLRequest, CancelRequest, StartupMessage
+ *   RESOLVING  its credential does not fit the snapshot: the catalog is asked for news, once
+ *   PASSWORD   an authentication request was sent; the answer is a 'p' message
+ *   CHECKING   an authentication thread has a copy of its credential
+ *   HANDING    on its way to another worker; nobody touches it
+ *   IDLE       logged in, no backend, no transaction
+ *   WAITING    has sent something that needs a backend; not read from
+ *   ACTIVE     linked to a backend, both ways
+ *
+ * client_set_state is the only writer of `state`.
+ */
+#ifndef PROXY_CLIENT_H
+#define PROXY_CLIENT_H
+
+#include "proxy/expect.h"
+#include "proxy/worker.h"
+#include "wire/message.h"
+
+enum client_state {
+    CLIENT_STARTUP,
+    CLIENT_RESOLVING,
+    CLIENT_PASSWORD,
+    CLIENT_CHECKING,
+    CLIENT_HANDING,
+    CLIENT_IDLE,
+    CLIENT_WAITING,
+    CLIENT_ACTIVE,
+    CLIENT_CLOSED,
+};
+
+struct login; /* what is needed during login alone: login.c */
+
+struct client {
+    struct note note; /* first: to be handed over */
+    enum client_state state;
+    struct worker *worker;
+    struct stream *stream;
+    struct pool *pool;
+    struct backend *backend; /* ACTIVE */
+    struct login *login;     /* until IDLE is reached first */
+    struct list link;        /* worker.clients */
+    struct list timed;       /* worker.logins or worker.waiting */
+    struct list queued;      /* pool.waiting */
+    struct list of_tenant;   /* tenant_clients.clients */
+    int64_t since_us;        /* when it began to log in or to wait */
+    struct hash_node key_node;
+    uint32_t cancel_id; /* worker index in the low 6 bits, random above */
+    uint32_t cancel_secret;
+    int64_t tenant_id;
+    char tenant[ROUTE_NAME_SIZE];
+    char service[ROUTE_NAME_SIZE];
+    bool read_only;
+    bool local;             /* Unix socket or loopback */
+    bool secure;            /* TLS */
+    bool too_many;          /* to be refused once it has said who it is */
+    bool has_key;           /* is in worker.keys */
+    bool pinned;            /* keeps its backend until it ends */
+    bool checking_settings; /* waits for a backend in order to log in */
+    bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
+    bool in_message;        /* `forward_left` or `drop_left` belong to a message under way */
+
+    struct pairs *settings;   /* what it has set */
+    struct pairs *parameters; /* ParameterStatus that it has been told */
+    struct list custom_names; /* of struct custom_name: settings with a dot that it has used */
+    int custom_name_count;
+
+    struct hash_table statements; /* struct client_statement by name */
+    struct statement *unnamed;    /* its unnamed statement, to be prepared again elsewhere */
+    unsigned portal_flags;        /* of the statement that was bound last */
+    uint64_t serial;              /* of this client, never reused in its worker */
+
+    size_t forward_left, drop_left;
+    struct buffer gather; /* a message that must be seen whole and is larger than a read */
+    struct buffer handed; /* HANDING: bytes read ahead */
+    int handed_fd;
+    SSL *handed_ssl;
+};
+
+struct custom_name {
+    struct list link;
+    char name[];
+};
+
+void client_accepted(struct worker *worker, int fd);
+void client_set_state(struct client *client, enum client_state state);
+/* Reads from it again, unless it waits for its login. */
+void client_resume(struct client *client);
+/* Ends it at once: its backend is given back if it is clean, else closed. */
+void client_close(struct client *client);
+/* Tells it a FATAL error first. */
+void client_fail(struct client *client, const char *sqlstate, const char *message,
+                 const char *hint);
+void client_fail_error(struct client *client, const struct error *err);
+
+/* login.c */
+size_t login_received(struct client *client, const char *bytes, size_t length);
+void login_free(struct login *login);
+/* AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery; then it is IDLE. */
+void login_finish(struct client *client);
+/* A client came from another worker, or from this one, with its tenant known. */
+void login_arrived(struct worker *worker, struct note *note);
+
+/* from_client.c: messages of a client that is logged in. */
+size_t client_received(struct client *client, const char *bytes, size_t length);
+/* Closes the statement table and everything else that the message code owns. */
+void client_messages_free(struct client *client);
+
+/* cancel.c */
+void client_key_add(struct client *client);
+void cancel_request(struct worker *worker, uint32_t id, uint32_t secret);
+
+#endif

@@ -1,0 +1,74 @@
+#include "proxy/expect.h"
+
+void expect_init(struct expect_queue *queue)
+{
+    *queue = (struct expect_queue){0};
+}
+
+static void drop_references(struct expect *entry)
+{
+    statement_unref(entry->statement);
+    client_statement_unref(entry->name);
+    entry->statement = NULL;
+    entry->name = NULL;
+}
+
+void expect_free(struct expect_queue *queue)
+{
+    while (queue->count > 0)
+        expect_pop(queue);
+    free(queue->entries);
+    expect_init(queue);
+}
+
+struct expect *expect_at(struct expect_queue *queue, size_t index)
+{
+    return &queue->entries[(queue->first + index) & (queue->capacity - 1)];
+}
+
+static void grow(struct expect_queue *queue)
+{
+    size_t capacity = queue->capacity ? queue->capacity * 2 : 16;
+    struct expect *entries = xmalloc(capacity * sizeof(*entries));
+    for (size_t i = 0; i < queue->count; i++)
+        entries[i] = *expect_at(queue, i);
+    free(queue->entries);
+    queue->entries = entries;
+    queue->capacity = capacity;
+    queue->first = 0;
+}
+
+bool expect_push(struct expect_queue *queue, const struct expect *entry)
+{
+    if (queue->count >= EXPECT_MAX)
+        return false;
+    if (queue->count == queue->capacity)
+        grow(queue);
+    struct expect *place = expect_at(queue, queue->count++);
+    *place = *entry;
+    if (place->statement)
+        statement_ref(place->statement);
+    if (place->name)
+        place->name->references++;
+    return true;
+}
+
+struct expect *expect_first(struct expect_queue *queue)
+{
+    return queue->count > 0 ? expect_at(queue, 0) : NULL;
+}
+
+void expect_pop(struct expect_queue *queue)
+{
+    drop_references(expect_at(queue, 0));
+    queue->first = (queue->first + 1) & (queue->capacity - 1);
+    queue->count--;
+}
+
+void expect_remove(struct expect_queue *queue, size_t index)
+{
+    drop_references(expect_at(queue, index));
+    for (size_t i = index; i + 1 < queue->count; i++)
+        *expect_at(queue, i) = *expect_at(queue, i + 1);
+    queue->count--;
+}

@@ -1,0 +1,66 @@
+/*
+ * expect.h - the ordered queue of replies that a backend still owes.
+ *
+ * One entry a message that was sent to the server (or answered by the proxy in its place). It is
+ * what makes transaction pooling sound: a backend is free only when the queue is empty and its last
+ * ReadyForQuery said 'I'.
+ */
+#ifndef PROXY_EXPECT_H
+#define PROXY_EXPECT_H
+
+#include "proxy/statement.h"
+
+enum expect_kind {
+    EXPECT_PARSE,              /* ParseComplete */
+    EXPECT_BIND,               /* BindComplete */
+    EXPECT_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
+    EXPECT_DESCRIBE_PORTAL,    /* RowDescription or NoData */
+    EXPECT_EXECUTE,       /* rows or COPY, then CommandComplete, EmptyQuery or PortalSuspended */
+    EXPECT_CLOSE,         /* CloseComplete */
+    EXPECT_SYNC,          /* ReadyForQuery */
+    EXPECT_QUERY,         /* anything up to ReadyForQuery */
+    EXPECT_FUNCTION_CALL, /* FunctionCallResponse, ReadyForQuery */
+    EXPECT_COPY_END,      /* nothing: marks where the client ended its COPY data */
+};
+
+enum expect_action {
+    EXPECT_FORWARD,   /* to the client */
+    EXPECT_SWALLOW,   /* ours */
+    EXPECT_FAKE,      /* not sent to the server: the proxy answers in its place */
+    EXPECT_DUPLICATE, /* a Parse whose name is taken: the server's error is told with the client's
+                         name */
+    EXPECT_CAPTURE,   /* ours: its rows are the session's settings */
+    EXPECT_PRIVATE,   /* ours, and so is an error that it brings */
+    EXPECT_SETTINGS,  /* ours: puts the client's settings in place; an error ends the client */
+};
+
+struct expect {
+    enum expect_kind kind : 8;
+    enum expect_action action : 8;
+    bool parsed_once : 1;          /* a Describe's ParameterDescription has come */
+    unsigned flags;                /* statement_flags of the text that is run */
+    struct statement *statement;   /* PARSE: what becomes prepared */
+    struct client_statement *name; /* PARSE, CLOSE: what must be undone after an error */
+};
+
+enum { EXPECT_MAX = 32768 };
+
+struct expect_queue {
+    struct expect *entries; /* a ring; NULL until used */
+    size_t capacity, first, count;
+};
+
+void expect_init(struct expect_queue *queue);
+void expect_free(struct expect_queue *queue); /* drops every entry's references */
+/* Takes references of its own. False when EXPECT_MAX are waiting. */
+bool expect_push(struct expect_queue *queue, const struct expect *entry);
+struct expect *expect_first(struct expect_queue *queue); /* NULL when empty */
+struct expect *expect_at(struct expect_queue *queue, size_t index);
+void expect_pop(struct expect_queue *queue);
+void expect_remove(struct expect_queue *queue, size_t index);
+static inline bool expect_empty(const struct expect_queue *queue)
+{
+    return queue->count == 0;
+}
+
+#endif

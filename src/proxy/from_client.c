@@ -1,0 +1,622 @@
+/*
+ * from_client.c - messages of a client that is logged in, on their way to its backend.
+ *
+ * What must be known is read, the rest is passed on: large messages stream through. For every
+ * message that the server will answer an entry is pushed to the backend's queue of expected
+ * replies, in the same order.
+ */
+#include <arpa/inet.h>
+
+#include "base/log.h"
+#include "proxy/backend.h"
+#include "wire/sqlstate.h"
+
+enum {
+    GATHER_MAX = 64 * 1024 * 1024, /* a named Parse larger than this is refused */
+    QUEUE_FULL = EXPECT_MAX - 16,
+};
+
+/* A message, or as much of it as has come. */
+struct message {
+    char type;
+    size_t body_length;
+    const char *body;
+    size_t available;  /* bytes of the body that are here */
+    const char *start; /* of the header, in front of the body */
+    bool whole;
+};
+
+/* Results of the functions below: */
+enum { GONE = -1, TAKEN = 0, MORE = 1 };
+
+static bool push(struct client *client, struct expect entry)
+{
+    return expect_push(&client->backend->expected, &entry);
+}
+
+/* Passes the message on as it is; what has not come yet follows as it comes. */
+static int forward(struct client *client, const struct message *message)
+{
+    stream_queue(client->backend->stream, message->start, WIRE_HEADER_SIZE + message->available);
+    client->forward_left = message->body_length - message->available;
+    client->in_message = client->forward_left > 0;
+    return TAKEN;
+}
+
+static int drop(struct client *client, const struct message *message)
+{
+    client->drop_left = message->body_length - message->available;
+    client->in_message = client->drop_left > 0;
+    return TAKEN;
+}
+
+static int violation(struct client *client, const char *text)
+{
+    log_info("protocol violation tenant=%s: %s", client->tenant, text);
+    client_fail(client, SQLSTATE_PROTOCOL_VIOLATION, text, NULL);
+    return GONE;
+}
+
+static void send_scratch(struct client *client)
+{
+    struct buffer *out = &client->worker->scratch;
+    stream_write(client->backend->stream, buffer_string(out), out->length);
+    buffer_reset(out);
+}
+
+/* ---- what a text does to the session ---- */
+
+static void apply_flags(struct client *client, unsigned flags)
+{
+    struct backend *backend = client->backend;
+    if (flags & TEXT_CHANGES_SETTINGS)
+        backend->settings_dirty = true;
+    if (flags & TEXT_PINS)
+        client->pinned = true;
+    if (flags & TEXT_DISCARDS) {
+        backend_statements_clear(&backend->statements);
+        client_statements_clear(&client->statements);
+    }
+}
+
+static void forget_unnamed(struct client *client)
+{
+    statement_unref(client->unnamed);
+    statement_unref(client->backend->unnamed);
+    client->unnamed = client->backend->unnamed = NULL;
+}
+
+/* ---- prepared statements ---- */
+
+static void put_definition(struct client *client, const char *name,
+                           const struct statement *statement)
+{
+    struct buffer *out = &client->worker->scratch;
+    size_t mark = wire_begin(out, 'P');
+    wire_put_cstring(out, name);
+    buffer_append(out, statement->definition, statement->length);
+    wire_end(out, mark);
+    send_scratch(client);
+}
+
+static void send_parse(struct client *client, struct statement *statement,
+                       struct client_statement *name, enum expect_action action)
+{
+    struct backend *backend = client->backend;
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    statement_server_name(statement, server_name);
+    put_definition(client, server_name, statement);
+    push(client, (struct expect){
+                     .kind = EXPECT_PARSE, .action = action, .statement = statement, .name = name});
+    backend_statements_add(&backend->statements, statement);
+    size_t maximum =
+        (size_t)atomic_load_explicit(&client->worker->proxy->max_prepared, memory_order_relaxed);
+    struct statement *evicted = backend_statements_evict(&backend->statements, maximum);
+    if (!evicted)
+        return;
+    statement_server_name(evicted, server_name);
+    wire_put_close_statement(&client->worker->scratch, server_name);
+    send_scratch(client);
+    push(client, (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
+    statement_unref(evicted);
+}
+
+static void ensure_prepared(struct client *client, struct statement *statement)
+{
+    if (!backend_statements_touch(&client->backend->statements, statement))
+        send_parse(client, statement, NULL, EXPECT_SWALLOW);
+}
+
+static void ensure_unnamed(struct client *client)
+{
+    struct backend *backend = client->backend;
+    if (!client->unnamed ||
+        (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed))
+        return;
+    put_definition(client, "", client->unnamed);
+    push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
+    statement_unref(backend->unnamed);
+    backend->unnamed = statement_ref(client->unnamed);
+    backend->unnamed_client = client->serial;
+}
+
+/* "DEALLOCATE name" of a name that only the proxy knows: with the server's name instead. */
+static bool rewrite_deallocate(struct client *client, const char *text, size_t length,
+                               char ret_sql[64])
+{
+    struct backend *backend = client->backend;
+    char name[STATEMENT_NAME_MAX + 1];
+    if (!statement_deallocated_name(text, length, name, sizeof(name)))
+        return false;
+    struct client_statement *known = client_statement_find(&client->statements, name);
+    if (!known)
+        return false;
+    struct statement *statement = statement_ref(known->statement);
+    if (!backend_statements_touch(&backend->statements, statement)) {
+        send_parse(client, statement, NULL, EXPECT_PRIVATE);
+        wire_put_empty(&client->worker->scratch, 'S');
+        send_scratch(client);
+        push(client, (struct expect){.kind = EXPECT_SYNC, .action = EXPECT_PRIVATE});
+    }
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    statement_server_name(statement, server_name);
+    snprintf(ret_sql, 64, "DEALLOCATE %s", server_name);
+    backend_statements_drop(&backend->statements, statement);
+    client_statement_remove(&client->statements, known);
+    statement_unref(statement);
+    return true;
+}
+
+/* A statement that fails in the server, so that the error is in its place in pipeline and
+ * transaction. */
+static const char listen_refused[] =
+    "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
+    " MESSAGE = 'LISTEN is not supported in transaction pooling',"
+    " HINT = 'connections to the server are shared between transactions'; END $$";
+
+/* The text to send in place of this one, or NULL. */
+static const char *replacement(struct client *client, unsigned flags, const char *text,
+                               size_t length, char buffer[64])
+{
+    if (flags & TEXT_LISTENS)
+        return listen_refused;
+    if ((flags & TEXT_DEALLOCATES) && rewrite_deallocate(client, text, length, buffer))
+        return buffer;
+    return NULL;
+}
+
+/* ---- message by message ---- */
+
+static int take_query(struct client *client, const struct message *message)
+{
+    if (!message->whole && message->body_length + WIRE_HEADER_SIZE <= STREAM_READ_SIZE)
+        return MORE;
+    const char *text = message->body;
+    size_t length = strnlen(text, message->available);
+    unsigned flags = statement_text_flags(text, length);
+    char buffer[64];
+    const char *instead = message->whole ? replacement(client, flags, text, length, buffer) : NULL;
+    if (flags & TEXT_CHANGES_SETTINGS)
+        session_note_names(client, text, length);
+    forget_unnamed(client);
+    apply_flags(client, flags);
+    count(&client->worker->counters.queries, 1);
+    push(client, (struct expect){.kind = EXPECT_QUERY, .flags = flags});
+    if (!instead)
+        return forward(client, message);
+    wire_put_query(&client->worker->scratch, instead);
+    send_scratch(client);
+    return TAKEN;
+}
+
+static int take_unnamed_parse(struct client *client, const struct message *message)
+{
+    forget_unnamed(client);
+    if (!message->whole) {
+        push(client, (struct expect){.kind = EXPECT_PARSE});
+        return forward(client, message);
+    }
+    const char *definition = message->body + 1;
+    size_t length = message->body_length - 1;
+    if (!statement_definition_check(definition, length))
+        return violation(client, "invalid Parse message");
+    struct statement *statement = statement_intern(&client->worker->statements, definition, length);
+    char buffer[64];
+    const char *instead =
+        replacement(client, statement->flags, definition, strlen(definition), buffer);
+    if (instead) {
+        statement_unref(statement);
+        wire_put_parse(&client->worker->scratch, "", instead, NULL, 0);
+        push(client, (struct expect){.kind = EXPECT_PARSE});
+        send_scratch(client);
+        return TAKEN;
+    }
+    if (statement->flags & TEXT_CHANGES_SETTINGS)
+        session_note_names(client, definition, strlen(definition));
+    client->unnamed = statement;
+    client->backend->unnamed = statement_ref(statement);
+    client->backend->unnamed_client = client->serial;
+    push(client, (struct expect){.kind = EXPECT_PARSE});
+    return forward(client, message);
+}
+
+static int take_named_parse(struct client *client, const struct message *message,
+                            const char *definition)
+{
+    const char *name = message->body;
+    size_t length = message->body_length - (size_t)(definition - message->body);
+    if (!statement_definition_check(definition, length))
+        return violation(client, "invalid Parse message");
+    struct client_statement *known = client_statement_find(&client->statements, name);
+    if (known) {
+        ensure_prepared(client, known->statement);
+        char server_name[STATEMENT_SERVER_NAME_SIZE];
+        statement_server_name(known->statement, server_name);
+        put_definition(client, server_name, known->statement);
+        push(client,
+             (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_DUPLICATE, .name = known});
+        return TAKEN;
+    }
+    int maximum = atomic_load_explicit(&client->worker->proxy->max_prepared, memory_order_relaxed);
+    if (client->statements.count >= (size_t)maximum) {
+        client_fail(client, SQLSTATE_CONFIGURATION_LIMIT_EXCEEDED,
+                    "this connection has too many prepared statements",
+                    "close those that are not needed, or ask for a higher max_prepared");
+        return GONE;
+    }
+    struct statement *statement = statement_intern(&client->worker->statements, definition, length);
+    if (statement->flags & TEXT_CHANGES_SETTINGS)
+        session_note_names(client, definition, strlen(definition));
+    known = client_statement_add(&client->statements, name, statement);
+    if (backend_statements_touch(&client->backend->statements, statement))
+        push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_FAKE, .name = known});
+    else
+        send_parse(client, statement, known, EXPECT_FORWARD);
+    statement_unref(statement);
+    return TAKEN;
+}
+
+static int take_parse(struct client *client, const struct message *message)
+{
+    const char *end = memchr(message->body, '\0', message->available);
+    bool fits = message->body_length + WIRE_HEADER_SIZE <= STREAM_READ_SIZE;
+    if (!end || (size_t)(end - message->body) > STATEMENT_NAME_MAX) {
+        if (message->available > STATEMENT_NAME_MAX || message->whole)
+            return violation(client, "the name of a prepared statement is too long");
+        return MORE;
+    }
+    count(&client->worker->counters.queries, 1);
+    bool unnamed = end == message->body;
+    if (message->whole || (unnamed && !fits))
+        return unnamed ? take_unnamed_parse(client, message)
+                       : take_named_parse(client, message, end + 1);
+    if (!fits && message->body_length > GATHER_MAX)
+        return violation(client, "the text of a prepared statement is too long");
+    return MORE;
+}
+
+/* What the server is to be asked for in place of a name that the client has not prepared: nothing
+ * that could be a name of the proxy's. */
+static void put_unknown_name(struct buffer *out, const char *name)
+{
+    if (str_has_prefix(name, "reeve_"))
+        buffer_append_byte(out, '?');
+    wire_put_cstring(out, name);
+}
+
+static void put_statement_name(struct client *client, const char *name)
+{
+    struct buffer *out = &client->worker->scratch;
+    struct client_statement *known = client_statement_find(&client->statements, name);
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    if (!known) {
+        put_unknown_name(out, name);
+        return;
+    }
+    statement_server_name(known->statement, server_name);
+    wire_put_cstring(out, server_name);
+}
+
+static int take_bind(struct client *client, const struct message *message)
+{
+    const char *end = message->body + message->available;
+    const char *portal_end = memchr(message->body, '\0', message->available);
+    const char *name = portal_end ? portal_end + 1 : end;
+    const char *name_end = name < end ? memchr(name, '\0', (size_t)(end - name)) : NULL;
+    if (!name_end || name_end - message->body > 2 * STATEMENT_NAME_MAX) {
+        if (message->available > 2 * STATEMENT_NAME_MAX || message->whole)
+            return violation(client, "invalid Bind message");
+        return MORE;
+    }
+    if (*name == '\0') {
+        ensure_unnamed(client);
+        client->portal_flags = client->unnamed ? client->unnamed->flags : 0;
+        push(client, (struct expect){.kind = EXPECT_BIND});
+        return forward(client, message);
+    }
+    struct client_statement *known = client_statement_find(&client->statements, name);
+    if (known)
+        ensure_prepared(client, known->statement);
+    client->portal_flags = known ? known->statement->flags : 0;
+
+    /* The header and the names anew; the rest as it is. */
+    struct buffer *out = &client->worker->scratch;
+    size_t rest = message->body_length - (size_t)(name_end + 1 - message->body);
+    size_t mark = wire_begin(out, 'B');
+    wire_put_cstring(out, message->body);
+    put_statement_name(client, name);
+    wire_end(out, mark);
+    uint32_t total = htonl((uint32_t)(out->length - 1 + rest));
+    memcpy(out->data + 1, &total, sizeof(total)); /* it is alone in the buffer */
+    send_scratch(client);
+    size_t here = (size_t)(end - (name_end + 1));
+    stream_queue(client->backend->stream, name_end + 1, here);
+    client->forward_left = rest - here;
+    client->in_message = client->forward_left > 0;
+    push(client, (struct expect){.kind = EXPECT_BIND});
+    return TAKEN;
+}
+
+/* Describe and Close: what ('S' or 'P') and a name. */
+static int take_describe(struct client *client, const struct message *message)
+{
+    if (!message->whole)
+        return message->body_length > STATEMENT_NAME_MAX + 2
+                   ? violation(client, "invalid Describe or Close message")
+                   : MORE;
+    const char *name = message->body + 1;
+    char what = message->body_length >= 2 ? message->body[0] : '\0';
+    if ((what != 'S' && what != 'P') ||
+        strnlen(name, message->body_length - 1) != message->body_length - 2)
+        return violation(client, "invalid Describe or Close message");
+    bool closes = message->type == 'C';
+    if (what == 'P' || *name == '\0') {
+        if (what == 'S' && closes)
+            forget_unnamed(client);
+        else if (what == 'S')
+            ensure_unnamed(client);
+        push(client, (struct expect){.kind = closes        ? EXPECT_CLOSE
+                                             : what == 'S' ? EXPECT_DESCRIBE_STATEMENT
+                                                           : EXPECT_DESCRIBE_PORTAL});
+        return forward(client, message);
+    }
+    struct client_statement *known = client_statement_find(&client->statements, name);
+    if (closes) {
+        push(client, (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_FAKE, .name = known});
+        if (known)
+            client_statement_remove(&client->statements, known);
+        return TAKEN;
+    }
+    if (known)
+        ensure_prepared(client, known->statement);
+    struct buffer *out = &client->worker->scratch;
+    size_t mark = wire_begin(out, 'D');
+    buffer_append_byte(out, 'S');
+    put_statement_name(client, name);
+    wire_end(out, mark);
+    send_scratch(client);
+    push(client, (struct expect){.kind = EXPECT_DESCRIBE_STATEMENT});
+    return TAKEN;
+}
+
+static bool copy_possible(struct backend *backend)
+{
+    if (backend->copy != COPY_NONE)
+        return true;
+    for (size_t i = 0; i < backend->expected.count; i++) {
+        enum expect_kind kind = expect_at(&backend->expected, i)->kind;
+        if (kind == EXPECT_EXECUTE || kind == EXPECT_QUERY)
+            return true;
+        if (i == 64)
+            return true;
+    }
+    return false;
+}
+
+static int take_copy(struct client *client, const struct message *message)
+{
+    struct backend *backend = client->backend;
+    if (!copy_possible(backend))
+        return drop(client, message); /* left over from a COPY that failed */
+    if (message->type != 'd') {
+        if (backend->copy == COPY_IN)
+            backend->copy = COPY_IN_ENDED;
+        else if (backend->copy == COPY_NONE)
+            push(client, (struct expect){.kind = EXPECT_COPY_END});
+    }
+    return forward(client, message);
+}
+
+static int take_message(struct client *client, const struct message *message)
+{
+    struct backend *backend = client->backend;
+    if (client->skip_till_sync && message->type != 'S')
+        return drop(client, message);
+    if (backend->copy == COPY_IN && !strchr("dcfSH", message->type))
+        return violation(client, "unexpected message during COPY from stdin");
+    switch (message->type) {
+    case 'Q':
+        return take_query(client, message);
+    case 'P':
+        return take_parse(client, message);
+    case 'B':
+        return take_bind(client, message);
+    case 'D':
+    case 'C':
+        return take_describe(client, message);
+    case 'E':
+        apply_flags(client, client->portal_flags);
+        push(client, (struct expect){.kind = EXPECT_EXECUTE, .flags = client->portal_flags});
+        return forward(client, message);
+    case 'S':
+        if (message->body_length != 0)
+            return violation(client, "invalid Sync message");
+        client->skip_till_sync = false;
+        /* The server ignores Sync while it copies in. */
+        if (backend->copy != COPY_IN)
+            push(client, (struct expect){.kind = EXPECT_SYNC});
+        return forward(client, message);
+    case 'H':
+        backend_answer_fakes(backend);
+        return forward(client, message);
+    case 'F':
+        backend->settings_dirty = true;
+        push(client, (struct expect){.kind = EXPECT_FUNCTION_CALL});
+        return forward(client, message);
+    case 'd':
+    case 'c':
+    case 'f':
+        return take_copy(client, message);
+    default:
+        return violation(client, "invalid frontend message type");
+    }
+}
+
+/* ---- the loop ---- */
+
+/* Bytes of a message whose header is behind us. */
+static size_t pass_on(struct client *client, const char *bytes, size_t length)
+{
+    size_t *left = client->forward_left > 0 ? &client->forward_left : &client->drop_left;
+    size_t taken = length < *left ? length : *left;
+    if (left == &client->forward_left && client->backend)
+        stream_queue(client->backend->stream, bytes, taken);
+    *left -= taken;
+    client->in_message = *left > 0;
+    return taken;
+}
+
+/* A message that is larger than a read and must be seen whole. */
+static int take_gathered(struct client *client)
+{
+    struct buffer whole = client->gather;
+    client->gather = BUFFER_INIT(whole.maximum);
+    struct message message = {.type = whole.data[0],
+                              .body_length = whole.length - WIRE_HEADER_SIZE,
+                              .body = whole.data + WIRE_HEADER_SIZE,
+                              .available = whole.length - WIRE_HEADER_SIZE,
+                              .start = whole.data,
+                              .whole = true};
+    int result = take_message(client, &message);
+    if (result != GONE)
+        stream_flush(client->backend->stream);
+    buffer_free(&whole);
+    return result;
+}
+
+static size_t gather(struct client *client, const char *bytes, size_t length)
+{
+    struct wire_frame frame;
+    if (wire_frame_read(client->gather.data, client->gather.length, &frame, NULL) <= 0)
+        return 0;
+    size_t wanted = WIRE_HEADER_SIZE + frame.body_length - client->gather.length;
+    size_t taken = length < wanted ? length : wanted;
+    buffer_append(&client->gather, bytes, taken);
+    return taken;
+}
+
+static bool gathered(const struct client *client)
+{
+    struct wire_frame frame;
+    return wire_frame_read(client->gather.data, client->gather.length, &frame, NULL) == 1 &&
+           client->gather.length == WIRE_HEADER_SIZE + frame.body_length;
+}
+
+/* Makes sure of a backend. False: nothing more can be taken now. */
+static bool have_backend(struct client *client)
+{
+    if (client->state == CLIENT_IDLE)
+        return pool_checkout(client) && client->state == CLIENT_ACTIVE;
+    return client->state == CLIENT_ACTIVE;
+}
+
+static int take_frame(struct client *client, const char *bytes, size_t length, size_t *ret_taken)
+{
+    struct wire_frame frame;
+    struct error err = {0};
+    int result = wire_frame_read(bytes, length, &frame, &err);
+    if (result == 0)
+        return MORE;
+    if (result < 0)
+        return violation(client, err.message);
+    if (frame.type == 'X') {
+        client_close(client);
+        return GONE;
+    }
+    if (client->state == CLIENT_IDLE && strchr("dcf", frame.type)) {
+        /* Left over from a COPY that failed: no reason to take a backend. */
+        struct message left_over = {.body_length = frame.body_length};
+        *ret_taken = WIRE_HEADER_SIZE;
+        return drop(client, &left_over);
+    }
+    if (!have_backend(client))
+        return MORE;
+    if (client->backend->expected.count >= QUEUE_FULL) {
+        stream_pause_read(client->stream);
+        return MORE;
+    }
+    size_t here = length - WIRE_HEADER_SIZE;
+    struct message message = {.type = frame.type,
+                              .body_length = frame.body_length,
+                              .body = bytes + WIRE_HEADER_SIZE,
+                              .available = here < frame.body_length ? here : frame.body_length,
+                              .start = bytes,
+                              .whole = here >= frame.body_length};
+    result = take_message(client, &message);
+    if (result == MORE && frame.type == 'P' && message.available > STATEMENT_NAME_MAX &&
+        message.body_length + WIRE_HEADER_SIZE > STREAM_READ_SIZE) {
+        buffer_init(&client->gather, WIRE_HEADER_SIZE + frame.body_length);
+        buffer_append(&client->gather, bytes, WIRE_HEADER_SIZE + message.available);
+        result = TAKEN;
+    }
+    if (result == TAKEN)
+        *ret_taken = WIRE_HEADER_SIZE + message.available;
+    return result;
+}
+
+size_t client_received(struct client *client, const char *bytes, size_t length)
+{
+    size_t at = 0;
+    count(&client->worker->counters.bytes_in, (int64_t)length);
+    while (at < length) {
+        if (client->in_message) {
+            at += pass_on(client, bytes + at, length - at);
+            continue;
+        }
+        if (client->gather.length > 0) {
+            at += gather(client, bytes + at, length - at);
+            if (!gathered(client))
+                continue;
+            if (take_gathered(client) == GONE) /* it keeps its backend while it gathers */
+                return length;
+            continue;
+        }
+        size_t taken = 0;
+        int result = take_frame(client, bytes + at, length - at, &taken);
+        if (result == GONE)
+            return length;
+        at += taken;
+        if (result == MORE)
+            break;
+    }
+    struct backend *backend = client->backend;
+    if (!backend)
+        return at;
+    stream_flush(backend->stream);
+    if (stream_pending(backend->stream) > OUTPUT_HIGH_WATER)
+        stream_pause_read(client->stream);
+    /* Nothing was asked of it (the end of COPY data that the server did not want, a Flush). */
+    if (expect_empty(&backend->expected) && backend->status == 'I')
+        backend_transaction_ended(backend);
+    return at;
+}
+
+void client_messages_free(struct client *client)
+{
+    client_statements_clear(&client->statements);
+    hash_table_free(&client->statements);
+    statement_unref(client->unnamed);
+    client->unnamed = NULL;
+    buffer_free(&client->gather);
+    session_free_names(client);
+}

@@ -1,0 +1,555 @@
+/*
+ * from_server.c - messages of a backend, on their way to its client.
+ *
+ * Every message is matched with the head of the queue of expected replies; one that does not fit
+ * means that we and the server are out of step, and ends both connections. Runs of messages that
+ * are passed on unchanged go out as one piece.
+ */
+#include "base/log.h"
+#include "proxy/backend.h"
+#include "wire/sqlstate.h"
+
+enum {
+    INSPECT_MAX = 16 * 1024, /* errors, notices and rows of our own are seen whole up to this */
+};
+
+enum verdict {
+    PASS,     /* to the client */
+    KEEP,     /* not to the client */
+    REPLACED, /* something else was written in its place */
+    BROKEN,   /* out of step, or the backend is gone: touch nothing */
+};
+
+struct reply {
+    char type;
+    size_t body_length;
+    const char *body;
+    size_t available;
+};
+
+static enum verdict out_of_step(struct backend *backend, const char *what, char type)
+{
+    struct client *client = backend->client;
+    log_error("out of step with the server (%s, message '%c') tenant=%s placement=%lld", what,
+              type >= 0x20 && type < 0x7F ? type : '?', backend->pool->tenant,
+              (long long)backend->pool->placement_id);
+    backend->client = NULL;
+    if (client) {
+        client->backend = NULL;
+        client_fail(client, SQLSTATE_PROTOCOL_VIOLATION, "lost synchronization with the server",
+                    NULL);
+    }
+    backend_close(backend);
+    return BROKEN;
+}
+
+static void to_client(struct backend *backend)
+{
+    struct buffer *out = &backend->worker->scratch;
+    if (backend->client)
+        stream_write(backend->client->stream, buffer_string(out), out->length);
+    buffer_reset(out);
+}
+
+/* ---- the proxy's own answers ---- */
+
+void backend_answer_fakes(struct backend *backend)
+{
+    struct expect *head;
+    while ((head = expect_first(&backend->expected)) != NULL) {
+        if (head->action == EXPECT_FAKE) {
+            wire_put_empty(&backend->worker->scratch, head->kind == EXPECT_PARSE ? '1' : '3');
+            to_client(backend);
+        } else if (head->kind != EXPECT_COPY_END) {
+            break;
+        }
+        expect_pop(&backend->expected);
+    }
+    if (backend->client)
+        stream_flush(backend->client->stream);
+}
+
+static struct expect *next_expected(struct backend *backend)
+{
+    struct expect *head = expect_first(&backend->expected);
+    if (unlikely(head && (head->action == EXPECT_FAKE || head->kind == EXPECT_COPY_END))) {
+        backend_answer_fakes(backend);
+        head = expect_first(&backend->expected);
+    }
+    return head;
+}
+
+/* ---- errors ---- */
+
+/* What was assumed when the message was sent did not come true. */
+static void undo(struct backend *backend, struct expect *entry)
+{
+    struct client *client = backend->client;
+    if (entry->kind == EXPECT_PARSE && entry->statement)
+        backend_statements_drop(&backend->statements, entry->statement);
+    if (!client || !entry->name)
+        return;
+    if (entry->kind == EXPECT_PARSE && entry->action != EXPECT_DUPLICATE)
+        client_statement_remove(&client->statements, entry->name);
+    else if (entry->kind == EXPECT_CLOSE)
+        client_statement_restore(&client->statements, entry->name);
+}
+
+/* The server reads on only from Sync. */
+static void discard_till_sync(struct backend *backend)
+{
+    struct expect *head;
+    while ((head = expect_first(&backend->expected)) != NULL) {
+        if (head->kind == EXPECT_SYNC)
+            return;
+        undo(backend, head);
+        expect_pop(&backend->expected);
+    }
+    if (backend->client)
+        backend->client->skip_till_sync = true;
+}
+
+static enum verdict fatal_from_server(struct backend *backend,
+                                      const struct wire_error_fields *fields)
+{
+    backend->tainted = true;
+    if (!backend->client) {
+        log_info("the server closes an idle connection: %s",
+                 fields->message ? fields->message : "no message");
+        return KEEP;
+    }
+    backend->told_fatal = true;
+    return PASS;
+}
+
+/* ON CONFLICT that no longer matches: the known price of one shape in every isolation. */
+static enum verdict add_conflict_hint(struct backend *backend,
+                                      const struct wire_error_fields *fields)
+{
+    wire_put_error(&backend->worker->scratch, fields->severity, fields->sqlstate, fields->message,
+                   fields->detail,
+                   "keys of this service lead with tenant_id: name the constraint (ON CONFLICT ON "
+                   "CONSTRAINT name) or the whole key (ON CONFLICT (tenant_id, ...))");
+    to_client(backend);
+    return REPLACED;
+}
+
+static enum verdict tell_duplicate(struct backend *backend, const struct client_statement *name)
+{
+    char message[STATEMENT_NAME_MAX + 64];
+    snprintf(message, sizeof(message), "prepared statement \"%s\" already exists", name->name);
+    wire_put_error(&backend->worker->scratch, "ERROR", SQLSTATE_DUPLICATE_PREPARED_STATEMENT,
+                   message, NULL, NULL);
+    to_client(backend);
+    return REPLACED;
+}
+
+static enum verdict take_error(struct backend *backend, const struct reply *reply)
+{
+    struct wire_error_fields fields;
+    wire_error_read(reply->body, reply->available, &fields);
+    if (fields.severity && strcmp(fields.severity, "ERROR") != 0)
+        return fatal_from_server(backend, &fields);
+    struct expect *head = next_expected(backend);
+    if (!head)
+        return out_of_step(backend, "an error that nothing was waiting for", reply->type);
+    enum verdict verdict = PASS;
+    if (head->action == EXPECT_SETTINGS) {
+        session_refused(backend, &fields);
+        return BROKEN;
+    }
+    if (head->action == EXPECT_CAPTURE) {
+        backend->capture_overflow = true;
+        return KEEP;
+    }
+    if (head->action == EXPECT_PRIVATE)
+        verdict = KEEP;
+    else if (head->action == EXPECT_DUPLICATE && head->name && fields.sqlstate &&
+             strcmp(fields.sqlstate, SQLSTATE_DUPLICATE_PREPARED_STATEMENT) == 0)
+        verdict = tell_duplicate(backend, head->name);
+    else if (fields.sqlstate && strcmp(fields.sqlstate, SQLSTATE_INVALID_COLUMN_REFERENCE) == 0 &&
+             reply->available == reply->body_length && !fields.hint && fields.message &&
+             strstr(fields.message, "ON CONFLICT"))
+        verdict = add_conflict_hint(backend, &fields);
+    backend->copy = COPY_NONE;
+    if (head->kind != EXPECT_QUERY && head->kind != EXPECT_FUNCTION_CALL &&
+        head->kind != EXPECT_SYNC)
+        discard_till_sync(backend);
+    return verdict;
+}
+
+/* ---- ends of things ---- */
+
+static void note_tag(struct backend *backend, const struct reply *reply)
+{
+    /* Tags that say that the session is not as it was. Most begin with other letters. */
+    const char *tag = reply->body;
+    if (reply->available < 3)
+        return;
+    switch (tag[0]) {
+    case 'S':
+        if (strncmp(tag, "SET", 3) == 0)
+            backend->settings_dirty = true;
+        break;
+    case 'R':
+        if (strncmp(tag, "RESET", reply->available) == 0)
+            backend->settings_dirty = true;
+        break;
+    case 'D':
+        if (strncmp(tag, "DISCARD ALL", reply->available) == 0 ||
+            strncmp(tag, "DEALLOCATE ALL", reply->available) == 0) {
+            /* Seen too when the text did not begin with it; what was sent since is in the queue. */
+            backend_statements_clear(&backend->statements);
+            for (size_t i = 0; i < backend->expected.count; i++) {
+                struct expect *entry = expect_at(&backend->expected, i);
+                if (entry->kind == EXPECT_PARSE && entry->statement)
+                    backend_statements_add(&backend->statements, entry->statement);
+            }
+            backend->settings_dirty = true;
+        } else if (strncmp(tag, "DO", reply->available) == 0) {
+            backend->settings_dirty = true;
+        }
+        break;
+    case 'P':
+        if (strncmp(tag, "PREPARE", reply->available) == 0 && backend->client)
+            backend->client->pinned = true;
+        break;
+    case 'L':
+        if (strncmp(tag, "LISTEN", reply->available) == 0 ||
+            strncmp(tag, "LOAD", reply->available) == 0)
+            backend->tainted = true;
+        break;
+    default:
+        break;
+    }
+}
+
+static enum verdict verdict_of(const struct expect *entry)
+{
+    return entry->action == EXPECT_FORWARD || entry->action == EXPECT_DUPLICATE ? PASS : KEEP;
+}
+
+static enum verdict complete(struct backend *backend, const struct reply *reply,
+                             enum expect_kind kind)
+{
+    struct expect *head = next_expected(backend);
+    if (!head || head->kind != kind)
+        return out_of_step(backend, "unexpected completion", reply->type);
+    enum verdict verdict = verdict_of(head);
+    expect_pop(&backend->expected);
+    return verdict;
+}
+
+/* Something in the middle of a reply. */
+static enum verdict middle(struct backend *backend, const struct reply *reply)
+{
+    struct expect *head = next_expected(backend);
+    if (!head)
+        return out_of_step(backend, "a message that nothing was waiting for", reply->type);
+    return verdict_of(head);
+}
+
+static enum verdict take_command_complete(struct backend *backend, const struct reply *reply)
+{
+    struct expect *head = next_expected(backend);
+    if (!head || (head->kind != EXPECT_EXECUTE && head->kind != EXPECT_QUERY))
+        return out_of_step(backend, "unexpected completion", reply->type);
+    enum verdict verdict = verdict_of(head);
+    backend->copy = COPY_NONE;
+    if (verdict == PASS && reply->type == 'C')
+        note_tag(backend, reply);
+    if (head->kind == EXPECT_EXECUTE)
+        expect_pop(&backend->expected);
+    return verdict;
+}
+
+static enum verdict take_row_description(struct backend *backend, const struct reply *reply)
+{
+    struct expect *head = next_expected(backend);
+    if (head && (head->kind == EXPECT_DESCRIBE_PORTAL || head->kind == EXPECT_DESCRIBE_STATEMENT))
+        return complete(backend, reply, head->kind);
+    return middle(backend, reply);
+}
+
+/* The server takes CopyData now. A Sync that was sent before the client ended its data is ignored.
+ */
+static enum verdict take_copy_in(struct backend *backend, const struct reply *reply)
+{
+    struct expect *head = next_expected(backend);
+    if (!head || (head->kind != EXPECT_EXECUTE && head->kind != EXPECT_QUERY))
+        return out_of_step(backend, "unexpected COPY", reply->type);
+    backend->copy = COPY_IN;
+    enum expect_kind kind = head->kind;
+    size_t i = 1;
+    while (kind == EXPECT_EXECUTE && i < backend->expected.count) {
+        enum expect_kind next = expect_at(&backend->expected, i)->kind;
+        if (next == EXPECT_COPY_END) {
+            expect_remove(&backend->expected, i);
+            backend->copy = COPY_IN_ENDED;
+            break;
+        }
+        if (next == EXPECT_SYNC)
+            expect_remove(&backend->expected, i);
+        else
+            i++;
+    }
+    for (i = 1; kind == EXPECT_QUERY && i < backend->expected.count; i++) {
+        if (expect_at(&backend->expected, i)->kind == EXPECT_COPY_END) {
+            expect_remove(&backend->expected, i);
+            backend->copy = COPY_IN_ENDED;
+            break;
+        }
+    }
+    return PASS;
+}
+
+static enum verdict take_ready(struct backend *backend, const struct reply *reply)
+{
+    struct expect *head = next_expected(backend);
+    if (!head || reply->body_length != 1 ||
+        (head->kind != EXPECT_SYNC && head->kind != EXPECT_QUERY &&
+         head->kind != EXPECT_FUNCTION_CALL))
+        return out_of_step(backend, "unexpected ReadyForQuery", reply->type);
+    backend->status = reply->body[0];
+    backend->copy = COPY_NONE;
+    enum expect_action action = head->action;
+    expect_pop(&backend->expected);
+    if (action == EXPECT_CAPTURE)
+        session_captured(backend);
+    else if (action == EXPECT_SETTINGS)
+        backend->entered = true; /* the loop goes on with session_entered */
+    else if (action == EXPECT_FORWARD && backend->status == 'I')
+        count(&backend->worker->counters.transactions, 1);
+    return action == EXPECT_FORWARD ? PASS : KEEP;
+}
+
+static enum verdict take_parameter(struct backend *backend, const struct reply *reply)
+{
+    struct wire_reader reader = wire_reader_of(reply->body, reply->available);
+    const char *name = wire_read_cstring(&reader);
+    const char *value = wire_read_cstring(&reader);
+    if (reader.failed || reply->available < reply->body_length)
+        return out_of_step(backend, "a malformed ParameterStatus", reply->type);
+    if (strcmp(name, "session_authorization") == 0)
+        return KEEP;
+    struct pairs *with = pairs_with(backend->parameters, name, value);
+    if (!with) {
+        backend->tainted = true;
+        return PASS;
+    }
+    struct client *client = backend->client;
+    pairs_replace(&backend->parameters, with);
+    struct expect *head = expect_first(&backend->expected);
+    if (!client || (head && head->action == EXPECT_SETTINGS))
+        return KEEP; /* told when all of them are in force */
+    pairs_replace(&client->parameters, pairs_ref(with));
+    return PASS;
+}
+
+static enum verdict take_notice(struct backend *backend)
+{
+    struct expect *head = expect_first(&backend->expected);
+    return head && verdict_of(head) == PASS ? PASS : KEEP;
+}
+
+static enum verdict take_reply(struct backend *backend, const struct reply *reply)
+{
+    switch (reply->type) {
+    case 'D': {
+        enum verdict verdict = middle(backend, reply);
+        if (verdict == KEEP && expect_first(&backend->expected)->action == EXPECT_CAPTURE)
+            session_captured_row(backend, reply->body, reply->available);
+        return verdict;
+    }
+    case 'C':
+    case 'I':
+    case 's':
+        return take_command_complete(backend, reply);
+    case 'Z':
+        return take_ready(backend, reply);
+    case '1':
+        return complete(backend, reply, EXPECT_PARSE);
+    case '2':
+        return complete(backend, reply, EXPECT_BIND);
+    case '3':
+        return complete(backend, reply, EXPECT_CLOSE);
+    case 'T':
+    case 'n':
+        return take_row_description(backend, reply);
+    case 't':
+    case 'V':
+    case 'H':
+    case 'd':
+    case 'c':
+        return middle(backend, reply);
+    case 'G':
+        return take_copy_in(backend, reply);
+    case 'E':
+        return take_error(backend, reply);
+    case 'N':
+        return take_notice(backend);
+    case 'S':
+        return take_parameter(backend, reply);
+    case 'A':
+        return KEEP; /* channels are shared by all tenants of a database */
+    default:
+        return out_of_step(backend, "an unknown message", reply->type);
+    }
+}
+
+/* ---- the loop ---- */
+
+/* Whether all of a message's body must be here before it is looked at. */
+static bool inspect_whole(const struct backend *backend, const struct wire_frame *frame)
+{
+    if (frame->body_length > INSPECT_MAX)
+        return false;
+    switch (frame->type) {
+    case 'C':
+    case 'Z':
+    case 'S':
+    case 'E':
+        return true;
+    case 'D':
+        return backend->expected.count > 0 &&
+               expect_at((struct expect_queue *)&backend->expected, 0)->action == EXPECT_CAPTURE;
+    default:
+        return false;
+    }
+}
+
+struct run {
+    const char *start; /* of the messages that are passed on as they are */
+    size_t length;
+};
+
+static void queue_run(struct backend *backend, struct run *run)
+{
+    if (run->length > 0 && backend->client)
+        stream_queue(backend->client->stream, run->start, run->length);
+    run->length = 0;
+}
+
+/* Everything that the client is to get of these bytes is queued: send it before its state changes.
+ */
+static void flush_run(struct backend *backend, struct run *run)
+{
+    queue_run(backend, run);
+    if (backend->client)
+        stream_flush(backend->client->stream);
+}
+
+static void extend_run(struct run *run, const char *bytes, size_t length)
+{
+    if (run->length == 0)
+        run->start = bytes;
+    run->length += length;
+}
+
+static size_t continue_message(struct backend *backend, struct run *run, const char *bytes,
+                               size_t length)
+{
+    size_t *left = backend->forward_left > 0 ? &backend->forward_left : &backend->drop_left;
+    size_t taken = length < *left ? length : *left;
+    if (left == &backend->forward_left)
+        extend_run(run, bytes, taken);
+    *left -= taken;
+    return taken;
+}
+
+/* One message. Returns the bytes taken: 0 when more must come first, -1 when the backend is gone.
+ */
+static ssize_t take_one(struct backend *backend, struct run *run, const char *bytes, size_t length)
+{
+    struct wire_frame frame;
+    int result = wire_frame_read(bytes, length, &frame, NULL);
+    if (result == 0)
+        return 0;
+    if (result < 0) {
+        flush_run(backend, run);
+        out_of_step(backend, "a malformed header", '?');
+        return -1;
+    }
+    size_t here = length - WIRE_HEADER_SIZE;
+    if (here < frame.body_length && inspect_whole(backend, &frame))
+        return 0;
+    struct reply reply = {.type = frame.type,
+                          .body_length = frame.body_length,
+                          .body = bytes + WIRE_HEADER_SIZE,
+                          .available = here < frame.body_length ? here : frame.body_length};
+    struct expect *head = expect_first(&backend->expected);
+    bool plain = head && head->action == EXPECT_FORWARD && frame.type != 'E';
+    if (!plain)
+        queue_run(backend, run); /* something of our own may come between */
+    enum verdict verdict = take_reply(backend, &reply);
+    if (verdict == BROKEN)
+        return -1;
+    size_t whole = WIRE_HEADER_SIZE + reply.available;
+    if (verdict == PASS)
+        extend_run(run, bytes, whole);
+    size_t left = reply.body_length - reply.available;
+    backend->forward_left = verdict == PASS ? left : 0;
+    backend->drop_left = verdict == PASS ? 0 : left;
+    if (verdict != PASS)
+        queue_run(backend, run);
+    return (ssize_t)whole;
+}
+
+/* The client's settings are in force: it hears of them before anything else that is under way. */
+static void tell_entered(struct backend *backend, struct run *run)
+{
+    flush_run(backend, run);
+    backend->entered = false;
+    if (backend->client && backend->client->checking_settings)
+        return; /* the end of its transaction is the end of its login: see finish_turn */
+    session_entered(backend);
+}
+
+static void ease_pressure(struct backend *backend)
+{
+    struct client *client = backend->client;
+    if (!client)
+        return;
+    if (stream_pending(client->stream) > OUTPUT_HIGH_WATER)
+        stream_pause_read(backend->stream);
+    if (client->state == CLIENT_ACTIVE && backend->expected.count < EXPECT_MAX / 2 &&
+        stream_pending(backend->stream) <= OUTPUT_HIGH_WATER)
+        client_resume(client);
+}
+
+/* The backend may be gone, or another client's, when this returns. */
+static void finish_turn(struct backend *backend)
+{
+    ease_pressure(backend);
+    if (!expect_empty(&backend->expected) || backend->status != 'I' || !backend->client ||
+        backend->forward_left > 0 || backend->drop_left > 0 || backend->told_fatal)
+        return;
+    if (backend->client->checking_settings)
+        session_checked(backend);
+    else
+        backend_transaction_ended(backend);
+}
+
+size_t backend_received(struct backend *backend, const char *bytes, size_t length)
+{
+    struct run run = {NULL, 0};
+    size_t at = 0;
+    count(&backend->worker->counters.bytes_out, (int64_t)length);
+    while (at < length) {
+        if (backend->forward_left > 0 || backend->drop_left > 0) {
+            at += continue_message(backend, &run, bytes + at, length - at);
+            continue;
+        }
+        ssize_t taken = take_one(backend, &run, bytes + at, length - at);
+        if (taken < 0)
+            return length;
+        if (taken == 0)
+            break;
+        at += (size_t)taken;
+        if (backend->entered)
+            tell_entered(backend, &run);
+    }
+    flush_run(backend, &run);
+    finish_turn(backend);
+    return at;
+}

@@ -1,0 +1,358 @@
+/*
+ * proxy.c - the data plane as a whole: its threads, and what its workers share.
+ *
+ * What is shared: the settings (atomics, or under `lock`), the keys of the issuers (counted), the
+ * budgets (one a cluster, each with a lock of its own; made once and kept). Everything else belongs
+ * to one worker.
+ */
+#include "proxy/proxy.h"
+
+#include "base/log.h"
+#include "proxy/backend.h"
+
+/* ---- settings ---- */
+
+static void apply_settings(struct proxy *proxy, const struct proxy_config *config)
+{
+    atomic_store(&proxy->login_timeout_us, config->login_timeout_us);
+    atomic_store(&proxy->queue_timeout_us, config->queue_timeout_us);
+    atomic_store(&proxy->idle_backend_us, config->idle_backend_us);
+    atomic_store(&proxy->connect_timeout_us, config->connect_timeout_us);
+    atomic_store(&proxy->shutdown_timeout_us, config->shutdown_timeout_us);
+    atomic_store(&proxy->max_clients, config->max_clients);
+    atomic_store(&proxy->max_prepared, config->max_prepared);
+    atomic_store(&proxy->auth, config->auth);
+    atomic_store(&proxy->tls_required, config->tls_required);
+}
+
+SSL_CTX *proxy_tls(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    SSL_CTX *tls = proxy->config.tls;
+    if (tls)
+        SSL_CTX_up_ref(tls);
+    pthread_mutex_unlock(&proxy->lock);
+    return tls;
+}
+
+static void set_tls(struct proxy *proxy, SSL_CTX *tls)
+{
+    if (tls)
+        SSL_CTX_up_ref(tls);
+    pthread_mutex_lock(&proxy->lock);
+    SSL_CTX *old = proxy->config.tls;
+    proxy->config.tls = tls;
+    pthread_mutex_unlock(&proxy->lock);
+    SSL_CTX_free(old);
+}
+
+/* ---- keys of the issuers ---- */
+
+static struct keyring *keyring_new(struct auth_keyring *keys)
+{
+    struct keyring *keyring = xcalloc(1, sizeof(*keyring));
+    atomic_init(&keyring->references, 1);
+    keyring->keys = keys;
+    return keyring;
+}
+
+void keyring_unref(struct keyring *keyring)
+{
+    if (!keyring || atomic_fetch_sub(&keyring->references, 1) > 1)
+        return;
+    auth_keyring_free(keyring->keys);
+    free(keyring);
+}
+
+struct keyring *proxy_keyring(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    struct keyring *keyring = proxy->keyring;
+    atomic_fetch_add(&keyring->references, 1);
+    pthread_mutex_unlock(&proxy->lock);
+    return keyring;
+}
+
+/* Issuers whose keys cannot be read are left out: their tokens are refused, all others work. */
+static int make_keys(const struct proxy *proxy, const struct route_globals *globals,
+                     struct auth_keyring **ret, struct error *err)
+{
+    size_t issuer_count = globals ? globals->issuer_count : 0;
+    struct auth_issuer *issuers = xcalloc(issuer_count + 1, sizeof(*issuers));
+    size_t count_ = 0;
+    for (size_t i = 0; i < issuer_count; i++) {
+        const struct route_issuer *from = &globals->issuers[i];
+        struct auth_issuer one = {.name = from->name,
+                                  .issuer = from->issuer,
+                                  .audience = from->audience,
+                                  .tenant_claim = from->tenant_claim,
+                                  .jwks = from->jwks,
+                                  .leeway_s = from->leeway_s};
+        struct auth_keyring *tried = NULL;
+        struct error reason = {0};
+        if (auth_keyring_create(&one, 1, NULL, &tried, &reason) < 0) {
+            log_write_error(LOG_ERROR, &reason, "the keys of an issuer cannot be used");
+            continue;
+        }
+        auth_keyring_free(tried);
+        issuers[count_++] = one;
+    }
+    int result = auth_keyring_create(issuers, count_, proxy->token_key, ret, err);
+    free(issuers);
+    return result;
+}
+
+static int renew_keyring(struct proxy *proxy, const struct route_globals *globals,
+                         struct error *err)
+{
+    struct auth_keyring *keys = NULL;
+    int result = make_keys(proxy, globals, &keys, err);
+    if (result < 0)
+        return result;
+    struct keyring *keyring = keyring_new(keys);
+    pthread_mutex_lock(&proxy->lock);
+    struct keyring *old = proxy->keyring;
+    proxy->keyring = keyring;
+    pthread_mutex_unlock(&proxy->lock);
+    keyring_unref(old);
+    return 0;
+}
+
+/* ---- budgets ---- */
+
+static struct budget *find_budget(const struct proxy *proxy, int64_t cluster_id)
+{
+    for (size_t i = 0; i < proxy->budget_count; i++) {
+        if (proxy->budgets[i]->cluster_id == cluster_id)
+            return proxy->budgets[i];
+    }
+    return NULL;
+}
+
+struct budget *proxy_budget(struct proxy *proxy, const struct route_cluster *cluster)
+{
+    pthread_mutex_lock(&proxy->lock);
+    struct budget *budget = find_budget(proxy, cluster->id);
+    if (!budget && proxy->budget_count < CLUSTERS_MAX) {
+        budget = xcalloc(1, sizeof(*budget));
+        budget_init(budget, cluster->id, cluster->max_backends);
+        proxy->budgets[proxy->budget_count++] = budget;
+    }
+    pthread_mutex_unlock(&proxy->lock);
+    return budget;
+}
+
+static void renew_budgets(struct proxy *proxy, const struct route_globals *globals)
+{
+    pthread_mutex_lock(&proxy->lock);
+    for (size_t i = 0; i < globals->cluster_count; i++) {
+        struct budget *budget = find_budget(proxy, globals->clusters[i].id);
+        if (budget)
+            budget_set_maximum(budget, globals->clusters[i].max_backends);
+    }
+    pthread_mutex_unlock(&proxy->lock);
+}
+
+struct eviction_note {
+    struct note note;
+    struct budget *budget;
+};
+
+static void eviction_received(struct worker *worker, struct note *note)
+{
+    struct eviction_note *eviction = container_of(note, struct eviction_note, note);
+    struct budget *budget = eviction->budget;
+    free(eviction);
+    atomic_fetch_sub(&budget->evictions_asked, 1);
+    if (atomic_load(&budget->starving_count) == 0)
+        return;
+    struct worker_cluster *cluster = worker_cluster_of(worker, budget);
+    struct backend *victim = list_first(&cluster->idle, struct backend, cluster_lru);
+    if (victim)
+        backend_evict(victim);
+}
+
+void proxy_ask_eviction(struct worker *worker, struct budget *budget)
+{
+    struct proxy *proxy = worker->proxy;
+    /* One round of questions at a time; a backend that becomes idle meanwhile looks for itself. */
+    if (atomic_load(&budget->evictions_asked) > 0)
+        return;
+    for (int i = 0; i < proxy->worker_count; i++) {
+        if (proxy->workers[i] == worker)
+            continue;
+        struct eviction_note *eviction = xcalloc(1, sizeof(*eviction));
+        eviction->budget = budget;
+        atomic_fetch_add(&budget->evictions_asked, 1);
+        worker_post(proxy->workers[i], &eviction->note, LETTER_EVICT, eviction_received);
+    }
+}
+
+/* ---- routes ---- */
+
+/* On the publishing thread. */
+static void routes_changed(void *owner, const int64_t *ids, size_t count_, bool globals_changed)
+{
+    struct proxy *proxy = owner;
+    struct error err = {0};
+    if (globals_changed) {
+        struct route_snapshot *snapshot = route_table_acquire(proxy->routes);
+        const struct route_globals *globals = route_snapshot_globals(snapshot);
+        if (globals) {
+            renew_budgets(proxy, globals);
+            if (renew_keyring(proxy, globals, &err) < 0)
+                log_write_error(LOG_ERROR, &err, "the issuers' keys were not renewed");
+        }
+        route_snapshot_release(snapshot);
+    }
+    for (int i = 0; i < proxy->worker_count; i++)
+        worker_routes_changed(proxy->workers[i], ids, count_, globals_changed);
+}
+
+struct worker *proxy_worker_of(struct proxy *proxy, int64_t placement_id)
+{
+    return proxy->workers[hash_u64((uint64_t)placement_id) % (uint64_t)proxy->worker_count];
+}
+
+/* ---- life ---- */
+
+static int make_workers(struct proxy *proxy, struct error *err)
+{
+    for (int i = 0; i < proxy->config.workers; i++) {
+        int result = worker_create(proxy, i, &proxy->workers[i], err);
+        if (result < 0)
+            return result;
+        proxy->worker_count++;
+    }
+    return 0;
+}
+
+static int renew_from_routes(struct proxy *proxy, struct error *err)
+{
+    struct route_snapshot *snapshot = route_table_acquire(proxy->routes);
+    int result = renew_keyring(proxy, route_snapshot_globals(snapshot), err);
+    route_snapshot_release(snapshot);
+    return result;
+}
+
+int proxy_create(const struct proxy_config *config, struct route_table *routes,
+                 const struct proxy_connector *connector, const struct proxy_resolver *resolver,
+                 struct proxy **ret, struct error *err)
+{
+    if (config->workers < 1 || config->workers > WORKERS_MAX)
+        return error_set(err, ERROR_USAGE, "there may be 1 to %d workers", (int)WORKERS_MAX);
+    struct proxy *proxy = xcalloc(1, sizeof(*proxy));
+    pthread_mutex_init(&proxy->lock, NULL);
+    proxy->config = *config;
+    if (proxy->config.tls)
+        SSL_CTX_up_ref(proxy->config.tls);
+    apply_settings(proxy, config);
+    proxy->routes = routes;
+    proxy->connector = *connector;
+    if (resolver)
+        proxy->resolver = *resolver;
+    auth_derive_key(config->key, AUTH_TOKEN_KEY_LABEL, proxy->token_key);
+    auth_derive_key(config->key, AUTH_MOCK_KEY_LABEL, proxy->mock_key);
+    crypto_wipe(proxy->config.key, sizeof(proxy->config.key));
+    proxy->connectors = threads_new("connector", CONNECTOR_THREADS);
+    proxy->authenticators = threads_new("auth", AUTH_THREADS);
+    int result = renew_from_routes(proxy, err);
+    if (result == 0)
+        result = make_workers(proxy, err);
+    if (result < 0) {
+        proxy_free(proxy);
+        return result;
+    }
+    route_table_listen(routes, routes_changed, proxy);
+    *ret = proxy;
+    return 0;
+}
+
+int proxy_start(struct proxy *proxy, struct error *err)
+{
+    proxy->started = true;
+    for (int i = 0; i < proxy->worker_count; i++) {
+        int result = worker_start(proxy->workers[i], err);
+        if (result < 0) {
+            proxy_shut_down(proxy);
+            proxy_wait(proxy);
+            return result;
+        }
+    }
+    return 0;
+}
+
+int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct error *err)
+{
+    apply_settings(proxy, config);
+    set_tls(proxy, config->tls);
+    const struct proxy_config *old = &proxy->config;
+    bool same_sockets = config->listen_count == old->listen_count &&
+                        memcmp(config->listen_fds, old->listen_fds,
+                               (size_t)old->listen_count * sizeof(old->listen_fds[0])) == 0;
+    if (config->workers != old->workers || !same_sockets)
+        return error_set(err, ERROR_UNSUPPORTED,
+                         "workers and listening sockets stay as they are until Reeve is started "
+                         "anew");
+    return 0;
+}
+
+void proxy_shut_down(struct proxy *proxy)
+{
+    for (int i = 0; i < proxy->worker_count; i++) {
+        if (proxy->workers[i]->started)
+            worker_post(proxy->workers[i], xcalloc(1, sizeof(struct note)), LETTER_SHUTDOWN,
+                        worker_shut_down);
+    }
+}
+
+void proxy_wait(struct proxy *proxy)
+{
+    if (proxy->joined)
+        return;
+    proxy->joined = true;
+    for (int i = 0; i < proxy->worker_count; i++) {
+        if (proxy->workers[i]->started)
+            pthread_join(proxy->workers[i]->thread, NULL);
+    }
+    threads_free(take_pointer(proxy->authenticators));
+    threads_free(take_pointer(proxy->connectors));
+}
+
+void proxy_free(struct proxy *proxy)
+{
+    if (!proxy)
+        return;
+    threads_free(proxy->authenticators);
+    threads_free(proxy->connectors);
+    for (int i = 0; i < proxy->worker_count; i++)
+        worker_free(proxy->workers[i]);
+    for (size_t i = 0; i < proxy->budget_count; i++) {
+        budget_destroy(proxy->budgets[i]);
+        free(proxy->budgets[i]);
+    }
+    keyring_unref(proxy->keyring);
+    SSL_CTX_free(proxy->config.tls);
+    crypto_wipe(proxy->token_key, sizeof(proxy->token_key));
+    crypto_wipe(proxy->mock_key, sizeof(proxy->mock_key));
+    pthread_mutex_destroy(&proxy->lock);
+    free(proxy);
+}
+
+void proxy_get_statistics(struct proxy *proxy, struct proxy_statistics *ret)
+{
+    *ret = (struct proxy_statistics){0};
+    for (int i = 0; i < proxy->worker_count; i++) {
+        const struct counters *counters = &proxy->workers[i]->counters;
+        ret->clients += atomic_load(&counters->clients);
+        ret->clients_waiting += atomic_load(&counters->clients_waiting);
+        ret->backends += atomic_load(&counters->backends);
+        ret->backends_idle += atomic_load(&counters->backends_idle);
+        ret->transactions += atomic_load(&counters->transactions);
+        ret->queries += atomic_load(&counters->queries);
+        ret->logins += atomic_load(&counters->logins);
+        ret->logins_failed += atomic_load(&counters->logins_failed);
+        ret->bytes_in += atomic_load(&counters->bytes_in);
+        ret->bytes_out += atomic_load(&counters->bytes_out);
+    }
+}

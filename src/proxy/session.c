@@ -1,0 +1,255 @@
+/*
+ * session.c - a client's session settings, carried from backend to backend.
+ *
+ * In front of a client's first message on a backend whose settings are other than its own, one
+ * simple query resets everything and sets the client's. After a transaction that may have changed
+ * settings, another asks which are in force, and they are the client's from then on.
+ */
+#include <ctype.h>
+#include <strings.h>
+
+#include "base/log.h"
+#include "proxy/backend.h"
+#include "wire/sqlstate.h"
+
+enum { CUSTOM_NAMES_MAX = 32 };
+
+bool session_setting_allowed(const char *name)
+{
+    static const char *const refused[] = {
+        "role",
+        "session_authorization",
+        "is_superuser",
+        "replication",
+        "transaction_isolation",
+        "transaction_read_only",
+        "transaction_deferrable",
+        "session_replication_role",
+    };
+    if (mutation("proxy.settings"))
+        return true;
+    for (size_t i = 0; i < array_size(refused); i++) {
+        if (strcasecmp(name, refused[i]) == 0)
+            return false;
+    }
+    size_t length = strlen(name);
+    bool good = length > 0 && length <= PAIRS_MAX_NAME;
+    for (size_t i = 0; good && i < length; i++)
+        good =
+            isalnum((unsigned char)name[i]) || name[i] == '_' || name[i] == '.' || name[i] == '$';
+    return good;
+}
+
+/* One code point of text that is known to be UTF-8. */
+static uint32_t next_code_point(const char **at)
+{
+    const unsigned char *byte = (const unsigned char *)*at;
+    int more = *byte >= 0xF0 ? 3 : *byte >= 0xE0 ? 2 : *byte >= 0xC0 ? 1 : 0;
+    uint32_t value = more == 0 ? *byte : *byte & (0x3Fu >> more);
+    for (int i = 1; i <= more; i++)
+        value = value << 6 | (byte[i] & 0x3Fu);
+    *at += more + 1;
+    return value;
+}
+
+/* An escape string: it means the same whatever standard_conforming_strings and client_encoding are.
+ */
+static void put_literal(struct buffer *out, const char *text)
+{
+    buffer_append_string(out, "E'");
+    while (*text) {
+        uint32_t point = next_code_point(&text);
+        if (point == '\'' || point == '\\')
+            buffer_printf(out, "\\%c", (char)point);
+        else if (point < 0x20 || point == 0x7F)
+            buffer_printf(out, "\\%03o", point);
+        else if (point < 0x80)
+            buffer_append_byte(out, (uint8_t)point);
+        else
+            buffer_printf(out, "\\U%08X", point);
+    }
+    buffer_append_string(out, "'");
+}
+
+void session_enter(struct backend *backend, struct client *client)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(8 * PAIRS_MAX_BYTES);
+    if (backend->settings->count > 0)
+        buffer_append_string(&sql, "RESET ROLE; RESET ALL; ");
+    const struct pairs *settings = client->settings;
+    for (size_t i = 0; i < settings->count; i++) {
+        buffer_append_string(&sql,
+                             i == 0 ? "SELECT pg_catalog.set_config(" : ", pg_catalog.set_config(");
+        put_literal(&sql, settings->items[i].name);
+        buffer_append_string(&sql, ", ");
+        put_literal(&sql, settings->items[i].value);
+        buffer_append_string(&sql, ", false)");
+    }
+    pairs_replace(&backend->settings, pairs_ref(client->settings));
+    struct buffer *out = &backend->worker->scratch;
+    wire_put_query(out, buffer_string(&sql));
+    stream_write(backend->stream, out->data, out->length);
+    stream_flush(backend->stream);
+    buffer_reset(out);
+    expect_push(&backend->expected,
+                &(struct expect){.kind = EXPECT_QUERY, .action = EXPECT_SETTINGS});
+}
+
+void session_checked(struct backend *backend)
+{
+    struct client *client = backend->client;
+    client->checking_settings = false;
+    pool_remember(backend->pool, client->settings, backend->parameters);
+    pairs_replace(&client->parameters, pairs_ref(backend->parameters));
+    login_finish(client);
+    backend_transaction_ended(backend);
+}
+
+void session_entered(struct backend *backend)
+{
+    backend_tell_parameters(backend);
+}
+
+void session_refused(struct backend *backend, const struct wire_error_fields *fields)
+{
+    struct client *client = backend->client;
+    backend->client = NULL;
+    backend->tainted = true;
+    if (client) {
+        client->backend = NULL;
+        client_fail(client, fields->sqlstate ? fields->sqlstate : "XX000",
+                    fields->message ? fields->message : "the session's settings were refused",
+                    fields->hint);
+    }
+    backend_close(backend);
+}
+
+/* ---- capturing ---- */
+
+void session_capture(struct backend *backend)
+{
+    struct client *client = backend->client;
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(64 * 1024);
+    buffer_append_string(&sql, "SELECT name, setting FROM pg_catalog.pg_settings"
+                               " WHERE source = 'session'"
+                               " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
+                               " WHERE pg_catalog.current_setting('role') <> 'none'");
+    list_for_each (link, &client->custom_names) {
+        const char *name = list_entry(link, struct custom_name, link)->name;
+        buffer_append_string(&sql, " UNION ALL SELECT ");
+        put_literal(&sql, name);
+        buffer_append_string(&sql, ", pg_catalog.current_setting(");
+        put_literal(&sql, name);
+        buffer_append_string(&sql, ", true) WHERE pg_catalog.current_setting(");
+        put_literal(&sql, name);
+        buffer_append_string(&sql, ", true) <> ''");
+    }
+    backend->settings_dirty = false;
+    backend->captured_count = 0;
+    backend->capture_overflow = false;
+    struct buffer *out = &backend->worker->scratch;
+    wire_put_query(out, buffer_string(&sql));
+    stream_write(backend->stream, out->data, out->length);
+    stream_flush(backend->stream);
+    buffer_reset(out);
+    expect_push(&backend->expected,
+                &(struct expect){.kind = EXPECT_QUERY, .action = EXPECT_CAPTURE});
+}
+
+static void free_captured(struct backend *backend)
+{
+    for (size_t i = 0; i < backend->captured_count; i++) {
+        free((char *)backend->captured[i].name);
+        free((char *)backend->captured[i].value);
+    }
+    backend->captured_count = 0;
+}
+
+static char *read_column(struct wire_reader *reader)
+{
+    int32_t length = wire_read_i32(reader);
+    struct str value = wire_read_bytes(reader, length > 0 ? (size_t)length : 0);
+    if (reader->failed || memchr(value.data ? value.data : "", '\0', value.length) ||
+        !str_is_utf8(value.data, value.length))
+        return NULL;
+    return xstrndup(value.data, value.length);
+}
+
+void session_captured_row(struct backend *backend, const char *body, size_t length)
+{
+    struct wire_reader reader = wire_reader_of(body, length);
+    int16_t columns = wire_read_i16(&reader);
+    char *name = columns == 2 ? read_column(&reader) : NULL;
+    char *value = name ? read_column(&reader) : NULL;
+    if (!value || backend->captured_count == PAIRS_MAX) {
+        backend->capture_overflow = true;
+        free(name);
+        free(value);
+        return;
+    }
+    backend->captured[backend->captured_count++] = (struct pair){name, value};
+}
+
+void session_captured(struct backend *backend)
+{
+    struct client *client = backend->client;
+    struct pairs *settings =
+        backend->capture_overflow
+            ? NULL
+            : pairs_make(&backend->worker->pairs, backend->captured, backend->captured_count);
+    free_captured(backend);
+    if (!settings) {
+        /* More than can be carried: the session stays with the client. */
+        backend->tainted = true;
+        if (client)
+            client->pinned = true;
+        return;
+    }
+    if (client)
+        pairs_replace(&client->settings, pairs_ref(settings));
+    pairs_replace(&backend->settings, settings);
+}
+
+/* ---- settings with a dot: pg_settings does not show them ---- */
+
+static void note_name(struct client *client, const char *name, size_t length)
+{
+    list_for_each (link, &client->custom_names) {
+        const char *known = list_entry(link, struct custom_name, link)->name;
+        if (strlen(known) == length && strncasecmp(known, name, length) == 0)
+            return;
+    }
+    if (client->custom_name_count == CUSTOM_NAMES_MAX || length > PAIRS_MAX_NAME)
+        return;
+    struct custom_name *noted = xmalloc(sizeof(*noted) + length + 1);
+    memcpy(noted->name, name, length);
+    noted->name[length] = '\0';
+    list_append(&client->custom_names, &noted->link);
+    client->custom_name_count++;
+}
+
+void session_note_names(struct client *client, const char *text, size_t length)
+{
+    const char *end = text + length;
+    for (const char *dot = memchr(text, '.', length); dot;
+         dot = memchr(dot + 1, '.', (size_t)(end - dot - 1))) {
+        const char *first = dot;
+        const char *last = dot + 1;
+        while (first > text && (isalnum((unsigned char)first[-1]) || first[-1] == '_'))
+            first--;
+        while (last < end && (isalnum((unsigned char)*last) || *last == '_' || *last == '.'))
+            last++;
+        if (first < dot && last > dot + 1 && !isdigit((unsigned char)*first))
+            note_name(client, first, (size_t)(last - first));
+    }
+}
+
+void session_free_names(struct client *client)
+{
+    while (!list_empty(&client->custom_names)) {
+        struct custom_name *name = list_first(&client->custom_names, struct custom_name, link);
+        list_remove(&name->link);
+        free(name);
+    }
+    client->custom_name_count = 0;
+}

@@ -1,0 +1,361 @@
+#include "proxy/statement.h"
+
+#include <ctype.h>
+#include <strings.h>
+
+/* ---- interned statements ---- */
+
+void statement_store_init(struct statement_store *store)
+{
+    hash_table_init(&store->statements);
+    store->next_id = 1;
+}
+
+void statement_store_free(struct statement_store *store)
+{
+    hash_table_free(&store->statements);
+}
+
+struct statement *statement_intern(struct statement_store *store, const char *definition,
+                                   size_t length)
+{
+    uint64_t hash = hash_bytes(definition, length);
+    for (struct hash_node *node = hash_table_find(&store->statements, hash); node;
+         node = hash_table_find_next(node)) {
+        struct statement *found = container_of(node, struct statement, node);
+        if (found->length == length && memcmp(found->definition, definition, length) == 0)
+            return statement_ref(found);
+    }
+    struct statement *statement = xmalloc(sizeof(*statement) + length);
+    *statement = (struct statement){
+        .store = store, .id = store->next_id++, .references = 1, .length = length};
+    memcpy(statement->definition, definition, length);
+    statement->flags = statement_text_flags(statement->definition, strlen(statement->definition));
+    hash_table_insert(&store->statements, &statement->node, hash);
+    return statement;
+}
+
+struct statement *statement_ref(struct statement *statement)
+{
+    statement->references++;
+    return statement;
+}
+
+void statement_unref(struct statement *statement)
+{
+    if (!statement || --statement->references > 0)
+        return;
+    hash_table_remove(&statement->store->statements, &statement->node);
+    free(statement);
+}
+
+void statement_server_name(const struct statement *statement,
+                           char ret_name[STATEMENT_SERVER_NAME_SIZE])
+{
+    snprintf(ret_name, STATEMENT_SERVER_NAME_SIZE, "reeve_%llu", (unsigned long long)statement->id);
+}
+
+bool statement_definition_check(const char *definition, size_t length)
+{
+    const char *end = memchr(definition, '\0', length);
+    if (!end)
+        return false;
+    size_t left = length - (size_t)(end + 1 - definition);
+    if (left < 2)
+        return false;
+    const unsigned char *count = (const unsigned char *)end + 1;
+    size_t types = (size_t)count[0] << 8 | count[1];
+    return left == 2 + 4 * types;
+}
+
+/* ---- looking at texts ---- */
+
+/* Skips blanks and comments (nested, as PostgreSQL's are). */
+static const char *skip_blanks(const char *at, const char *end)
+{
+    while (at < end) {
+        if (isspace((unsigned char)*at) || *at == ';') {
+            at++;
+        } else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
+            while (at < end && *at != '\n')
+                at++;
+        } else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
+            int depth = 0;
+            do {
+                if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
+                    depth++;
+                    at += 2;
+                } else if (end - at >= 2 && at[0] == '*' && at[1] == '/') {
+                    depth--;
+                    at += 2;
+                } else {
+                    at++;
+                }
+            } while (at < end && depth > 0);
+        } else {
+            break;
+        }
+    }
+    return at;
+}
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_' || c == '$';
+}
+
+/* Whether the next word is this one; moves behind it and the blanks that follow. */
+static bool take_word(const char **at, const char *end, const char *word)
+{
+    size_t length = strlen(word);
+    if ((size_t)(end - *at) < length || strncasecmp(*at, word, length) != 0)
+        return false;
+    if (*at + length < end && is_word((*at)[length]))
+        return false;
+    *at = skip_blanks(*at + length, end);
+    return true;
+}
+
+static bool surrounds(const char *underscore, const char *start, const char *end,
+                      const char *before, const char *after)
+{
+    size_t before_length = strlen(before);
+    size_t after_length = strlen(after);
+    return (size_t)(underscore - start) >= before_length &&
+           (size_t)(end - underscore - 1) >= after_length &&
+           strncasecmp(underscore - before_length, before, before_length) == 0 &&
+           strncasecmp(underscore + 1, after, after_length) == 0;
+}
+
+unsigned statement_text_flags(const char *text, size_t length)
+{
+    const char *end = text + length;
+    unsigned flags = 0;
+    for (const char *at = memchr(text, '_', length); at;
+         at = memchr(at + 1, '_', (size_t)(end - at - 1))) {
+        if (surrounds(at, text, end, "set", "config"))
+            flags |= TEXT_CHANGES_SETTINGS;
+        else if (surrounds(at, text, end, "advisory", "lock"))
+            flags |= TEXT_PINS;
+    }
+    for (const char *semicolon = memchr(text, ';', length); semicolon;
+         semicolon = memchr(semicolon + 1, ';', (size_t)(end - semicolon - 1))) {
+        const char *next = skip_blanks(semicolon, end);
+        if (take_word(&next, end, "set"))
+            flags |= TEXT_CHANGES_SETTINGS;
+    }
+    const char *at = skip_blanks(text, end);
+    if (at == end)
+        return flags;
+    switch (*at | 0x20) {
+    case 's':
+        if (take_word(&at, end, "set"))
+            flags |= TEXT_CHANGES_SETTINGS;
+        break;
+    case 'd':
+        if (take_word(&at, end, "do"))
+            flags |= TEXT_CHANGES_SETTINGS;
+        else if (take_word(&at, end, "discard"))
+            flags |= TEXT_DISCARDS | TEXT_CHANGES_SETTINGS;
+        else if (take_word(&at, end, "deallocate")) {
+            take_word(&at, end, "prepare");
+            flags |= take_word(&at, end, "all") ? TEXT_DISCARDS : TEXT_DEALLOCATES;
+        } else if (take_word(&at, end, "declare")) {
+            for (; at < end; at++) {
+                if ((*at == 'h' || *at == 'H') && !is_word(at[-1]) && take_word(&at, end, "hold")) {
+                    flags |= TEXT_PINS;
+                    break;
+                }
+            }
+        }
+        break;
+    case 'c':
+        if (take_word(&at, end, "call"))
+            flags |= TEXT_CHANGES_SETTINGS;
+        break;
+    case 'l':
+        if (take_word(&at, end, "listen"))
+            flags |= TEXT_LISTENS;
+        break;
+    default:
+        break;
+    }
+    return flags;
+}
+
+bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size)
+{
+    const char *end = text + length;
+    const char *at = skip_blanks(text, end);
+    size_t used = 0;
+    if (!take_word(&at, end, "deallocate"))
+        return false;
+    take_word(&at, end, "prepare");
+    if (at < end && *at == '"') {
+        for (at++; at < end; at++) {
+            if (*at == '"' && (at + 1 == end || at[1] != '"'))
+                break;
+            if (*at == '"')
+                at++;
+            if (used + 1 >= size)
+                return false;
+            ret_name[used++] = *at;
+        }
+        if (at == end)
+            return false;
+        at++;
+    } else {
+        for (; at < end && is_word(*at); at++) {
+            if (used + 1 >= size)
+                return false;
+            ret_name[used++] = (char)tolower((unsigned char)*at);
+        }
+    }
+    at = skip_blanks(at, end);
+    ret_name[used] = '\0';
+    return used > 0 && (at == end || *at == '\0');
+}
+
+/* ---- a client's names ---- */
+
+struct client_statement *client_statement_find(const struct hash_table *table, const char *name)
+{
+    for (struct hash_node *node = hash_table_find(table, hash_string(name)); node;
+         node = hash_table_find_next(node)) {
+        struct client_statement *found = container_of(node, struct client_statement, node);
+        if (strcmp(found->name, name) == 0)
+            return found;
+    }
+    return NULL;
+}
+
+struct client_statement *client_statement_add(struct hash_table *table, const char *name,
+                                              struct statement *statement)
+{
+    size_t size = strlen(name) + 1;
+    struct client_statement *added = xmalloc(sizeof(*added) + size);
+    *added = (struct client_statement){
+        .statement = statement_ref(statement), .references = 1, .in_table = true};
+    memcpy(added->name, name, size);
+    hash_table_insert(table, &added->node, hash_string(name));
+    return added;
+}
+
+void client_statement_remove(struct hash_table *table, struct client_statement *statement)
+{
+    if (!statement->in_table)
+        return;
+    hash_table_remove(table, &statement->node);
+    statement->in_table = false;
+    client_statement_unref(statement);
+}
+
+void client_statement_restore(struct hash_table *table, struct client_statement *statement)
+{
+    if (statement->in_table || client_statement_find(table, statement->name))
+        return;
+    statement->references++;
+    statement->in_table = true;
+    hash_table_insert(table, &statement->node, hash_string(statement->name));
+}
+
+void client_statement_unref(struct client_statement *statement)
+{
+    if (!statement || --statement->references > 0)
+        return;
+    statement_unref(statement->statement);
+    free(statement);
+}
+
+static void remove_node(struct hash_node *node, void *argument)
+{
+    client_statement_remove(argument, container_of(node, struct client_statement, node));
+}
+
+void client_statements_clear(struct hash_table *table)
+{
+    hash_table_each(table, remove_node, table);
+}
+
+/* ---- what a backend has prepared ---- */
+
+struct backend_statement {
+    struct hash_node node;
+    struct list lru;
+    struct statement *statement;
+};
+
+void backend_statements_init(struct backend_statements *statements)
+{
+    hash_table_init(&statements->table);
+    list_init(&statements->lru);
+}
+
+static struct backend_statement *find_prepared(const struct backend_statements *statements,
+                                               const struct statement *statement)
+{
+    for (struct hash_node *node = hash_table_find(&statements->table, hash_u64(statement->id));
+         node; node = hash_table_find_next(node)) {
+        struct backend_statement *found = container_of(node, struct backend_statement, node);
+        if (found->statement == statement)
+            return found;
+    }
+    return NULL;
+}
+
+static void drop_prepared(struct backend_statements *statements, struct backend_statement *prepared)
+{
+    hash_table_remove(&statements->table, &prepared->node);
+    list_remove(&prepared->lru);
+    statement_unref(prepared->statement);
+    free(prepared);
+}
+
+void backend_statements_clear(struct backend_statements *statements)
+{
+    while (!list_empty(&statements->lru))
+        drop_prepared(statements, list_first(&statements->lru, struct backend_statement, lru));
+}
+
+void backend_statements_free(struct backend_statements *statements)
+{
+    backend_statements_clear(statements);
+    hash_table_free(&statements->table);
+}
+
+bool backend_statements_touch(struct backend_statements *statements, struct statement *statement)
+{
+    struct backend_statement *prepared = find_prepared(statements, statement);
+    if (!prepared)
+        return false;
+    list_remove(&prepared->lru);
+    list_append(&statements->lru, &prepared->lru);
+    return true;
+}
+
+void backend_statements_add(struct backend_statements *statements, struct statement *statement)
+{
+    if (backend_statements_touch(statements, statement))
+        return;
+    struct backend_statement *prepared = xcalloc(1, sizeof(*prepared));
+    prepared->statement = statement_ref(statement);
+    list_append(&statements->lru, &prepared->lru);
+    hash_table_insert(&statements->table, &prepared->node, hash_u64(statement->id));
+}
+
+void backend_statements_drop(struct backend_statements *statements, struct statement *statement)
+{
+    struct backend_statement *prepared = find_prepared(statements, statement);
+    if (prepared)
+        drop_prepared(statements, prepared);
+}
+
+struct statement *backend_statements_evict(struct backend_statements *statements, size_t maximum)
+{
+    if (statements->table.count <= maximum)
+        return NULL;
+    struct backend_statement *oldest = list_first(&statements->lru, struct backend_statement, lru);
+    struct statement *statement = statement_ref(oldest->statement);
+    drop_prepared(statements, oldest);
+    return statement;
+}

@@ -1,0 +1,94 @@
+/*
+ * statement.h - prepared statements across backends.
+ *
+ * A statement is a text with its parameter types. It is interned in its worker and has one name on
+ * every backend: "reeve_<id>". A client's own names point to statements (client_statement); a
+ * backend knows which of them it has prepared (backend_statement), the least recently used is
+ * closed first. All of it belongs to one worker's thread.
+ */
+#ifndef PROXY_STATEMENT_H
+#define PROXY_STATEMENT_H
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/str.h"
+
+/* What a text's first words and function names say of it. A hint, never a defence: what matters for
+ * isolation is decided by the server. */
+enum statement_flags {
+    TEXT_CHANGES_SETTINGS =
+        1 << 0,                /* set_config, DO, CALL: settings must be looked at afterwards */
+    TEXT_PINS = 1 << 1,        /* session state that cannot be carried: advisory locks, HOLD */
+    TEXT_DISCARDS = 1 << 2,    /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
+    TEXT_LISTENS = 1 << 3,     /* LISTEN: refused in transaction pooling */
+    TEXT_DEALLOCATES = 1 << 4, /* DEALLOCATE name */
+};
+
+enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = 1023 };
+
+struct statement_store {
+    struct hash_table statements;
+    uint64_t next_id;
+};
+
+struct statement {
+    struct hash_node node;
+    struct statement_store *store;
+    uint64_t id;
+    size_t references;
+    unsigned flags;
+    size_t length;     /* of the definition */
+    char definition[]; /* a Parse message's body behind the name: text NUL count types */
+};
+
+void statement_store_init(struct statement_store *store);
+void statement_store_free(struct statement_store *store);
+/* A reference of the caller's. The definition was checked: see statement_definition_check. */
+struct statement *statement_intern(struct statement_store *store, const char *definition,
+                                   size_t length);
+struct statement *statement_ref(struct statement *statement);
+void statement_unref(struct statement *statement); /* accepts NULL */
+void statement_server_name(const struct statement *statement,
+                           char ret_name[STATEMENT_SERVER_NAME_SIZE]);
+/* True when the bytes are a text with its NUL, a count and that many types, and nothing else. */
+bool statement_definition_check(const char *definition, size_t length);
+
+/* Flags of a query text; the text may be cut short. */
+unsigned statement_text_flags(const char *text, size_t length);
+/* The name in "DEALLOCATE [PREPARE] name", folded to lower case where it is not quoted. */
+bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size);
+
+/* ---- a client's names ---- */
+struct client_statement {
+    struct hash_node node;
+    struct statement *statement;
+    size_t references; /* the client's table, and expected replies that may have to undo */
+    bool in_table;
+    char name[];
+};
+struct client_statement *client_statement_find(const struct hash_table *table, const char *name);
+/* The name must not be there. The table has one reference. */
+struct client_statement *client_statement_add(struct hash_table *table, const char *name,
+                                              struct statement *statement);
+void client_statement_remove(struct hash_table *table, struct client_statement *statement);
+/* Puts back what was removed, unless the name was taken meanwhile. */
+void client_statement_restore(struct hash_table *table, struct client_statement *statement);
+void client_statement_unref(struct client_statement *statement); /* accepts NULL */
+void client_statements_clear(struct hash_table *table);
+
+/* ---- what a backend has prepared ---- */
+struct backend_statements {
+    struct hash_table table; /* by statement id */
+    struct list lru;         /* least recently used first */
+};
+void backend_statements_init(struct backend_statements *statements);
+void backend_statements_clear(struct backend_statements *statements);
+void backend_statements_free(struct backend_statements *statements);
+/* True when prepared; then it is the most recently used. */
+bool backend_statements_touch(struct backend_statements *statements, struct statement *statement);
+void backend_statements_add(struct backend_statements *statements, struct statement *statement);
+void backend_statements_drop(struct backend_statements *statements, struct statement *statement);
+/* When there are more than `maximum`: takes the least recently used out; the caller's reference. */
+struct statement *backend_statements_evict(struct backend_statements *statements, size_t maximum);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * threads.h - threads for what may block: logins to servers, password and token checks.
+ *
+ * A task is run on one of a group's threads; its run function sees to it that somebody hears of the
+ * end, and owns the task.
+ */
+#ifndef PROXY_THREADS_H
+#define PROXY_THREADS_H
+
+#include "base/compiler.h"
+
+struct task {
+    struct task *next;
+    void (*run)(struct task *task);
+};
+
+struct threads;
+
+/* Threads are made as tasks need them, up to maximum. */
+struct threads *threads_new(const char *name, int maximum);
+/* Queued tasks are run before the threads end. Accepts NULL. */
+void threads_free(struct threads *threads);
+void threads_run(struct threads *threads, struct task *task);
+
+#endif

@@ -1,0 +1,171 @@
+/*
+ * worker.h - one worker thread: its loop, its clients, pools and backends; and the proxy around it.
+ *
+ * Everything a worker owns is touched by its own thread alone. Other threads reach it with letters
+ * (enum letter_kind). A client is handed, once it has logged in, to the worker of its placement's
+ * pool.
+ */
+#ifndef PROXY_WORKER_H
+#define PROXY_WORKER_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "auth/token.h"
+#include "base/failpoint.h"
+#include "net/engine.h"
+#include "proxy/budget.h"
+#include "proxy/pairs.h"
+#include "proxy/proxy.h"
+#include "proxy/statement.h"
+#include "proxy/threads.h"
+
+struct client;
+struct backend;
+struct pool;
+
+enum {
+    WORKERS_MAX = 64,
+    CLUSTERS_MAX = 1024,
+    OUTPUT_HIGH_WATER = 256 * 1024, /* bytes waiting for a peer at which the other side is paused */
+    CONNECTOR_THREADS = 16,
+    AUTH_THREADS = 4,
+};
+
+enum letter_kind {
+    LETTER_TASK,    /* struct task: something that this worker asked for is done */
+    LETTER_CLIENT,  /* a client that logged in and belongs to a pool here */
+    LETTER_CHANGED, /* routes changed */
+    LETTER_CANCEL,  /* a CancelRequest for a client here */
+    LETTER_EVICT,   /* another worker's pool starves on a cluster: close an idle backend */
+    LETTER_GRANT,   /* a budget granted a slot to a pool here */
+    LETTER_SHUTDOWN,
+};
+
+struct note {
+    struct letter letter; /* first */
+    enum letter_kind kind;
+    void (*received)(struct worker *worker, struct note *note); /* owns the note */
+};
+
+/* Work for another thread that comes back as a note. */
+struct job {
+    struct note note; /* first; kind LETTER_TASK */
+    struct task task;
+    struct worker *worker;
+    void (*run)(struct job *job);
+    void (*done)(struct worker *worker, struct note *note);
+};
+
+struct counters {
+    _Atomic int64_t clients, clients_waiting, backends, backends_idle, transactions, queries,
+        logins, logins_failed, bytes_in, bytes_out;
+};
+
+/* One writer a counter: no read-modify-write on the bus. */
+static inline void count(_Atomic int64_t *counter, int64_t by)
+{
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + by,
+                          memory_order_relaxed);
+}
+
+/* A worker's idle backends of one cluster, least recently used first. */
+struct worker_cluster {
+    struct hash_node node;
+    struct budget *budget;
+    struct list idle;
+};
+
+struct worker {
+    struct proxy *proxy;
+    int index;
+    pthread_t thread;
+    bool started;
+    struct engine *engine;
+    struct mailbox *mailbox;
+    struct listener *listeners[PROXY_MAX_LISTEN];
+    struct hash_table pools;    /* struct pool by placement and access */
+    struct hash_table tenants;  /* struct tenant_clients by tenant id */
+    struct hash_table keys;     /* struct client by cancel key */
+    struct hash_table clusters; /* struct worker_cluster by id */
+    struct list clients;        /* every client of this worker */
+    struct list logins;         /* clients that are logging in, oldest first */
+    struct list waiting;        /* clients that wait for a backend, oldest first */
+    struct list idle;           /* idle backends of all clusters, least recently used first */
+    struct list starving;       /* pools that have a claim */
+    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer;
+    struct pairs_store pairs;
+    struct pairs *no_pairs;
+    struct statement_store statements;
+    struct counters counters;
+    int jobs; /* tasks under way on other threads */
+    uint64_t next_serial;
+    bool shutting_down, stopping;
+    struct buffer scratch; /* for messages that are made here; empty between uses */
+};
+
+struct tenant_clients {
+    struct hash_node node;
+    int64_t tenant_id;
+    struct list clients;
+};
+
+/* Keys of the issuers, replaced when they change; counted. */
+struct keyring {
+    _Atomic int references;
+    struct auth_keyring *keys;
+};
+
+struct proxy {
+    struct proxy_config config; /* as at the start, but for `tls`; without the key */
+    pthread_mutex_t lock;       /* of config, keyring and budgets */
+    struct route_table *routes;
+    struct proxy_connector connector;
+    struct proxy_resolver resolver;
+    struct keyring *keyring;
+    uint8_t token_key[CRYPTO_KEY_SIZE], mock_key[CRYPTO_KEY_SIZE];
+    struct threads *connectors, *authenticators;
+    struct budget *budgets[CLUSTERS_MAX];
+    size_t budget_count;
+    _Atomic int client_count;
+    _Atomic int64_t login_timeout_us, queue_timeout_us, idle_backend_us, connect_timeout_us,
+        shutdown_timeout_us;
+    _Atomic int max_clients, max_prepared;
+    _Atomic int auth; /* enum proxy_auth */
+    atomic_bool tls_required;
+    int worker_count;
+    struct worker *workers[WORKERS_MAX];
+    bool started, joined;
+};
+
+int worker_create(struct proxy *proxy, int index, struct worker **ret, struct error *err);
+int worker_start(struct worker *worker, struct error *err);
+void worker_free(struct worker *worker);
+/* Thread-safe: `received` is called on the worker's thread. */
+void worker_post(struct worker *worker, struct note *note, enum letter_kind kind,
+                 void (*received)(struct worker *worker, struct note *note));
+/* Runs job->task.run on one of the threads and then `done` on this worker. */
+void worker_run(struct worker *worker, struct threads *threads, struct job *job,
+                void (*run)(struct job *job),
+                void (*done)(struct worker *worker, struct note *note));
+
+/* The worker that has the pools of a placement. */
+struct worker *proxy_worker_of(struct proxy *proxy, int64_t placement_id);
+struct budget *proxy_budget(struct proxy *proxy, const struct route_cluster *cluster);
+struct keyring *proxy_keyring(struct proxy *proxy); /* a reference of the caller's */
+void keyring_unref(struct keyring *keyring);
+/* Has every worker but this one close an idle backend of the cluster, if it has one. */
+void proxy_ask_eviction(struct worker *worker, struct budget *budget);
+SSL_CTX *proxy_tls(struct proxy *proxy); /* a reference of the caller's, or NULL */
+
+struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *budget);
+/* Gives a slot back and wakes who got it. */
+void worker_release_slot(struct worker *worker, struct budget *budget);
+/* On the publishing thread: ids NULL or `all` mean that anything may have changed. */
+void worker_routes_changed(struct worker *worker, const int64_t *ids, size_t count_, bool all);
+/* Takes the note over; begins to end: see proxy_shut_down. */
+void worker_shut_down(struct worker *worker, struct note *note);
+/* Ends the loop when a shutdown was asked for and nothing is left. */
+void worker_check_stopped(struct worker *worker);
+
+#endif
