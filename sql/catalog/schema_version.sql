@@ -1,1 +1,1 @@
-SELECT version FROM reeve.schema_version
+SELECT coalesce(max(version), 0) FROM reeve.schema_version

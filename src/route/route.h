@@ -1,9 +1,9 @@
 /*
  * route.h - what the data plane must know of tenants: an immutable, versioned snapshot.
  *
- * The catalog room writes it, the proxy reads it. A snapshot never changes; the next one shares with
- * it what did not change (tenants are kept in ROUTE_SHARDS shards, each replaced as a whole). Everything
- * is reference-counted with atomic counters: a reader takes the current snapshot with
+ * The catalog room writes it, the proxy reads it. A snapshot never changes; the next one shares
+ * with it what did not change (tenants are kept in ROUTE_SHARDS shards, each replaced as a whole).
+ * Everything is reference-counted with atomic counters: a reader takes the current snapshot with
  * route_table_acquire (a short lock), and may keep a tenant or a placement beyond it.
  */
 #ifndef ROUTE_ROUTE_H
@@ -16,7 +16,8 @@ enum { ROUTE_SHARDS = 1024, ROUTE_NAME_SIZE = 64 };
 enum route_tenant_status { ROUTE_TENANT_ACTIVE, ROUTE_TENANT_SUSPENDED, ROUTE_TENANT_GONE };
 enum route_placement_state { ROUTE_PLACEMENT_READY, ROUTE_PLACEMENT_UNAVAILABLE };
 
-/* How to log in to a server. The password is sealed (crypto_seal); only connector threads open it. */
+/* How to log in to a server. The password is sealed (crypto_seal); only connector threads open it.
+ */
 struct route_login {
     char role[ROUTE_NAME_SIZE];
     char seal_context[ROUTE_NAME_SIZE]; /* what crypto_open wants as context */
@@ -61,12 +62,14 @@ struct route_service {
 struct route_cluster {
     int64_t id;
     char name[ROUTE_NAME_SIZE];
-    char conninfo[1024]; /* libpq keywords for host, port, sslmode, ...: no user, no password, no dbname */
+    char conninfo[1024]; /* libpq keywords for host, port, sslmode, ...: no user, no password, no
+                            dbname */
     int max_backends;
 };
 
 struct route_issuer { /* for auth_keyring_create */
-    char *name, *issuer, *audience, *tenant_claim, *jwks; /* audience and tenant_claim may be NULL */
+    char *name, *issuer, *audience, *tenant_claim,
+        *jwks; /* audience and tenant_claim may be NULL */
     int leeway_s;
 };
 
@@ -83,7 +86,8 @@ struct route_snapshot;
 struct route_table;
 
 /* ---- making (catalog) ----
- * Builders hand malloc'd, zeroed structures over; the snapshot owns them and frees their members. */
+ * Builders hand malloc'd, zeroed structures over; the snapshot owns them and frees their members.
+ */
 struct route_tenant *route_tenant_new(void);
 void route_tenant_ref(struct route_tenant *tenant);
 void route_tenant_unref(struct route_tenant *tenant); /* accepts NULL */
@@ -95,11 +99,11 @@ void route_globals_unref(struct route_globals *globals);
 struct route_table *route_table_new(void);
 void route_table_free(struct route_table *table);
 
-/* What changed: `tenants` replace those of the same id (status GONE removes); `globals` may be NULL.
- * Takes over a reference of each. Publishes a new snapshot and tells the listeners. */
+/* What changed: `tenants` replace those of the same id (status GONE removes); `globals` may be
+ * NULL. Takes over a reference of each. Publishes a new snapshot and tells the listeners. */
 void route_table_apply(struct route_table *table, int64_t version, struct route_tenant **tenants,
                        size_t count, struct route_globals *globals);
-/* Replaces everything: tenants that are not among these are gone. */
+/* Replaces everything: tenants that are not among these are gone, and so are globals when NULL. */
 void route_table_replace(struct route_table *table, int64_t version, struct route_tenant **tenants,
                          size_t count, struct route_globals *globals);
 int64_t route_table_version(const struct route_table *table);
@@ -115,7 +119,8 @@ void route_table_listen(struct route_table *table,
 struct route_snapshot *route_table_acquire(struct route_table *table);
 void route_snapshot_release(struct route_snapshot *snapshot); /* accepts NULL */
 int64_t route_snapshot_version(const struct route_snapshot *snapshot);
-/* NULL when not there. The result lives as long as the snapshot, or longer with route_tenant_ref. */
+/* NULL when not there. The result lives as long as the snapshot, or longer with route_tenant_ref.
+ */
 const struct route_tenant *route_find_slug(const struct route_snapshot *snapshot, const char *slug);
 const struct route_tenant *route_find_id(const struct route_snapshot *snapshot, int64_t tenant_id);
 /* All of these may return NULL. */

@@ -1,165 +1,26 @@
 #include "fixture.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
 #include "base/buffer.h"
 #include "base/str.h"
-#include "base/time.h"
-#include "sql/statements.h"
-
-enum { START_LIMIT_US = 60 * TIME_S };
+#include "support/server.h"
 
 struct arena fixture_arena;
-static char folder[] = "/tmp/reeve-isolation-XXXXXX";
-static pid_t server_pid = -1;
-
-/* ---- the server ---- */
-
-/* The programs of the newest PostgreSQL that is installed. */
-static const char *find_programs(void)
-{
-    static const char *const versions[] = {"18", "17", "16", "15"};
-    for (size_t i = 0; i < array_size(versions); i++) {
-        const char *path = arena_printf(&fixture_arena, "/usr/lib/postgresql/%s/bin", versions[i]);
-        if (access(arena_printf(&fixture_arena, "%s/postgres", path), X_OK) == 0)
-            return path;
-    }
-    fail_msg("no PostgreSQL in /usr/lib/postgresql");
-    return NULL;
-}
-
-/* PostgreSQL refuses to run as root. */
-static const struct passwd *server_user(void)
-{
-    if (geteuid() != 0)
-        return NULL;
-    const struct passwd *user = getpwnam("postgres");
-    return user ? user : getpwnam("nobody");
-}
-
-static pid_t start_program(const char *const *arguments)
-{
-    const struct passwd *user = server_user();
-    pid_t parent = getpid(), pid = fork();
-    assert_true(pid >= 0);
-    if (pid > 0)
-        return pid;
-    if (user && (setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0))
-        _exit(126);
-    prctl(PR_SET_PDEATHSIG, SIGQUIT);
-    int log =
-        open(arena_printf(&fixture_arena, "%s/log", folder), O_WRONLY | O_CREAT | O_APPEND, 0600);
-    if (getppid() != parent || log < 0 || chdir(folder) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
-        dup2(log, STDERR_FILENO) < 0)
-        _exit(126);
-    execv(arguments[0], (char *const *)(uintptr_t)arguments);
-    _exit(127);
-}
-
-static void wait_for_login(void)
-{
-    int64_t deadline = time_monotonic_us() + START_LIMIT_US;
-    for (;;) {
-        struct pg_connection *connection = NULL;
-        struct error err = {0};
-        if (fixture_server.connect(NULL, "postgres", &connection, &err) == 0) {
-            pg_close(connection);
-            return;
-        }
-        if (time_monotonic_us() > deadline || waitpid(server_pid, NULL, WNOHANG) != 0)
-            fail_msg("PostgreSQL does not start: %s", err.message);
-        nanosleep(&(struct timespec){.tv_nsec = 20 * 1000000}, NULL);
-    }
-}
 
 int fixture_start(void **state)
 {
     (void)state;
     arena_init(&fixture_arena, 0);
-    assert_non_null(mkdtemp(folder));
-    const struct passwd *user = server_user();
-    if (user)
-        assert_int_equal(chown(folder, user->pw_uid, user->pw_gid), 0);
-    const char *programs = find_programs();
-    const char *data = arena_printf(&fixture_arena, "%s/data", folder);
-    const char *const initdb[] = {arena_printf(&fixture_arena, "%s/initdb", programs),
-                                  "-D",
-                                  data,
-                                  "-U",
-                                  "postgres",
-                                  "-A",
-                                  "trust",
-                                  "-E",
-                                  "UTF8",
-                                  "--locale=C.UTF-8",
-                                  "--no-sync",
-                                  NULL};
-    int status;
-    pid_t pid = start_program(initdb);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
-    const char *const postgres[] = {
-        arena_printf(&fixture_arena, "%s/postgres", programs),
-        "-D",
-        data,
-        "-c",
-        "listen_addresses=",
-        "-c",
-        arena_printf(&fixture_arena, "unix_socket_directories=%s", folder),
-        "-c",
-        "fsync=off",
-        "-c",
-        "full_page_writes=off",
-        "-c",
-        "max_connections=50",
-        NULL};
-    server_pid = start_program(postgres);
-    wait_for_login();
+    test_server_start();
     struct error err = {0};
     if (isolation_prepare_cluster(&fixture_server, &err) < 0)
         fail_msg("isolation_prepare_cluster: %s", err.message);
     return 0;
 }
 
-static void remove_folder(const char *path)
-{
-    DIR *directory = opendir(path);
-    if (!directory) {
-        unlink(path);
-        return;
-    }
-    const struct dirent *entry;
-    while ((entry = readdir(directory))) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-            continue;
-        _cleanup_free_ char *child = xasprintf("%s/%s", path, entry->d_name);
-        struct stat info;
-        if (lstat(child, &info) == 0 && S_ISDIR(info.st_mode))
-            remove_folder(child);
-        else
-            unlink(child);
-    }
-    closedir(directory);
-    rmdir(path);
-}
-
 int fixture_stop(void **state)
 {
     (void)state;
-    if (server_pid > 0) {
-        kill(server_pid, SIGQUIT);
-        waitpid(server_pid, NULL, 0);
-    }
-    remove_folder(folder);
+    test_server_stop();
     arena_reset(&fixture_arena);
     return 0;
 }
@@ -169,16 +30,8 @@ int fixture_stop(void **state)
 static int connect_as(const char *role, const char *database, struct pg_connection **ret,
                       struct error *err)
 {
-    char conninfo[128];
-    snprintf(conninfo, sizeof(conninfo), "host=%s", folder);
-    const struct pg_options options = {
-        .conninfo = conninfo,
-        .user = role,
-        .database = database,
-        .application_name = "test",
-        .bare = str_has_prefix(role, "t_"), /* with the settings that a tenant finds */
-    };
-    return pg_connect(&options, ret, err);
+    bool bare = str_has_prefix(role, "t_"); /* with the settings that a tenant finds */
+    return test_server_login(role, database, bare, ret, err);
 }
 
 static int connect_admin(void *context, const char *database, struct pg_connection **ret,

@@ -1,0 +1,1 @@
+DELETE FROM reeve.cluster WHERE id = $1

@@ -1,0 +1,1 @@
+DELETE FROM reeve.issuer WHERE id = $1

@@ -1,0 +1,1 @@
+SELECT verifier FROM reeve.credential WHERE tenant_id = $1 AND kind = 'password'

@@ -1,0 +1,1 @@
+DELETE FROM reeve.placement WHERE id = $1

@@ -1,0 +1,4 @@
+UPDATE reeve.placement
+SET cluster_id = $2, isolation = $3, database = $4, schema = $5,
+    role = $6, role_password = $7, ro_role = $8, ro_password = $9
+WHERE id = $1

@@ -1,0 +1,1 @@
+UPDATE reeve.placement SET state = $2 WHERE id = $1

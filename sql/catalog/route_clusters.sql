@@ -1,0 +1,1 @@
+SELECT id, name, conninfo, max_backends FROM reeve.cluster ORDER BY id

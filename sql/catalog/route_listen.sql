@@ -1,0 +1,1 @@
+LISTEN reeve_route

@@ -1,0 +1,7 @@
+SELECT p.tenant_id, p.id, p.service_id, p.cluster_id, p.epoch,
+       p.state IN ('ready', 'migrating'), s.name, coalesce(p.database, ''),
+       coalesce(p.role, ''), p.role_password, coalesce(p.ro_role, ''), p.ro_password
+FROM reeve.placement p
+JOIN reeve.service s ON s.id = p.service_id
+WHERE $1::bigint[] IS NULL OR p.tenant_id = ANY ($1)
+ORDER BY p.tenant_id, p.id

@@ -1,0 +1,1 @@
+SELECT version, pruned, history FROM reeve.route_version

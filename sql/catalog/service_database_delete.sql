@@ -1,0 +1,1 @@
+DELETE FROM reeve.service_database WHERE service_id = $1 AND cluster_id = $2

@@ -1,0 +1,1 @@
+DELETE FROM reeve.service WHERE id = $1

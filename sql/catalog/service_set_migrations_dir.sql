@@ -1,0 +1,1 @@
+UPDATE reeve.service SET migrations_dir = $2 WHERE id = $1

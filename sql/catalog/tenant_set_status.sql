@@ -1,0 +1,1 @@
+UPDATE reeve.tenant SET status = $2 WHERE id = $1

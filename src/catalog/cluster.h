@@ -1,0 +1,33 @@
+/*
+ * cluster.h - PostgreSQL servers that tenants may be placed on.
+ */
+#ifndef CATALOG_CLUSTER_H
+#define CATALOG_CLUSTER_H
+
+#include "catalog/catalog.h"
+
+struct catalog_cluster {
+    int64_t id;
+    const char *name;
+    const char *conninfo;   /* host, port, sslmode, ...: no user, password or dbname */
+    const char *admin_user; /* provisions; logs in to maintenance_db */
+    struct catalog_sealed admin_password; /* length 0: none is needed */
+    const char *maintenance_db;
+    int max_backends; /* of the proxy, over all tenants */
+    int64_t created_unix_us;
+};
+
+/* id and created_unix_us are not read. ERROR_EXISTS. */
+int catalog_cluster_create(struct catalog *catalog, const struct catalog_cluster *cluster,
+                           int64_t *ret_id, struct error *err);
+int catalog_cluster_find(struct catalog *catalog, struct arena *arena, const char *name,
+                         struct catalog_cluster *ret, struct error *err);
+int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id,
+                        struct catalog_cluster *ret, struct error *err);
+/* By name. */
+int catalog_cluster_list(struct catalog *catalog, struct arena *arena, struct catalog_cluster **ret,
+                         size_t *ret_count, struct error *err);
+/* ERROR_STATE while placements, or databases or defaults of services, are there. */
+int catalog_cluster_delete(struct catalog *catalog, int64_t id, struct error *err);
+
+#endif
