@@ -15,7 +15,7 @@
 
 enum {
     SCRAM_DEFAULT_ITERATIONS = 4096,
-    SCRAM_MACHINE_ITERATIONS = 2,     /* for random 256-bit passwords: nothing to guess */
+    SCRAM_MACHINE_ITERATIONS = 2, /* for random 256-bit passwords: nothing to guess */
     SCRAM_MAX_ITERATIONS = 1000000,
     SCRAM_MAX_SALT = 64,
     SCRAM_VERIFIER_TEXT_MAX = 256,
@@ -56,8 +56,8 @@ struct scram_server {
 
 /*
  * client-first-message -> server-first-message. The mechanism SCRAM-SHA-256 alone is offered, so a
- * header of "n,," or "y,," is taken and "p=" is refused. authzid must be absent. ERROR_PROTOCOL for a
- * malformed message; limits on every length.
+ * header of "n,," or "y,," is taken and "p=" is refused. authzid must be absent. ERROR_PROTOCOL for
+ * a malformed message; limits on every length.
  */
 int scram_server_first(struct scram_server *server, const struct scram_verifier *verifier,
                        bool doomed, const char *message, size_t length, struct buffer *ret_reply,

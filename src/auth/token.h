@@ -3,9 +3,9 @@
  *
  * A keyring is immutable once made and may be used by several threads at once. The algorithm is
  * fixed by the key, never by the token: a key of type RSA verifies RS256 alone, EC P-256 ES256
- * alone, OKP Ed25519 EdDSA alone, oct HS256 alone; "none" is never accepted. Headers jku, x5u, jwk and
- * x5c are ignored and nothing is ever fetched. Verification costs up to a few hundred microseconds:
- * not on a worker thread.
+ * alone, OKP Ed25519 EdDSA alone, oct HS256 alone; "none" is never accepted. Headers jku, x5u, jwk
+ * and x5c are ignored and nothing is ever fetched. Verification costs up to a few hundred
+ * microseconds: not on a worker thread.
  */
 #ifndef AUTH_TOKEN_H
 #define AUTH_TOKEN_H
@@ -32,7 +32,7 @@ struct auth_issuer {
 int auth_keyring_create(const struct auth_issuer *issuers, size_t count,
                         const uint8_t own_key[CRYPTO_KEY_SIZE], struct auth_keyring **ret,
                         struct error *err);
-void auth_keyring_free(struct auth_keyring *keyring); /* accepts NULL */
+void auth_keyring_free(struct auth_keyring *keyring);                 /* accepts NULL */
 size_t auth_keyring_issuer_count(const struct auth_keyring *keyring); /* without Reeve's own */
 
 struct auth_claims {
@@ -41,13 +41,14 @@ struct auth_claims {
     bool tenant_is_id;                 /* the claim was an integer: tenant_id, else tenant_slug */
     int64_t tenant_id;
     char tenant_slug[TOKEN_NAME_SIZE];
-    char jti[TOKEN_NAME_SIZE];         /* "" when absent */
-    char service[TOKEN_NAME_SIZE];     /* claim "service"; "" means every service */
-    bool read_only;                    /* claim "access" is "ro"; anything but "ro"/"rw" is refused */
-    int64_t expires_unix_s;            /* exp is required */
+    char jti[TOKEN_NAME_SIZE];     /* "" when absent */
+    char service[TOKEN_NAME_SIZE]; /* claim "service"; "" means every service */
+    bool read_only;                /* claim "access" is "ro"; anything but "ro"/"rw" is refused */
+    int64_t expires_unix_s;        /* exp is required */
 };
 
-/* Whether bytes look like a JWT (three base64url parts): decides between token and password. */
+/* Whether bytes look like a JWT (three base64url parts, the first of what begins with '{'): decides
+ * between token and password. */
 bool auth_looks_like_token(const char *text, size_t length);
 /* ERROR_AUTH with the reason for the log (expired, audience, ...): never for the client. */
 int auth_token_verify(const struct auth_keyring *keyring, const char *token, size_t length,
@@ -59,7 +60,7 @@ struct auth_token_spec {
     const char *service; /* NULL: every service */
     bool read_only;
     int64_t issued_unix_s, expires_unix_s;
-    const char *jti;     /* 32 hexadecimal digits, random; recorded in the catalog */
+    const char *jti; /* 32 hexadecimal digits, random; recorded in the catalog */
 };
 /* A token signed with Reeve's own key; free with free. */
 int auth_token_issue(const uint8_t own_key[CRYPTO_KEY_SIZE], const struct auth_token_spec *spec,
@@ -71,6 +72,8 @@ int auth_jwks_from_file_bytes(const char *bytes, size_t length, bool as_hs256_se
                               const char *key_id, char **ret_jwks, struct error *err);
 
 /* The key that signs Reeve's own tokens, derived from the key file's key (HMAC with a label). */
+#define AUTH_TOKEN_KEY_LABEL "reeve tokens"
+#define AUTH_MOCK_KEY_LABEL "reeve mock verifiers" /* for scram_verifier_mock */
 void auth_derive_key(const uint8_t master[CRYPTO_KEY_SIZE], const char *label,
                      uint8_t ret[CRYPTO_KEY_SIZE]);
 
