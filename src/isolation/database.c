@@ -45,10 +45,10 @@ static void target(struct arena *arena, const struct isolation_service *service,
 static int map_roles(const struct isolation_work *work, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(work->server, work->placement->database, &data, err);
+    int r = isolation_server_connect(work->server, work->placement->database, &data, err);
     if (r < 0)
         return r;
-    return server_map_roles(data, work->placement, err);
+    return isolation_server_map_roles(data, work->placement, err);
 }
 
 static int create(const struct isolation_work *work, struct error *err)
@@ -56,18 +56,18 @@ static int create(const struct isolation_work *work, struct error *err)
     const struct isolation_placement *placement = work->placement;
     int r = pg_set_statement_timeout(work->maintenance, PG_NO_TIMEOUT, err);
     if (r == 0)
-        r = server_create_database(work->maintenance, work->arena, placement->database,
-                                   work->service->owner_role, work->service->template_database,
-                                   err);
+        r = isolation_server_create_database(work->maintenance, work->arena, placement->database,
+                                             work->service->owner_role,
+                                             work->service->template_database, err);
     if (r == 0)
-        r = server_run(work->maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s, %s",
-                       pg_identifier(work->arena, placement->database),
-                       pg_identifier(work->arena, placement->role),
-                       pg_identifier(work->arena, placement->ro_role));
+        r = isolation_server_run(work->maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s, %s",
+                                 pg_identifier(work->arena, placement->database),
+                                 pg_identifier(work->arena, placement->role),
+                                 pg_identifier(work->arena, placement->ro_role));
     if (r == 0)
         r = map_roles(work, err);
     if (r == 0)
-        r = server_set_defaults(work->maintenance, work->arena, placement, err);
+        r = isolation_server_set_defaults(work->maintenance, work->arena, placement, err);
     return r;
 }
 
@@ -76,7 +76,8 @@ static int drop(const struct isolation_work *work, struct error *err)
     int r = pg_set_statement_timeout(work->maintenance, PG_NO_TIMEOUT, err);
     if (r < 0)
         return r;
-    return server_drop_database(work->maintenance, work->arena, work->placement->database, err);
+    return isolation_server_drop_database(work->maintenance, work->arena, work->placement->database,
+                                          err);
 }
 
 const struct isolation isolation_database = {

@@ -19,7 +19,7 @@ int isolation_begin_migration(struct pg_connection *owner, const struct isolatio
                          target->description);
     char lock[128];
     snprintf(lock, sizeof(lock), "target %.64s", target->schema);
-    int r = server_lock_transaction(owner, lock, err);
+    int r = isolation_server_lock_transaction(owner, lock, err);
     if (r < 0)
         return r;
     return set_search_path(owner, target, err);
@@ -147,7 +147,7 @@ int isolation_grant(struct pg_connection *owner, const struct isolation_target *
 {
     const char *const parameters[] = {target->schema, target->grant_role ? target->grant_role : "",
                                       target->grant_ro_role ? target->grant_ro_role : ""};
-    return server_run_rows(owner, sql_isolation_grants, 3, parameters, err);
+    return isolation_server_run_rows(owner, sql_isolation_grants, 3, parameters, err);
 }
 
 int isolation_finish(struct pg_connection *owner, const struct isolation_target *target,

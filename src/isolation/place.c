@@ -7,10 +7,10 @@
 /* Opens the maintenance connection and waits for whoever still works on the placement. */
 static int work_begin(struct isolation_work *work, struct error *err)
 {
-    int r = server_connect(work->server, NULL, &work->maintenance, err);
+    int r = isolation_server_connect(work->server, NULL, &work->maintenance, err);
     if (r < 0)
         return r;
-    return server_lock_session(
+    return isolation_server_lock_session(
         work->maintenance,
         arena_printf(work->arena, "placement %lld", (long long)work->placement->id), err);
 }
@@ -28,11 +28,11 @@ static int create_roles(const struct isolation_work *work, struct error *err)
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = work->maintenance;
-    r = server_ensure_role(transaction, work->arena, placement->role, true,
-                           placement->role_verifier, err);
+    r = isolation_server_ensure_role(transaction, work->arena, placement->role, true,
+                                     placement->role_verifier, err);
     if (r == 0)
-        r = server_ensure_role(transaction, work->arena, placement->ro_role, true,
-                               placement->ro_verifier, err);
+        r = isolation_server_ensure_role(transaction, work->arena, placement->ro_role, true,
+                                         placement->ro_verifier, err);
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
@@ -65,11 +65,12 @@ static int set_login(const struct isolation_work *work, bool allowed, struct err
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
     for (size_t i = 0; i < array_size(roles); i++) {
         bool exists;
-        int r =
-            server_ask(work->maintenance, sql_isolation_role_exists, 1, &roles[i], &exists, err);
+        int r = isolation_server_ask(work->maintenance, sql_isolation_role_exists, 1, &roles[i],
+                                     &exists, err);
         if (r == 0 && exists)
-            r = server_run(work->maintenance, err, "ALTER ROLE %s %s",
-                           pg_identifier(work->arena, roles[i]), allowed ? "LOGIN" : "NOLOGIN");
+            r = isolation_server_run(work->maintenance, err, "ALTER ROLE %s %s",
+                                     pg_identifier(work->arena, roles[i]),
+                                     allowed ? "LOGIN" : "NOLOGIN");
         if (r < 0)
             return r;
     }
@@ -103,9 +104,9 @@ int isolation_drop(const struct isolation_server *server, const struct isolation
     if (r < 0)
         return r;
     failpoint("isolation.drop.place.after");
-    r = server_drop_role(work.maintenance, &arena, placement->ro_role, err);
+    r = isolation_server_drop_role(work.maintenance, &arena, placement->ro_role, err);
     if (r == 0)
-        r = server_drop_role(work.maintenance, &arena, placement->role, err);
+        r = isolation_server_drop_role(work.maintenance, &arena, placement->role, err);
     return r;
 }
 
@@ -149,15 +150,16 @@ static int inspect_shared(const struct isolation_work *work, struct isolation_re
 {
     bool exists;
     const struct isolation_placement *placement = work->placement;
-    int r = server_database_exists(work->maintenance, work->service->shared_database, &exists, err);
+    int r = isolation_server_database_exists(work->maintenance, work->service->shared_database,
+                                             &exists, err);
     if (r < 0 || !exists)
         return r;
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    r = server_connect(work->server, work->service->shared_database, &data, err);
+    r = isolation_server_connect(work->server, work->service->shared_database, &data, err);
     const char *prepared = "reeve.role_tenant";
     if (r == 0)
-        r = server_ask(data, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", 1, &prepared, &exists,
-                       err);
+        r = isolation_server_ask(data, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", 1,
+                                 &prepared, &exists, err);
     if (r < 0 || !exists)
         return r;
     const char *const parameters[] = {

@@ -51,11 +51,11 @@ static int create(const struct isolation_work *work, struct error *err)
 {
     const struct isolation_service *service = work->service;
     const struct isolation_placement *placement = work->placement;
-    int r =
-        server_grant_role(work->maintenance, work->arena, service->run_role, placement->role, err);
+    int r = isolation_server_grant_role(work->maintenance, work->arena, service->run_role,
+                                        placement->role, err);
     if (r == 0)
-        r = server_grant_role(work->maintenance, work->arena, service->run_ro_role,
-                              placement->ro_role, err);
+        r = isolation_server_grant_role(work->maintenance, work->arena, service->run_ro_role,
+                                        placement->ro_role, err);
     if (r < 0)
         return r;
     return shared_map(work, NULL, err);
@@ -101,7 +101,7 @@ static int delete_as(struct pg_connection *data, const struct isolation_work *wo
                      struct error *err)
 {
     bool skip;
-    int r = server_ask(data, sql_isolation_can_skip_triggers, 0, NULL, &skip, err);
+    int r = isolation_server_ask(data, sql_isolation_can_skip_triggers, 0, NULL, &skip, err);
     if (r < 0)
         return r;
     if (skip)
@@ -109,9 +109,10 @@ static int delete_as(struct pg_connection *data, const struct isolation_work *wo
                           err);
     r = pg_execute(data, sql_isolation_set_search_path, 1, &work->placement->schema, NULL, err);
     if (r == 0)
-        r = server_run(data, err, "SET LOCAL ROLE %s; SET LOCAL reeve_owner.tenant TO '%lld'",
-                       pg_identifier(work->arena, work->service->owner_role),
-                       (long long)work->placement->tenant_id);
+        r = isolation_server_run(data, err,
+                                 "SET LOCAL ROLE %s; SET LOCAL reeve_owner.tenant TO '%lld'",
+                                 pg_identifier(work->arena, work->service->owner_role),
+                                 (long long)work->placement->tenant_id);
     return r;
 }
 

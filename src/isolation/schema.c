@@ -37,9 +37,9 @@ static void target(struct arena *arena, const struct isolation_service *service,
 static int create_schema(struct pg_connection *data, const struct isolation_work *work,
                          struct error *err)
 {
-    return server_run(data, err, "CREATE SCHEMA IF NOT EXISTS %s AUTHORIZATION %s",
-                      pg_identifier(work->arena, work->placement->schema),
-                      pg_identifier(work->arena, work->service->owner_role));
+    return isolation_server_run(data, err, "CREATE SCHEMA IF NOT EXISTS %s AUTHORIZATION %s",
+                                pg_identifier(work->arena, work->placement->schema),
+                                pg_identifier(work->arena, work->service->owner_role));
 }
 
 static int create(const struct isolation_work *work, struct error *err)
@@ -47,8 +47,8 @@ static int create(const struct isolation_work *work, struct error *err)
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
     int r = 0;
     for (size_t i = 0; r == 0 && i < array_size(roles); i++)
-        r = server_grant_role(work->maintenance, work->arena, work->service->use_role, roles[i],
-                              err);
+        r = isolation_server_grant_role(work->maintenance, work->arena, work->service->use_role,
+                                        roles[i], err);
     if (r < 0)
         return r;
     return shared_map(work, create_schema, err);
@@ -57,8 +57,8 @@ static int create(const struct isolation_work *work, struct error *err)
 static int drop_schema(struct pg_connection *data, const struct isolation_work *work,
                        struct error *err)
 {
-    return server_run(data, err, "DROP SCHEMA IF EXISTS %s CASCADE",
-                      pg_identifier(work->arena, work->placement->schema));
+    return isolation_server_run(data, err, "DROP SCHEMA IF EXISTS %s CASCADE",
+                                pg_identifier(work->arena, work->placement->schema));
 }
 
 static int drop(const struct isolation_work *work, struct error *err)

@@ -14,24 +14,24 @@ static int close_to_public(struct pg_connection *maintenance, struct arena *aren
                            const char *database, struct error *err)
 {
     bool exists;
-    int r = server_database_exists(maintenance, database, &exists, err);
+    int r = isolation_server_database_exists(maintenance, database, &exists, err);
     if (r < 0 || !exists)
         return r;
-    return server_run(maintenance, err, "REVOKE ALL ON DATABASE %s FROM PUBLIC",
-                      pg_identifier(arena, database));
+    return isolation_server_run(maintenance, err, "REVOKE ALL ON DATABASE %s FROM PUBLIC",
+                                pg_identifier(arena, database));
 }
 
 static int close_inside(const struct isolation_server *server, const char *database,
                         struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(server, database, &data, err);
+    int r = isolation_server_connect(server, database, &data, err);
     if (r == -ERROR_NOT_FOUND) /* some servers have no database "postgres" */
         return 0;
     bool exists = false;
     const char *schema = "public";
     if (r == 0)
-        r = server_ask(data, sql_isolation_schema_exists, 1, &schema, &exists, err);
+        r = isolation_server_ask(data, sql_isolation_schema_exists, 1, &schema, &exists, err);
     if (r == 0 && exists)
         r = pg_execute(data, "REVOKE CREATE ON SCHEMA public FROM PUBLIC", 0, NULL, NULL, err);
     return r;
@@ -43,9 +43,9 @@ int isolation_close_database(const struct isolation_server *server, const char *
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
-    int r = server_connect(server, NULL, &maintenance, err);
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
     if (r == 0)
-        r = server_lock_session(maintenance, "cluster", err);
+        r = isolation_server_lock_session(maintenance, "cluster", err);
     if (r == 0)
         r = close_to_public(maintenance, &arena, database, err);
     if (r == 0)
@@ -60,8 +60,9 @@ static void allow_ending_sessions(struct pg_connection *maintenance)
 {
     bool needed;
     const char *role = "pg_signal_backend";
-    if (server_ask(maintenance, sql_isolation_own_owner, 1, &role, &needed, NULL) == 0 && needed)
-        (void)server_run(maintenance, NULL, "GRANT pg_signal_backend TO CURRENT_USER");
+    if (isolation_server_ask(maintenance, sql_isolation_own_owner, 1, &role, &needed, NULL) == 0 &&
+        needed)
+        (void)isolation_server_run(maintenance, NULL, "GRANT pg_signal_backend TO CURRENT_USER");
 }
 
 /* On a managed server some databases are the provider's, and stay as he made them. */
@@ -88,11 +89,11 @@ int isolation_prepare_cluster(const struct isolation_server *server, struct erro
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
     bool superuser;
-    int r = server_connect(server, NULL, &maintenance, err);
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
     if (r == 0)
-        r = server_lock_session(maintenance, "cluster", err);
+        r = isolation_server_lock_session(maintenance, "cluster", err);
     if (r == 0)
-        r = server_ask(maintenance, sql_isolation_is_superuser, 0, NULL, &superuser, err);
+        r = isolation_server_ask(maintenance, sql_isolation_is_superuser, 0, NULL, &superuser, err);
     if (r < 0)
         return r;
     allow_ending_sessions(maintenance);
@@ -111,20 +112,20 @@ static int prepare_roles(struct pg_connection *maintenance, struct arena *arena,
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = maintenance;
-    r = server_ensure_role(transaction, arena, service->owner_role, true, service->owner_verifier,
-                           err);
+    r = isolation_server_ensure_role(transaction, arena, service->owner_role, true,
+                                     service->owner_verifier, err);
     const char *const groups[] = {service->use_role, service->run_role, service->run_ro_role};
     for (size_t i = 0; r == 0 && i < array_size(groups); i++)
-        r = server_ensure_role(transaction, arena, groups[i], false, NULL, err);
+        r = isolation_server_ensure_role(transaction, arena, groups[i], false, NULL, err);
     for (size_t i = 1; r == 0 && i < array_size(groups); i++)
-        r = server_grant_role(transaction, arena, service->use_role, groups[i], err);
+        r = isolation_server_grant_role(transaction, arena, service->use_role, groups[i], err);
     bool outsider;
     if (r == 0)
-        r = server_ask(transaction, sql_isolation_own_owner, 1, &service->owner_role, &outsider,
-                       err);
+        r = isolation_server_ask(transaction, sql_isolation_own_owner, 1, &service->owner_role,
+                                 &outsider, err);
     if (r == 0 && outsider)
-        r = server_run(transaction, err, "GRANT %s TO CURRENT_USER",
-                       pg_identifier(arena, service->owner_role));
+        r = isolation_server_run(transaction, err, "GRANT %s TO CURRENT_USER",
+                                 pg_identifier(arena, service->owner_role));
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
@@ -135,7 +136,7 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
                           struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(server, database, &data, err);
+    int r = isolation_server_connect(server, database, &data, err);
     if (r == 0)
         r = pg_begin(data, err);
     if (r < 0)
@@ -144,14 +145,16 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
     const char *owner = pg_identifier(arena, service->owner_role);
     r = pg_execute_script(transaction, sql_isolation_prepare_database, err);
     if (r == 0)
-        r = server_run(transaction, err,
-                       "GRANT SELECT, INSERT ON reeve.migration TO %s;"
-                       "GRANT USAGE, CREATE ON SCHEMA public TO %s;"
-                       "CREATE SCHEMA IF NOT EXISTS " ISOLATION_APP_SCHEMA " AUTHORIZATION %s;"
-                       "ALTER DEFAULT PRIVILEGES FOR ROLE %s REVOKE ALL ON ROUTINES FROM PUBLIC",
-                       owner, owner, owner, owner);
+        r = isolation_server_run(
+            transaction, err,
+            "GRANT SELECT, INSERT ON reeve.migration TO %s;"
+            "GRANT USAGE, CREATE ON SCHEMA public TO %s;"
+            "CREATE SCHEMA IF NOT EXISTS " ISOLATION_APP_SCHEMA " AUTHORIZATION %s;"
+            "ALTER DEFAULT PRIVILEGES FOR ROLE %s REVOKE ALL ON ROUTINES FROM PUBLIC",
+            owner, owner, owner, owner);
     if (r == 0)
-        r = server_run_rows(transaction, sql_isolation_revoke_large_objects, 0, NULL, err);
+        r = isolation_server_run_rows(transaction, sql_isolation_revoke_large_objects, 0, NULL,
+                                      err);
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
@@ -164,18 +167,21 @@ static int prepare_database(const struct isolation_server *server,
 {
     const char *const parameters[] = {database, prepared_mark};
     bool prepared;
-    int r = server_ask(maintenance, sql_isolation_database_prepared, 2, parameters, &prepared, err);
+    int r = isolation_server_ask(maintenance, sql_isolation_database_prepared, 2, parameters,
+                                 &prepared, err);
     if (r < 0 || prepared)
         return r;
-    r = server_create_database(maintenance, arena, database, service->owner_role, NULL, err);
+    r = isolation_server_create_database(maintenance, arena, database, service->owner_role, NULL,
+                                         err);
     if (r == 0)
         r = prepare_inside(server, arena, service, database, err);
     if (r == 0 && tenants_connect)
-        r = server_run(maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s",
-                       pg_identifier(arena, database), pg_identifier(arena, service->use_role));
+        r = isolation_server_run(maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s",
+                                 pg_identifier(arena, database),
+                                 pg_identifier(arena, service->use_role));
     if (r == 0)
-        r = server_run(maintenance, err, "COMMENT ON DATABASE %s IS %s",
-                       pg_identifier(arena, database), pg_literal(arena, prepared_mark));
+        r = isolation_server_run(maintenance, err, "COMMENT ON DATABASE %s IS %s",
+                                 pg_identifier(arena, database), pg_literal(arena, prepared_mark));
     return r;
 }
 
@@ -184,12 +190,12 @@ static int begin_service(const struct isolation_server *server, struct arena *ar
                          struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
-    int r = server_connect(server, NULL, &maintenance, err);
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
     if (r == 0)
         r = pg_set_statement_timeout(maintenance, PG_NO_TIMEOUT, err);
     if (r == 0)
-        r = server_lock_session(maintenance,
-                                arena_printf(arena, "service %lld", (long long)service->id), err);
+        r = isolation_server_lock_session(
+            maintenance, arena_printf(arena, "service %lld", (long long)service->id), err);
     if (r == 0)
         *ret = take_pointer(maintenance);
     return r;
@@ -243,12 +249,12 @@ int isolation_drop_service(const struct isolation_server *server,
     if (r == 0)
         r = refuse_while_used(maintenance, &arena, service, err);
     if (r == 0 && service->template_database)
-        r = server_drop_database(maintenance, &arena, service->template_database, err);
+        r = isolation_server_drop_database(maintenance, &arena, service->template_database, err);
     if (r == 0 && service->shared_database)
-        r = server_drop_database(maintenance, &arena, service->shared_database, err);
+        r = isolation_server_drop_database(maintenance, &arena, service->shared_database, err);
     const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role,
                                  service->owner_role};
     for (size_t i = 0; r == 0 && i < array_size(roles); i++)
-        r = server_drop_role(maintenance, &arena, roles[i], err);
+        r = isolation_server_drop_role(maintenance, &arena, roles[i], err);
     return r;
 }

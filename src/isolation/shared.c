@@ -15,19 +15,19 @@ int shared_map(const struct isolation_work *work,
                struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(work->server, work->placement->database, &data, err);
+    int r = isolation_server_connect(work->server, work->placement->database, &data, err);
     if (r == 0)
         r = pg_begin(data, err);
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = data;
-    r = server_lock_transaction(transaction, lock_name(work), err);
+    r = isolation_server_lock_transaction(transaction, lock_name(work), err);
     if (r == 0 && part)
         r = part(transaction, work, err);
     if (r == 0)
-        r = server_map_roles(transaction, work->placement, err);
+        r = isolation_server_map_roles(transaction, work->placement, err);
     if (r == 0)
-        r = server_set_defaults(transaction, work->arena, work->placement, err);
+        r = isolation_server_set_defaults(transaction, work->arena, work->placement, err);
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
@@ -40,17 +40,17 @@ static int drop_owned(struct pg_connection *data, const struct isolation_work *w
 {
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
     bool superuser;
-    int r = server_ask(data, sql_isolation_is_superuser, 0, NULL, &superuser, err);
+    int r = isolation_server_ask(data, sql_isolation_is_superuser, 0, NULL, &superuser, err);
     for (size_t i = 0; r == 0 && i < array_size(roles); i++) {
         bool exists;
-        r = server_ask(data, sql_isolation_role_exists, 1, &roles[i], &exists, err);
+        r = isolation_server_ask(data, sql_isolation_role_exists, 1, &roles[i], &exists, err);
         if (r < 0 || !exists)
             continue;
         const char *name = pg_identifier(work->arena, roles[i]);
         if (!superuser)
-            r = server_run(data, err, "GRANT %s TO CURRENT_USER", name);
+            r = isolation_server_run(data, err, "GRANT %s TO CURRENT_USER", name);
         if (r == 0)
-            r = server_run(data, err, "DROP OWNED BY %s", name);
+            r = isolation_server_run(data, err, "DROP OWNED BY %s", name);
     }
     return r;
 }
@@ -61,11 +61,12 @@ int shared_drop(const struct isolation_work *work,
                 struct error *err)
 {
     bool exists;
-    int r = server_database_exists(work->maintenance, work->placement->database, &exists, err);
+    int r = isolation_server_database_exists(work->maintenance, work->placement->database, &exists,
+                                             err);
     if (r < 0 || !exists)
         return r;
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    r = server_connect(work->server, work->placement->database, &data, err);
+    r = isolation_server_connect(work->server, work->placement->database, &data, err);
     if (r == 0)
         r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
     if (r == 0)
@@ -73,7 +74,7 @@ int shared_drop(const struct isolation_work *work,
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = data;
-    r = server_lock_transaction(transaction, lock_name(work), err);
+    r = isolation_server_lock_transaction(transaction, lock_name(work), err);
     if (r == 0)
         r = drop_owned(transaction, work, err);
     if (r == 0)

@@ -173,11 +173,23 @@ static int choose_cluster(struct catalog *catalog, struct arena *arena, const ch
     return 0;
 }
 
+static int check_is_new(struct catalog *catalog, struct arena *arena, const char *name,
+                        struct error *err)
+{
+    struct catalog_service existing;
+    int r = catalog_service_find(catalog, arena, name, &existing, err);
+    if (r == 0)
+        return error_set(err, ERROR_EXISTS, "there is a service \"%s\" already", name);
+    if (r != -ERROR_NOT_FOUND)
+        return r;
+    error_clear(err);
+    return 0;
+}
+
 static int check_spec(struct catalog *catalog, struct arena *arena,
                       const struct provision_service_spec *spec, struct catalog_service *ret,
                       struct error *err)
 {
-    struct catalog_service existing;
     struct migration_set set;
     int r = str_check_slug("service name", spec->name, err);
     if (r == 0)
@@ -185,19 +197,14 @@ static int check_spec(struct catalog *catalog, struct arena *arena,
     if (r == 0)
         r = migrate_check_folder(spec->migrations, arena, &set, err);
     if (r == 0)
+        r = check_is_new(catalog, arena, spec->name, err);
+    if (r == 0)
         r = choose_cluster(catalog, arena, spec->cluster, &ret->cluster_id, err);
     if (r < 0)
         return r;
     ret->name = spec->name;
     ret->migrations_dir = set.folder;
-    r = catalog_service_find(catalog, arena, spec->name, &existing, err);
-    if (r == 0)
-        return error_set(err, ERROR_EXISTS, "there is a service \"%s\" already", spec->name);
-    if (r == -ERROR_NOT_FOUND) {
-        error_clear(err);
-        return 0;
-    }
-    return r;
+    return 0;
 }
 
 static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,

@@ -3,6 +3,7 @@
 #include "catalog/audit_event.h"
 #include "catalog/credential.h"
 #include "provision/jobs.h"
+#include "provision/place.h"
 #include "provision/provision.h"
 
 static int audit(const struct job_context *context, struct catalog *catalog, const char *action,
@@ -22,35 +23,76 @@ static int change_status(const struct job_context *context, struct catalog *cata
     return r < 0 ? r : audit(context, catalog, action, tenant_id, err);
 }
 
-static int set_status(const struct job_context *context, const char *slug,
-                      enum catalog_tenant_status status, const char *action, struct error *err)
+/* The tenant's roles on its clusters may log in, or not: what the proxies do holds there too. */
+static int set_logins(const struct job_context *context, struct catalog *catalog,
+                      struct arena *arena, int64_t tenant_id, bool allowed, struct error *err)
 {
-    _cleanup_arena_ struct arena arena;
-    arena_init(&arena, 0);
-    _cleanup_catalog_ struct catalog *catalog = NULL;
-    struct catalog_tenant tenant;
-    int r = catalog_open(context->control, &catalog, err);
-    if (r == 0)
-        r = catalog_tenant_find(catalog, &arena, slug, &tenant, err);
-    if (r == 0 && tenant.status == status)
+    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
+    filter.tenant_id = tenant_id;
+    struct catalog_placement *placements;
+    size_t count;
+    int r = catalog_placement_list(catalog, arena, &filter, &placements, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct place *place;
+        r = place_load(context, catalog, arena, placements[i].id, &place, err);
+        if (r == 0)
+            r = isolation_set_login(&place->server.isolation, &place->isolated, allowed, err);
+    }
+    return r;
+}
+
+static int store_status(const struct job_context *context, struct catalog *catalog,
+                        const struct catalog_tenant *tenant, enum catalog_tenant_status status,
+                        const char *action, struct error *err)
+{
+    if (tenant->status == status)
         return 0;
-    if (r == 0)
-        r = catalog_begin(catalog, err);
+    int r = catalog_begin(catalog, err);
     if (r < 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
-    r = change_status(context, transaction, tenant.id, status, action, err);
+    r = change_status(context, transaction, tenant->id, status, action, err);
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
+static int find(const struct job_context *context, const char *slug, struct arena *arena,
+                struct catalog **ret_catalog, struct catalog_tenant *ret, struct error *err)
+{
+    int r = catalog_open(context->control, ret_catalog, err);
+    return r < 0 ? r : catalog_tenant_find(*ret_catalog, arena, slug, ret, err);
+}
+
+/* The proxies first: they close what is open, on every machine, whatever the clusters do. */
 int provision_tenant_suspend(const struct job_context *context, const char *slug, struct error *err)
 {
-    return set_status(context, slug, CATALOG_TENANT_SUSPENDED, "tenant.suspend", err);
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_tenant tenant;
+    int r = find(context, slug, &arena, &catalog, &tenant, err);
+    if (r == 0)
+        r = store_status(context, catalog, &tenant, CATALOG_TENANT_SUSPENDED, "tenant.suspend",
+                         err);
+    if (r < 0)
+        return r;
+    r = set_logins(context, catalog, &arena, tenant.id, false, err);
+    if (r < 0) {
+        error_prefix(err, "tenant \"%s\" is suspended on every proxy, but not on its server", slug);
+        error_hint(err, "suspend it again once the server can be reached");
+    }
+    return r;
 }
 
 int provision_tenant_resume(const struct job_context *context, const char *slug, struct error *err)
 {
-    return set_status(context, slug, CATALOG_TENANT_ACTIVE, "tenant.resume", err);
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_tenant tenant;
+    int r = find(context, slug, &arena, &catalog, &tenant, err);
+    if (r == 0 && tenant.status != CATALOG_TENANT_DELETING)
+        r = set_logins(context, catalog, &arena, tenant.id, true, err);
+    return r < 0 ? r
+                 : store_status(context, catalog, &tenant, CATALOG_TENANT_ACTIVE, "tenant.resume",
+                                err);
 }
 
 /* ---- deletion ---- */

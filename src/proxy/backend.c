@@ -232,6 +232,7 @@ void backend_close(struct backend *backend)
     expect_free(&backend->expected);
     backend_statements_free(&backend->statements);
     statement_unref(backend->unnamed);
+    session_free_captured(backend);
     pairs_unref(backend->settings);
     pairs_unref(backend->parameters);
     list_remove(&backend->link);
@@ -326,7 +327,8 @@ void backend_link(struct backend *backend, struct client *client)
     client->backend = backend;
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
-    if (backend->settings != client->settings)
+    bool foreign = backend->settings_of != 0 && backend->settings_of != client->serial;
+    if (foreign || backend->settings != client->settings)
         session_enter(backend, client);
     else if (client->checking_settings)
         session_checked(backend);
@@ -353,7 +355,8 @@ void backend_transaction_ended(struct backend *backend)
 {
     struct client *client = backend->client;
     struct worker *worker = backend->worker;
-    if (backend->copy != COPY_NONE || !client || client->in_message || client->gather.length > 0)
+    if (backend->copy != COPY_NONE || backend->unsynced || !client || client->in_message ||
+        client->gather.length > 0)
         return;
     if (backend->settings_dirty) {
         session_capture(backend);
@@ -378,8 +381,8 @@ void backend_client_gone(struct backend *backend)
 {
     struct client *client = backend->client;
     bool clean = expect_empty(&backend->expected) && backend->status == 'I' && !client->pinned &&
-                 !client->in_message && !backend->settings_dirty && backend->copy == COPY_NONE &&
-                 stream_pending(backend->stream) == 0;
+                 !client->in_message && !backend->settings_dirty && !backend->unsynced &&
+                 backend->copy == COPY_NONE && stream_pending(backend->stream) == 0;
     unlink_client(backend);
     if (!clean)
         backend_abort(backend);

@@ -38,19 +38,23 @@ struct backend {
     struct list lru;         /* worker.idle */
     struct list cluster_lru; /* worker_cluster.idle */
     int64_t idle_since_us;
-    int64_t epoch;       /* of the placement when it was made */
-    char status;         /* of the last ReadyForQuery */
-    bool connected;      /* `connection` is to be closed */
-    bool entered;        /* the settings are in force: told after the message at hand */
-    bool told_fatal;     /* the server's own FATAL went to the client: add none of ours */
-    bool tainted;        /* to be closed instead of pooled */
+    int64_t epoch;   /* of the placement when it was made */
+    char status;     /* of the last ReadyForQuery */
+    bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
+    bool connected;  /* `connection` is to be closed */
+    bool entered;    /* the settings are in force: told after the message at hand */
+    bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
+    bool tainted;    /* to be closed instead of pooled */
+    uint64_t
+        settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
     bool settings_dirty; /* the client may have changed settings: to be captured */
     enum copy_state copy;
     int cancels; /* cancel requests under way */
     struct expect_queue expected;
     struct backend_statements statements;
-    uint64_t unnamed_client; /* serial of the client whose unnamed statement it has */
-    struct statement *unnamed;
+    uint64_t unnamed_client; /* serial of the client whose unnamed statement it has; 0: not known */
+    struct statement *unnamed; /* NULL: none, or one that was streamed through */
+    bool unnamed_streamed;
     struct pairs *settings;         /* in force beyond the role's defaults */
     struct pairs *parameters;       /* as reported by ParameterStatus */
     size_t forward_left, drop_left; /* of the message at hand */
@@ -96,6 +100,7 @@ void session_refused(struct backend *backend, const struct wire_error_fields *fi
 void session_capture(struct backend *backend);
 void session_captured_row(struct backend *backend, const char *body, size_t length);
 void session_captured(struct backend *backend);
+void session_free_captured(struct backend *backend);
 /* Settings that a startup packet or a capture may carry. */
 bool session_setting_allowed(const char *name);
 /* Notes the names of settings with a dot in a text. */

@@ -63,10 +63,12 @@ static void enter_queue(struct budget *budget, struct budget_claim *claim, int64
 bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t since_us)
 {
     pthread_mutex_lock(&budget->lock);
-    bool got = budget->used < budget->maximum &&
-               (list_empty(&budget->starving) ||
-                list_first(&budget->starving, struct budget_claim, link) == claim);
-    if (got) {
+    struct budget_claim *oldest = list_first(&budget->starving, struct budget_claim, link);
+    bool granted = claim->granted > 0;
+    bool got = granted || (budget->used < budget->maximum && (!oldest || oldest == claim));
+    if (granted) {
+        claim->granted--; /* it came since the last look, and is counted already */
+    } else if (got) {
         budget->used++;
         leave_queue(budget, claim);
     } else {

@@ -40,7 +40,9 @@ void budget_destroy(struct budget *budget);
 void budget_set_maximum(struct budget *budget, int maximum);
 void budget_claim_init(struct budget_claim *claim, struct worker *worker);
 
-/* True: a slot was taken. False: the claim waits in the queue since `since_us`. */
+/* True: a slot was taken (first of all one that was granted and not collected), and the claim waits
+ * no longer. False: it waits in the queue since `since_us`. So a claim is in the queue, or has one
+ * grant, or neither. */
 bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t since_us);
 /* Takes the slots that were granted while it waited. */
 int budget_collect(struct budget *budget, struct budget_claim *claim);

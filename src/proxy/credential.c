@@ -138,6 +138,14 @@ static int judge(struct attempt *attempt, struct error *err)
     return attempt->is_token ? check_claims(attempt, err) : 0;
 }
 
+/* The placement that it asks for, if that can be used now. */
+static const struct route_placement *find_served(const struct attempt *attempt)
+{
+    const struct route_placement *placement =
+        route_find_placement(attempt->tenant, attempt->client->service);
+    return placement && placement->state == ROUTE_PLACEMENT_READY ? placement : NULL;
+}
+
 /* Somebody who proved who they are may know why they cannot come in. */
 static void let_in(struct attempt *attempt)
 {
@@ -223,8 +231,7 @@ static void checked(struct worker *worker reeve_unused, struct note *note)
         return;
     }
     int result = judge(attempt, &err);
-    bool placed = result == 0 && route_find_placement(attempt->tenant, attempt->client->service);
-    if (!placed && ask_for_news(attempt))
+    if ((result < 0 || !find_served(attempt)) && ask_for_news(attempt))
         return;
     if (result < 0)
         login_refuse(attempt->client, err.message);

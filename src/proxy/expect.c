@@ -48,8 +48,13 @@ bool expect_push(struct expect_queue *queue, const struct expect *entry)
     *place = *entry;
     if (place->statement)
         statement_ref(place->statement);
-    if (place->name)
+    if (place->name) {
         place->name->references++;
+        queue->names_open++;
+    } else if (place->kind == EXPECT_SYNC) {
+        queue->names_in_doubt += queue->names_open;
+        queue->names_open = 0;
+    }
     return true;
 }
 
@@ -60,15 +65,33 @@ struct expect *expect_first(struct expect_queue *queue)
 
 void expect_pop(struct expect_queue *queue)
 {
+    if (expect_at(queue, 0)->name)
+        --*(queue->names_in_doubt > 0 ? &queue->names_in_doubt : &queue->names_open);
     drop_references(expect_at(queue, 0));
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
 }
 
+/* What is removed stands near the front, so it is the front that moves up. */
 void expect_remove(struct expect_queue *queue, size_t index)
 {
     drop_references(expect_at(queue, index));
-    for (size_t i = index; i + 1 < queue->count; i++)
-        *expect_at(queue, i) = *expect_at(queue, i + 1);
+    for (size_t i = index; i > 0; i--)
+        *expect_at(queue, i) = *expect_at(queue, i - 1);
+    queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
+}
+
+void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum expect_kind kind)
+{
+    size_t kept = to;
+    for (size_t i = to; i > 0; i--) {
+        struct expect *entry = expect_at(queue, i - 1);
+        if (i > from && entry->kind == kind)
+            drop_references(entry);
+        else
+            *expect_at(queue, --kept) = *entry;
+    }
+    queue->first = (queue->first + kept) & (queue->capacity - 1);
+    queue->count -= kept;
 }

@@ -38,8 +38,9 @@ struct expect {
     enum expect_kind kind : 8;
     enum expect_action action : 8;
     bool parsed_once : 1;          /* a Describe's ParameterDescription has come */
-    unsigned flags;                /* statement_flags of the text that is run */
-    struct statement *statement;   /* PARSE: what becomes prepared */
+    unsigned flags;                /* TEXT_DISCARDS, TEXT_DEALLOCATES: what was taken as done */
+    struct statement *statement;   /* PARSE: what becomes prepared; CLOSE: what was evicted;
+                                      BIND, DESCRIBE_STATEMENT: what is used */
     struct client_statement *name; /* PARSE, CLOSE: what must be undone after an error */
 };
 
@@ -48,6 +49,8 @@ enum { EXPECT_MAX = 32768 };
 struct expect_queue {
     struct expect *entries; /* a ring; NULL until used */
     size_t capacity, first, count;
+    /* Entries with a name: behind the last Sync, and in front of a Sync that was not answered. */
+    size_t names_open, names_in_doubt;
 };
 
 void expect_init(struct expect_queue *queue);
@@ -57,7 +60,16 @@ bool expect_push(struct expect_queue *queue, const struct expect *entry);
 struct expect *expect_first(struct expect_queue *queue); /* NULL when empty */
 struct expect *expect_at(struct expect_queue *queue, size_t index);
 void expect_pop(struct expect_queue *queue);
+/* Entries may move: pointers to them are not valid any more. */
 void expect_remove(struct expect_queue *queue, size_t index);
+/* The same of those of a kind among the entries [from, to), in one pass over [0, to). */
+void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum expect_kind kind);
+/* Whether it is not known yet which names a client's later messages stand for: an error in front of
+ * a Sync that is under way would undo what was assumed of them. */
+static inline bool expect_names_in_doubt(const struct expect_queue *queue)
+{
+    return queue->names_in_doubt > 0;
+}
 static inline bool expect_empty(const struct expect_queue *queue)
 {
     return queue->count == 0;

@@ -14,6 +14,7 @@
 enum {
     GATHER_MAX = 64 * 1024 * 1024, /* a named Parse larger than this is refused */
     QUEUE_FULL = EXPECT_MAX - 16,
+    NOTED_MAX = 4096, /* bytes of parameters that are searched for names of settings */
 };
 
 /* A message, or as much of it as has come. */
@@ -69,8 +70,10 @@ static void send_scratch(struct client *client)
 static void apply_flags(struct client *client, unsigned flags)
 {
     struct backend *backend = client->backend;
-    if (flags & TEXT_CHANGES_SETTINGS)
+    if (flags & TEXT_CHANGES_SETTINGS) {
         backend->settings_dirty = true;
+        backend->settings_of = client->serial;
+    }
     if (flags & TEXT_PINS)
         client->pinned = true;
     if (flags & TEXT_DISCARDS) {
@@ -84,6 +87,8 @@ static void forget_unnamed(struct client *client)
     statement_unref(client->unnamed);
     statement_unref(client->backend->unnamed);
     client->unnamed = client->backend->unnamed = NULL;
+    client->backend->unnamed_client = client->serial;
+    client->backend->unnamed_streamed = false;
 }
 
 /* ---- prepared statements ---- */
@@ -99,11 +104,23 @@ static void put_definition(struct client *client, const char *name,
     send_scratch(client);
 }
 
+static void send_close(struct client *client, struct statement *statement)
+{
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    statement_server_name(statement, server_name);
+    wire_put_close_statement(&client->worker->scratch, server_name);
+    send_scratch(client);
+    push(client,
+         (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW, .statement = statement});
+}
+
 static void send_parse(struct client *client, struct statement *statement,
                        struct client_statement *name, enum expect_action action)
 {
     struct backend *backend = client->backend;
     char server_name[STATEMENT_SERVER_NAME_SIZE];
+    if (backend_statements_stale(&backend->statements, statement))
+        send_close(client, statement);
     statement_server_name(statement, server_name);
     put_definition(client, server_name, statement);
     push(client, (struct expect){
@@ -114,10 +131,7 @@ static void send_parse(struct client *client, struct statement *statement,
     struct statement *evicted = backend_statements_evict(&backend->statements, maximum);
     if (!evicted)
         return;
-    statement_server_name(evicted, server_name);
-    wire_put_close_statement(&client->worker->scratch, server_name);
-    send_scratch(client);
-    push(client, (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
+    send_close(client, evicted);
     statement_unref(evicted);
 }
 
@@ -127,17 +141,24 @@ static void ensure_prepared(struct client *client, struct statement *statement)
         send_parse(client, statement, NULL, EXPECT_SWALLOW);
 }
 
+/* The backend's unnamed statement becomes the client's own, or none: never another client's. */
 static void ensure_unnamed(struct client *client)
 {
     struct backend *backend = client->backend;
-    if (!client->unnamed ||
-        (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed))
+    if (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed)
         return;
-    put_definition(client, "", client->unnamed);
-    push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
+    if (client->unnamed) {
+        put_definition(client, "", client->unnamed);
+        push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
+    } else {
+        wire_put_close_statement(&client->worker->scratch, "");
+        send_scratch(client);
+        push(client, (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
+    }
     statement_unref(backend->unnamed);
-    backend->unnamed = statement_ref(client->unnamed);
+    backend->unnamed = client->unnamed ? statement_ref(client->unnamed) : NULL;
     backend->unnamed_client = client->serial;
+    backend->unnamed_streamed = false;
 }
 
 /* "DEALLOCATE name" of a name that only the proxy knows: with the server's name instead. */
@@ -201,7 +222,8 @@ static int take_query(struct client *client, const struct message *message)
     forget_unnamed(client);
     apply_flags(client, flags);
     count(&client->worker->counters.queries, 1);
-    push(client, (struct expect){.kind = EXPECT_QUERY, .flags = flags});
+    push(client,
+         (struct expect){.kind = EXPECT_QUERY, .flags = instead ? flags : flags & TEXT_DISCARDS});
     if (!instead)
         return forward(client, message);
     wire_put_query(&client->worker->scratch, instead);
@@ -213,6 +235,7 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
 {
     forget_unnamed(client);
     if (!message->whole) {
+        client->backend->unnamed_streamed = true;
         push(client, (struct expect){.kind = EXPECT_PARSE});
         return forward(client, message);
     }
@@ -225,9 +248,10 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     const char *instead =
         replacement(client, statement->flags, definition, strlen(definition), buffer);
     if (instead) {
+        unsigned flags = statement->flags & TEXT_DEALLOCATES;
         statement_unref(statement);
         wire_put_parse(&client->worker->scratch, "", instead, NULL, 0);
-        push(client, (struct expect){.kind = EXPECT_PARSE});
+        push(client, (struct expect){.kind = EXPECT_PARSE, .flags = flags});
         send_scratch(client);
         return TAKEN;
     }
@@ -317,6 +341,14 @@ static void put_statement_name(struct client *client, const char *name)
     wire_put_cstring(out, server_name);
 }
 
+/* Parameters may name the setting that set_config is to set. */
+static void note_parameters(struct client *client, const char *bytes, const char *end)
+{
+    size_t length = (size_t)(end - bytes);
+    if (client->portal_flags & TEXT_CHANGES_SETTINGS)
+        session_note_names(client, bytes, length < NOTED_MAX ? length : NOTED_MAX);
+}
+
 static int take_bind(struct client *client, const struct message *message)
 {
     const char *end = message->body + message->available;
@@ -331,6 +363,7 @@ static int take_bind(struct client *client, const struct message *message)
     if (*name == '\0') {
         ensure_unnamed(client);
         client->portal_flags = client->unnamed ? client->unnamed->flags : 0;
+        note_parameters(client, name_end + 1, end);
         push(client, (struct expect){.kind = EXPECT_BIND});
         return forward(client, message);
     }
@@ -338,6 +371,7 @@ static int take_bind(struct client *client, const struct message *message)
     if (known)
         ensure_prepared(client, known->statement);
     client->portal_flags = known ? known->statement->flags : 0;
+    note_parameters(client, name_end + 1, end);
 
     /* The header and the names anew; the rest as it is. */
     struct buffer *out = &client->worker->scratch;
@@ -353,7 +387,8 @@ static int take_bind(struct client *client, const struct message *message)
     stream_queue(client->backend->stream, name_end + 1, here);
     client->forward_left = rest - here;
     client->in_message = client->forward_left > 0;
-    push(client, (struct expect){.kind = EXPECT_BIND});
+    push(client,
+         (struct expect){.kind = EXPECT_BIND, .statement = known ? known->statement : NULL});
     return TAKEN;
 }
 
@@ -395,7 +430,8 @@ static int take_describe(struct client *client, const struct message *message)
     put_statement_name(client, name);
     wire_end(out, mark);
     send_scratch(client);
-    push(client, (struct expect){.kind = EXPECT_DESCRIBE_STATEMENT});
+    push(client, (struct expect){.kind = EXPECT_DESCRIBE_STATEMENT,
+                                 .statement = known ? known->statement : NULL});
     return TAKEN;
 }
 
@@ -427,7 +463,7 @@ static int take_copy(struct client *client, const struct message *message)
     return forward(client, message);
 }
 
-static int take_message(struct client *client, const struct message *message)
+static int take_by_type(struct client *client, const struct message *message)
 {
     struct backend *backend = client->backend;
     if (client->skip_till_sync && message->type != 'S')
@@ -446,7 +482,8 @@ static int take_message(struct client *client, const struct message *message)
         return take_describe(client, message);
     case 'E':
         apply_flags(client, client->portal_flags);
-        push(client, (struct expect){.kind = EXPECT_EXECUTE, .flags = client->portal_flags});
+        push(client, (struct expect){.kind = EXPECT_EXECUTE,
+                                     .flags = client->portal_flags & TEXT_DISCARDS});
         return forward(client, message);
     case 'S':
         if (message->body_length != 0)
@@ -470,6 +507,20 @@ static int take_message(struct client *client, const struct message *message)
     default:
         return violation(client, "invalid frontend message type");
     }
+}
+
+static int take_message(struct client *client, const struct message *message)
+{
+    bool skipped = client->skip_till_sync && message->type != 'S';
+    int result = take_by_type(client, message);
+    if (result != TAKEN || skipped)
+        return result;
+    struct backend *backend = client->backend;
+    if (strchr("PBDCE", message->type))
+        backend->unsynced = true;
+    else if (strchr("QF", message->type) || (message->type == 'S' && backend->copy != COPY_IN))
+        backend->unsynced = false;
+    return TAKEN;
 }
 
 /* ---- the loop ---- */
@@ -543,7 +594,7 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         client_close(client);
         return GONE;
     }
-    if (client->state == CLIENT_IDLE && strchr("dcf", frame.type)) {
+    if (client->state == CLIENT_IDLE && frame.type != '\0' && strchr("dcf", frame.type)) {
         /* Left over from a COPY that failed: no reason to take a backend. */
         struct message left_over = {.body_length = frame.body_length};
         *ret_taken = WIRE_HEADER_SIZE;
@@ -551,7 +602,10 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
     }
     if (!have_backend(client))
         return MORE;
-    if (client->backend->expected.count >= QUEUE_FULL) {
+    bool names_something = strchr("PBDC", frame.type) != NULL;
+    if (client->backend->expected.count >= QUEUE_FULL ||
+        (names_something && expect_names_in_doubt(&client->backend->expected))) {
+        /* Read on when replies have come. */
         stream_pause_read(client->stream);
         return MORE;
     }

@@ -87,6 +87,10 @@ static void undo(struct backend *backend, struct expect *entry)
     struct client *client = backend->client;
     if (entry->kind == EXPECT_PARSE && entry->statement)
         backend_statements_drop(&backend->statements, entry->statement);
+    else if (entry->kind == EXPECT_CLOSE && entry->statement)
+        backend_statements_add(&backend->statements, entry->statement);
+    if (entry->flags & (TEXT_DISCARDS | TEXT_DEALLOCATES))
+        backend->tainted = true; /* it has statements that we know nothing of any more */
     if (!client || !entry->name)
         return;
     if (entry->kind == EXPECT_PARSE && entry->action != EXPECT_DUPLICATE)
@@ -95,16 +99,25 @@ static void undo(struct backend *backend, struct expect *entry)
         client_statement_restore(&client->statements, entry->name);
 }
 
-/* The server reads on only from Sync. */
+/* The server reads on only from Sync. The last is undone first: a name may have been closed and
+ * taken again. */
 static void discard_till_sync(struct backend *backend)
 {
-    struct expect *head;
-    while ((head = expect_first(&backend->expected)) != NULL) {
-        if (head->kind == EXPECT_SYNC)
-            return;
-        undo(backend, head);
-        expect_pop(&backend->expected);
-    }
+    struct expect_queue *expected = &backend->expected;
+    size_t discarded = 0;
+    while (discarded < expected->count && expect_at(expected, discarded)->kind != EXPECT_SYNC)
+        discarded++;
+    for (size_t i = discarded; i > 0; i--)
+        undo(backend, expect_at(expected, i - 1));
+    for (; discarded > 0; discarded--)
+        expect_pop(expected);
+    /* A Parse of the unnamed statement may have been among them. A statement that was streamed
+     * through cannot be prepared again, and is taken to have come behind the Sync. */
+    if (!backend->unnamed_streamed)
+        backend->unnamed_client = 0;
+    if (!expect_empty(expected))
+        return;
+    backend->unsynced = true;
     if (backend->client)
         backend->client->skip_till_sync = true;
 }
@@ -171,9 +184,14 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
              reply->available == reply->body_length && !fields.hint && fields.message &&
              strstr(fields.message, "ON CONFLICT"))
         verdict = add_conflict_hint(backend, &fields);
+    if (head->statement && fields.sqlstate &&
+        (head->kind == EXPECT_BIND || head->kind == EXPECT_DESCRIBE_STATEMENT) &&
+        strcmp(fields.sqlstate, SQLSTATE_FEATURE_NOT_SUPPORTED) == 0)
+        backend_statements_set_stale(&backend->statements, head->statement);
     backend->copy = COPY_NONE;
-    if (head->kind != EXPECT_QUERY && head->kind != EXPECT_FUNCTION_CALL &&
-        head->kind != EXPECT_SYNC)
+    if (head->kind == EXPECT_QUERY)
+        undo(backend, head);
+    else if (head->kind != EXPECT_FUNCTION_CALL && head->kind != EXPECT_SYNC)
         discard_till_sync(backend);
     return verdict;
 }
@@ -271,35 +289,31 @@ static enum verdict take_row_description(struct backend *backend, const struct r
     return middle(backend, reply);
 }
 
-/* The server takes CopyData now. A Sync that was sent before the client ended its data is ignored.
- */
+/* A ReadyForQuery comes of it. */
+static bool ends_batch(enum expect_kind kind)
+{
+    return kind == EXPECT_SYNC || kind == EXPECT_QUERY || kind == EXPECT_FUNCTION_CALL;
+}
+
+/* The server takes CopyData now, and ignores a Sync that was sent before the client ended its data.
+ * Anything else that was sent in between is an error to it. */
 static enum verdict take_copy_in(struct backend *backend, const struct reply *reply)
 {
+    struct expect_queue *expected = &backend->expected;
     struct expect *head = next_expected(backend);
     if (!head || (head->kind != EXPECT_EXECUTE && head->kind != EXPECT_QUERY))
         return out_of_step(backend, "unexpected COPY", reply->type);
     backend->copy = COPY_IN;
-    enum expect_kind kind = head->kind;
-    size_t i = 1;
-    while (kind == EXPECT_EXECUTE && i < backend->expected.count) {
-        enum expect_kind next = expect_at(&backend->expected, i)->kind;
-        if (next == EXPECT_COPY_END) {
-            expect_remove(&backend->expected, i);
-            backend->copy = COPY_IN_ENDED;
-            break;
-        }
-        if (next == EXPECT_SYNC)
-            expect_remove(&backend->expected, i);
-        else
-            i++;
+    size_t end = 1;
+    while (end < expected->count && (expect_at(expected, end)->kind == EXPECT_SYNC ||
+                                     expect_at(expected, end)->action == EXPECT_FAKE))
+        end++;
+    if (end < expected->count && expect_at(expected, end)->kind == EXPECT_COPY_END) {
+        expect_remove(expected, end);
+        backend->copy = COPY_IN_ENDED;
     }
-    for (i = 1; kind == EXPECT_QUERY && i < backend->expected.count; i++) {
-        if (expect_at(&backend->expected, i)->kind == EXPECT_COPY_END) {
-            expect_remove(&backend->expected, i);
-            backend->copy = COPY_IN_ENDED;
-            break;
-        }
-    }
+    expect_remove_kind(expected, 1, end, EXPECT_SYNC);
+    backend->unsynced = !ends_batch(expect_at(expected, expected->count - 1)->kind);
     return PASS;
 }
 
@@ -343,6 +357,7 @@ static enum verdict take_parameter(struct backend *backend, const struct reply *
     if (!client || (head && head->action == EXPECT_SETTINGS))
         return KEEP; /* told when all of them are in force */
     pairs_replace(&client->parameters, pairs_ref(with));
+    backend->settings_dirty = true; /* a function may have set it */
     return PASS;
 }
 

@@ -274,6 +274,8 @@ static int take_answer(struct client *client, const char *bytes, size_t length, 
         return reject_error(client, &err);
     if (result == 0)
         return LOGIN_MORE;
+    if (frame.body_length > PASSWORD_MESSAGE_MAX && !client->login->sasl)
+        return login_refuse(client, "the credential is too long");
     if (frame.body_length > PASSWORD_MESSAGE_MAX)
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION,
                             "the answer to the authentication request is too long", NULL);

@@ -105,17 +105,18 @@ struct pairs *pairs_make(struct pairs_store *store, const struct pair *items, si
 struct pairs *pairs_with(const struct pairs *pairs, const char *name, const char *value)
 {
     struct pair items[PAIRS_MAX];
-    if (pairs->count + 1 > PAIRS_MAX)
+    size_t count = pairs->count;
+    size_t at = 0;
+    if (count > 0)
+        memcpy(items, pairs->items, count * sizeof(*items));
+    while (at < count && strcasecmp(items[at].name, name) != 0)
+        at++;
+    if (at == PAIRS_MAX)
         return NULL;
-    if (pairs->count > 0)
-        memcpy(items, pairs->items, pairs->count * sizeof(*items));
-    const char *kept_name = name;
-    for (size_t i = 0; i < pairs->count; i++) {
-        if (strcasecmp(items[i].name, name) == 0)
-            kept_name = items[i].name;
-    }
-    items[pairs->count] = (struct pair){kept_name, value};
-    return pairs_make(pairs->store, items, pairs->count + 1);
+    if (at == count)
+        items[count++].name = name;
+    items[at].value = value;
+    return pairs_make(pairs->store, items, count);
 }
 
 struct pairs *pairs_ref(struct pairs *pairs)

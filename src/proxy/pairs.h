@@ -35,9 +35,10 @@ void pairs_store_init(struct pairs_store *store);
 void pairs_store_free(struct pairs_store *store);
 
 /* The set of these items (later ones win over earlier ones of the same name); a reference of the
- * caller's. NULL when a limit above is passed. */
+ * caller's. NULL when there are more than PAIRS_MAX items or PAIRS_MAX_BYTES bytes of them. */
 struct pairs *pairs_make(struct pairs_store *store, const struct pair *items, size_t count);
-/* The set with one value replaced or added; a reference of the caller's; NULL past a limit. */
+/* The set with one value replaced (its name stays as it is spelt) or added; a reference of the
+ * caller's; NULL past a limit. */
 struct pairs *pairs_with(const struct pairs *pairs, const char *name, const char *value);
 struct pairs *pairs_ref(struct pairs *pairs);
 void pairs_unref(struct pairs *pairs);                              /* accepts NULL */

@@ -129,7 +129,7 @@ static void withdraw_claim(struct pool *pool)
 
 void pool_check_unused(struct pool *pool)
 {
-    if (pool->client_count > 0 || pool->backend_count > 0 || pool->serving)
+    if (pool->client_count > 0 || pool->backend_count > 0 || pool->held)
         return;
     withdraw_claim(pool);
     forget_known(pool);
@@ -262,9 +262,9 @@ void pool_stop_waiting(struct client *client)
 
 void pool_serve(struct pool *pool)
 {
-    if (pool->serving)
+    if (pool->held)
         return; /* the loop below, further up the stack, sees what changed */
-    pool->serving = true;
+    pool->held = true;
     while (pool->waiting_count > 0) {
         struct client *client = list_first(&pool->waiting, struct client, queued);
         struct backend *backend = choose_idle(pool, client);
@@ -274,7 +274,7 @@ void pool_serve(struct pool *pool)
         backend_link(backend, client);
     }
     connect_more(pool);
-    pool->serving = false;
+    pool->held = false;
     pool_check_unused(pool);
 }
 

@@ -18,7 +18,7 @@ struct pool {
     struct list starving; /* worker.starving, while the claim is queued */
     int64_t tenant_id, placement_id, epoch;
     bool read_only;
-    bool serving; /* pool_serve is on the stack */
+    bool held; /* somebody up the stack goes on with it: neither freed nor served from below */
     struct proxy_target target;
     char tenant[ROUTE_NAME_SIZE];
     struct list idle;     /* most recently used first */

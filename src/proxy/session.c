@@ -4,6 +4,11 @@
  * In front of a client's first message on a backend whose settings are other than its own, one
  * simple query resets everything and sets the client's. After a transaction that may have changed
  * settings, another asks which are in force, and they are the client's from then on.
+ *
+ * The server does not list settings with a dot that nobody has defined ("app.user"): their names
+ * are taken from the client's own texts and parameters. A name that was made up inside the server
+ * escapes this and is not carried, but it does not reach another client either: after a text that
+ * may have set anything the session is reset before anybody else gets it (`settings_of`).
  */
 #include <ctype.h>
 #include <strings.h>
@@ -74,8 +79,9 @@ static void put_literal(struct buffer *out, const char *text)
 void session_enter(struct backend *backend, struct client *client)
 {
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(8 * PAIRS_MAX_BYTES);
-    if (backend->settings->count > 0)
+    if (backend->settings->count > 0 || backend->settings_of != 0)
         buffer_append_string(&sql, "RESET ROLE; RESET ALL; ");
+    backend->settings_of = 0;
     const struct pairs *settings = client->settings;
     for (size_t i = 0; i < settings->count; i++) {
         buffer_append_string(&sql,
@@ -156,7 +162,7 @@ void session_capture(struct backend *backend)
                 &(struct expect){.kind = EXPECT_QUERY, .action = EXPECT_CAPTURE});
 }
 
-static void free_captured(struct backend *backend)
+void session_free_captured(struct backend *backend)
 {
     for (size_t i = 0; i < backend->captured_count; i++) {
         free((char *)backend->captured[i].name);
@@ -197,7 +203,7 @@ void session_captured(struct backend *backend)
         backend->capture_overflow
             ? NULL
             : pairs_make(&backend->worker->pairs, backend->captured, backend->captured_count);
-    free_captured(backend);
+    session_free_captured(backend);
     if (!settings) {
         /* More than can be carried: the session stays with the client. */
         backend->tainted = true;
@@ -212,6 +218,7 @@ void session_captured(struct backend *backend)
 
 /* ---- settings with a dot: pg_settings does not show them ---- */
 
+/* What cannot be noted could not be carried: then the session stays with the client. */
 static void note_name(struct client *client, const char *name, size_t length)
 {
     list_for_each (link, &client->custom_names) {
@@ -219,8 +226,10 @@ static void note_name(struct client *client, const char *name, size_t length)
         if (strlen(known) == length && strncasecmp(known, name, length) == 0)
             return;
     }
-    if (client->custom_name_count == CUSTOM_NAMES_MAX || length > PAIRS_MAX_NAME)
+    if (client->custom_name_count == CUSTOM_NAMES_MAX || length > PAIRS_MAX_NAME) {
+        client->pinned = true;
         return;
+    }
     struct custom_name *noted = xmalloc(sizeof(*noted) + length + 1);
     memcpy(noted->name, name, length);
     noted->name[length] = '\0';
@@ -228,18 +237,29 @@ static void note_name(struct client *client, const char *name, size_t length)
     client->custom_name_count++;
 }
 
+static bool is_name_byte(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
 void session_note_names(struct client *client, const char *text, size_t length)
 {
     const char *end = text + length;
-    for (const char *dot = memchr(text, '.', length); dot;
-         dot = memchr(dot + 1, '.', (size_t)(end - dot - 1))) {
+    const char *next = text; /* never moves back: the text is gone through once */
+    const char *dot;
+    while ((dot = memchr(next, '.', (size_t)(end - next))) != NULL) {
         const char *first = dot;
-        const char *last = dot + 1;
-        while (first > text && (isalnum((unsigned char)first[-1]) || first[-1] == '_'))
+        next = dot + 1;
+        while (first > text && is_name_byte(first[-1]))
             first--;
-        while (last < end && (isalnum((unsigned char)*last) || *last == '_' || *last == '.'))
-            last++;
-        if (first < dot && last > dot + 1 && !isdigit((unsigned char)*first))
+        if (first == dot || isdigit((unsigned char)*first))
+            continue;
+        while (next < end && (is_name_byte(*next) || *next == '.'))
+            next++;
+        const char *last = next;
+        while (last > dot && last[-1] == '.')
+            last--;
+        if (last > dot)
             note_name(client, first, (size_t)(last - first));
     }
 }

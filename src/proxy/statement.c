@@ -77,7 +77,7 @@ static const char *skip_blanks(const char *at, const char *end)
         if (isspace((unsigned char)*at) || *at == ';') {
             at++;
         } else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
-            while (at < end && *at != '\n')
+            while (at < end && *at != '\n' && *at != '\r')
                 at++;
         } else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
             int depth = 0;
@@ -101,7 +101,7 @@ static const char *skip_blanks(const char *at, const char *end)
 
 static bool is_word(char c)
 {
-    return isalnum((unsigned char)c) || c == '_' || c == '$';
+    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
 }
 
 /* Whether the next word is this one; moves behind it and the blanks that follow. */
@@ -127,10 +127,74 @@ static bool surrounds(const char *underscore, const char *start, const char *end
            strncasecmp(underscore + 1, after, after_length) == 0;
 }
 
+/* Whether a DECLARE that begins before here is WITH HOLD. */
+static bool take_with_hold(const char **at, const char *end)
+{
+    while (*at < end && **at != ';') {
+        if (is_word((*at)[-1]) || !take_word(at, end, "with"))
+            (*at)++;
+        else if (take_word(at, end, "hold"))
+            return true;
+    }
+    return false;
+}
+
+/* What the words say that a statement begins with; moves behind what was looked at. */
+static unsigned start_flags(const char **at, const char *end)
+{
+    if (*at == end)
+        return 0;
+    switch (**at | 0x20) {
+    case 's':
+        return take_word(at, end, "set") ? TEXT_CHANGES_SETTINGS : 0;
+    case 'c':
+        return take_word(at, end, "call") ? TEXT_CHANGES_SETTINGS : 0;
+    case 'l':
+        return take_word(at, end, "listen") ? TEXT_LISTENS : 0;
+    case 'd':
+        if (take_word(at, end, "do"))
+            return TEXT_CHANGES_SETTINGS;
+        if (take_word(at, end, "discard"))
+            return take_word(at, end, "all") ? TEXT_DISCARDS | TEXT_CHANGES_SETTINGS : 0;
+        if (take_word(at, end, "deallocate")) {
+            take_word(at, end, "prepare");
+            return take_word(at, end, "all") ? TEXT_DISCARDS : TEXT_DEALLOCATES;
+        }
+        return take_word(at, end, "declare") && take_with_hold(at, end) ? TEXT_PINS : 0;
+    default:
+        return 0;
+    }
+}
+
+/*
+ * Statements behind the first one. A semicolon may stand in a literal: only those flags that do no
+ * harm where they are wrong. Comments with semicolons in them may be looked through again and
+ * again, so a text with too much of that is taken for one that changes settings.
+ */
+static unsigned later_flags(const char *text, size_t length)
+{
+    const char *end = text + length;
+    size_t looked_at = 0;
+    unsigned flags = 0;
+    const char *next = text;
+    const char *at;
+    while ((at = memchr(next, ';', (size_t)(end - next))) != NULL) {
+        while (at < end && (isspace((unsigned char)*at) || *at == ';'))
+            at++;
+        next = at;
+        at = skip_blanks(at, end);
+        flags |= start_flags(&at, end);
+        looked_at += (size_t)(at - next);
+        if (looked_at > 4 * length)
+            return TEXT_CHANGES_SETTINGS | TEXT_PINS;
+    }
+    return flags & (TEXT_CHANGES_SETTINGS | TEXT_PINS);
+}
+
 unsigned statement_text_flags(const char *text, size_t length)
 {
     const char *end = text + length;
-    unsigned flags = 0;
+    unsigned flags = later_flags(text, length);
     for (const char *at = memchr(text, '_', length); at;
          at = memchr(at + 1, '_', (size_t)(end - at - 1))) {
         if (surrounds(at, text, end, "set", "config"))
@@ -138,49 +202,8 @@ unsigned statement_text_flags(const char *text, size_t length)
         else if (surrounds(at, text, end, "advisory", "lock"))
             flags |= TEXT_PINS;
     }
-    for (const char *semicolon = memchr(text, ';', length); semicolon;
-         semicolon = memchr(semicolon + 1, ';', (size_t)(end - semicolon - 1))) {
-        const char *next = skip_blanks(semicolon, end);
-        if (take_word(&next, end, "set"))
-            flags |= TEXT_CHANGES_SETTINGS;
-    }
     const char *at = skip_blanks(text, end);
-    if (at == end)
-        return flags;
-    switch (*at | 0x20) {
-    case 's':
-        if (take_word(&at, end, "set"))
-            flags |= TEXT_CHANGES_SETTINGS;
-        break;
-    case 'd':
-        if (take_word(&at, end, "do"))
-            flags |= TEXT_CHANGES_SETTINGS;
-        else if (take_word(&at, end, "discard"))
-            flags |= TEXT_DISCARDS | TEXT_CHANGES_SETTINGS;
-        else if (take_word(&at, end, "deallocate")) {
-            take_word(&at, end, "prepare");
-            flags |= take_word(&at, end, "all") ? TEXT_DISCARDS : TEXT_DEALLOCATES;
-        } else if (take_word(&at, end, "declare")) {
-            for (; at < end; at++) {
-                if ((*at == 'h' || *at == 'H') && !is_word(at[-1]) && take_word(&at, end, "hold")) {
-                    flags |= TEXT_PINS;
-                    break;
-                }
-            }
-        }
-        break;
-    case 'c':
-        if (take_word(&at, end, "call"))
-            flags |= TEXT_CHANGES_SETTINGS;
-        break;
-    case 'l':
-        if (take_word(&at, end, "listen"))
-            flags |= TEXT_LISTENS;
-        break;
-    default:
-        break;
-    }
-    return flags;
+    return flags | start_flags(&at, end);
 }
 
 bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size)
@@ -283,6 +306,7 @@ struct backend_statement {
     struct hash_node node;
     struct list lru;
     struct statement *statement;
+    bool stale; /* its plan does not fit the tables any more */
 };
 
 void backend_statements_init(struct backend_statements *statements)
@@ -326,21 +350,11 @@ void backend_statements_free(struct backend_statements *statements)
 bool backend_statements_touch(struct backend_statements *statements, struct statement *statement)
 {
     struct backend_statement *prepared = find_prepared(statements, statement);
-    if (!prepared)
+    if (!prepared || prepared->stale)
         return false;
     list_remove(&prepared->lru);
     list_append(&statements->lru, &prepared->lru);
     return true;
-}
-
-void backend_statements_add(struct backend_statements *statements, struct statement *statement)
-{
-    if (backend_statements_touch(statements, statement))
-        return;
-    struct backend_statement *prepared = xcalloc(1, sizeof(*prepared));
-    prepared->statement = statement_ref(statement);
-    list_append(&statements->lru, &prepared->lru);
-    hash_table_insert(&statements->table, &prepared->node, hash_u64(statement->id));
 }
 
 void backend_statements_drop(struct backend_statements *statements, struct statement *statement)
@@ -348,6 +362,30 @@ void backend_statements_drop(struct backend_statements *statements, struct state
     struct backend_statement *prepared = find_prepared(statements, statement);
     if (prepared)
         drop_prepared(statements, prepared);
+}
+
+void backend_statements_add(struct backend_statements *statements, struct statement *statement)
+{
+    backend_statements_drop(statements, statement);
+    struct backend_statement *prepared = xcalloc(1, sizeof(*prepared));
+    prepared->statement = statement_ref(statement);
+    list_append(&statements->lru, &prepared->lru);
+    hash_table_insert(&statements->table, &prepared->node, hash_u64(statement->id));
+}
+
+void backend_statements_set_stale(struct backend_statements *statements,
+                                  struct statement *statement)
+{
+    struct backend_statement *prepared = find_prepared(statements, statement);
+    if (prepared)
+        prepared->stale = true;
+}
+
+bool backend_statements_stale(const struct backend_statements *statements,
+                              const struct statement *statement)
+{
+    const struct backend_statement *prepared = find_prepared(statements, statement);
+    return prepared && prepared->stale;
 }
 
 struct statement *backend_statements_evict(struct backend_statements *statements, size_t maximum)

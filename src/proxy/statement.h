@@ -16,12 +16,11 @@
 /* What a text's first words and function names say of it. A hint, never a defence: what matters for
  * isolation is decided by the server. */
 enum statement_flags {
-    TEXT_CHANGES_SETTINGS =
-        1 << 0,                /* set_config, DO, CALL: settings must be looked at afterwards */
-    TEXT_PINS = 1 << 1,        /* session state that cannot be carried: advisory locks, HOLD */
-    TEXT_DISCARDS = 1 << 2,    /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
-    TEXT_LISTENS = 1 << 3,     /* LISTEN: refused in transaction pooling */
-    TEXT_DEALLOCATES = 1 << 4, /* DEALLOCATE name */
+    TEXT_CHANGES_SETTINGS = 1 << 0, /* SET, set_config, DO, CALL: to be looked at afterwards */
+    TEXT_PINS = 1 << 1,             /* session state that cannot be carried: advisory locks, HOLD */
+    TEXT_DISCARDS = 1 << 2,         /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
+    TEXT_LISTENS = 1 << 3,          /* LISTEN: refused in transaction pooling */
+    TEXT_DEALLOCATES = 1 << 4,      /* DEALLOCATE name */
 };
 
 enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = 1023 };
@@ -84,9 +83,15 @@ struct backend_statements {
 void backend_statements_init(struct backend_statements *statements);
 void backend_statements_clear(struct backend_statements *statements);
 void backend_statements_free(struct backend_statements *statements);
-/* True when prepared; then it is the most recently used. */
+/* True when prepared and not stale; then it is the most recently used. */
 bool backend_statements_touch(struct backend_statements *statements, struct statement *statement);
 void backend_statements_add(struct backend_statements *statements, struct statement *statement);
+/* A table was changed under it ("cached plan must not change result type"): it must be closed and
+ * prepared again before its next use. */
+void backend_statements_set_stale(struct backend_statements *statements,
+                                  struct statement *statement);
+bool backend_statements_stale(const struct backend_statements *statements,
+                              const struct statement *statement);
 void backend_statements_drop(struct backend_statements *statements, struct statement *statement);
 /* When there are more than `maximum`: takes the least recently used out; the caller's reference. */
 struct statement *backend_statements_evict(struct backend_statements *statements, size_t maximum);

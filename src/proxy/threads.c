@@ -79,7 +79,8 @@ void threads_run(struct threads *threads, struct task *task)
         threads->first = task;
     threads->last = task;
     threads->queued++;
-    if (threads->queued > threads->idle && threads->count < threads->maximum)
+    /* Once ending, nobody would join a new one: the thread whose task asks runs it itself. */
+    if (threads->queued > threads->idle && threads->count < threads->maximum && !threads->ending)
         start_thread(threads);
     pthread_cond_signal(&threads->wake);
     pthread_mutex_unlock(&threads->lock);

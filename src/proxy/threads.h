@@ -20,6 +20,7 @@ struct threads;
 struct threads *threads_new(const char *name, int maximum);
 /* Queued tasks are run before the threads end. Accepts NULL. */
 void threads_free(struct threads *threads);
+/* Any thread, but once threads_free has begun only from within a task. */
 void threads_run(struct threads *threads, struct task *task);
 
 #endif

@@ -200,16 +200,10 @@ static bool concerns(const struct changed_note *changed, int64_t tenant_id)
     return false;
 }
 
-static void refresh_pool_node(struct hash_node *node, void *argument)
+static void end_pool_clients(struct pool *pool)
 {
-    struct refresh *refresh = argument;
-    struct pool *pool = container_of(node, struct pool, node);
-    if (!concerns(refresh->changed, pool->tenant_id))
-        return;
-    if (pool_refresh(pool, refresh->snapshot))
-        return;
     size_t left = pool->client_count;
-    list_for_each_safe (link, &refresh->worker->clients) {
+    list_for_each_safe (link, &pool->worker->clients) {
         struct client *client = list_entry(link, struct client, link);
         if (left == 0)
             break;
@@ -219,6 +213,19 @@ static void refresh_pool_node(struct hash_node *node, void *argument)
         client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
                     "the tenant's data of this service are not available any more", NULL);
     }
+}
+
+static void refresh_pool_node(struct hash_node *node, void *argument)
+{
+    struct refresh *refresh = argument;
+    struct pool *pool = container_of(node, struct pool, node);
+    if (!concerns(refresh->changed, pool->tenant_id))
+        return;
+    pool->held = true; /* until the end of this function it is not freed */
+    if (!pool_refresh(pool, refresh->snapshot))
+        end_pool_clients(pool);
+    pool->held = false;
+    pool_serve(pool);
 }
 
 static void end_tenant_node(struct hash_node *node, void *argument)
