@@ -1,0 +1,189 @@
+// node-postgres against one tenant. Prints one JSON object a check: {"name", "ok", "error"}.
+// Usage: node checks.js URL (copy-in works: yes|no)
+'use strict';
+
+const assert = require('assert');
+const crypto = require('crypto');
+const { pipeline } = require('stream/promises');
+const { Readable, Writable } = require('stream');
+const pg = require('pg');
+const Cursor = require('pg-cursor');
+const copy = require('pg-copy-streams');
+
+const [url, copyIn] = process.argv.slice(2);
+const LARGE = 20 * 1024 * 1024;
+const unique = (prefix) => `${prefix}-${crypto.randomBytes(6).toString('hex')}`;
+
+async function rejected(promise, code) {
+  try {
+    await promise;
+  } catch (error) {
+    assert.strictEqual(error.code, code, error.message);
+    return error;
+  }
+  throw new Error(`no error ${code}`);
+}
+
+const checks = {
+  async insert_select(client) {
+    const name = unique('n');
+    const made = await client.query(
+      'INSERT INTO thing (name, amount, data) VALUES ($1, $2, $3) RETURNING id, data',
+      [name, 4.5, Buffer.from([0, 255])]);
+    assert.deepStrictEqual(made.rows[0].data, Buffer.from([0, 255]));
+    const found = await client.query('SELECT name, amount FROM thing WHERE id = $1',
+      [made.rows[0].id]);
+    assert.deepStrictEqual(found.rows, [{ name, amount: '4.50' }]);
+  },
+
+  async transactions(client) {
+    const [kept, lost] = [unique('kept'), unique('lost')];
+    await client.query('BEGIN');
+    await client.query('INSERT INTO thing (name) VALUES ($1)', [kept]);
+    await client.query('COMMIT');
+    await client.query('BEGIN');
+    await client.query('INSERT INTO thing (name) VALUES ($1)', [lost]);
+    await client.query('ROLLBACK');
+    const found = await client.query('SELECT name FROM thing WHERE name IN ($1, $2)', [kept, lost]);
+    assert.deepStrictEqual(found.rows, [{ name: kept }]);
+  },
+
+  async prepared_1000(client) {
+    const other = new pg.Client(url);
+    await other.connect();
+    try {
+      for (let i = 0; i < 1000; i++) {
+        const each = i % 2 ? client : other;
+        const sum = await each.query({ name: 'plus', text: 'SELECT $1::int + 1 AS n', values: [i] });
+        assert.strictEqual(sum.rows[0].n, i + 1);
+      }
+    } finally {
+      await other.end();
+    }
+  },
+
+  async errors(client) {
+    await rejected(client.query('SELEKT'), '42601');
+    await rejected(client.query('SELECT 1 / $1::int', [0]), '22012');
+    await rejected(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' }), '42P01');
+    await rejected(client.query({ name: 'bad', text: 'SELECT * FROM nowhere' }), '42P01');
+    await rejected(client.query('INSERT INTO thing (name) VALUES ($1)', [null]), '23502');
+    assert.strictEqual((await client.query('SELECT 1 AS n')).rows[0].n, 1);
+  },
+
+  async failed_transaction(client) {
+    await client.query('BEGIN');
+    await rejected(client.query('SELECT 1/0'), '22012');
+    await rejected(client.query('SELECT 1'), '25P02');
+    await client.query('ROLLBACK');
+    assert.strictEqual((await client.query('SELECT 1 AS n')).rows[0].n, 1);
+  },
+
+  async several_statements(client) {
+    const results = await client.query('SELECT 1 AS a; SELECT 2 AS b');
+    assert.deepStrictEqual(results.map((result) => result.rows[0]), [{ a: 1 }, { b: 2 }]);
+  },
+
+  async queue(client) {
+    const asked = [];
+    for (let i = 0; i < 500; i++) asked.push(client.query('SELECT $1::int AS n', [i]));
+    const answered = await Promise.all(asked);
+    answered.forEach((result, i) => assert.strictEqual(result.rows[0].n, i));
+  },
+
+  async copy_out(client) {
+    const chunks = [];
+    await pipeline(
+      client.query(copy.to('COPY (SELECT i FROM generate_series(1, 1000) i) TO STDOUT')),
+      new Writable({ write(chunk, _encoding, done) { chunks.push(chunk); done(); } }));
+    assert.strictEqual(Buffer.concat(chunks).toString().trim().split('\n').length, 1000);
+  },
+
+  async copy_in(client) {
+    const prefix = unique('copy');
+    const lines = Array.from({ length: 1000 }, (_, i) => `${prefix}${i}\t${i}\n`);
+    const load = pipeline(Readable.from(lines),
+      client.query(copy.from('COPY thing (name, amount) FROM STDIN')));
+    if (copyIn !== 'yes') {
+      const error = await rejected(load, '0A000');
+      assert.match(error.hint, /INSERT/);
+      return;
+    }
+    await load;
+    const found = await client.query('SELECT count(*)::int AS n FROM thing WHERE name LIKE $1',
+      [`${prefix}%`]);
+    assert.strictEqual(found.rows[0].n, 1000);
+  },
+
+  async large(client) {
+    const [name, body] = [unique('large'), 'n'.repeat(LARGE)];
+    const data = Buffer.alloc(LARGE, 7);
+    await client.query('INSERT INTO thing (name, body, data) VALUES ($1, $2, $3)',
+      [name, body, data]);
+    const found = await client.query('SELECT body, data FROM thing WHERE name = $1', [name]);
+    assert.ok(found.rows[0].body === body);
+    assert.ok(found.rows[0].data.equals(data));
+    await client.query('DELETE FROM thing WHERE name = $1', [name]);
+  },
+
+  async cursor(client) {
+    await client.query('BEGIN');
+    const cursor = client.query(new Cursor('SELECT i FROM generate_series(1, 1000) i'));
+    let total = 0;
+    for (let rows = await cursor.read(90); rows.length; rows = await cursor.read(90)) {
+      total += rows.reduce((sum, row) => sum + row.i, 0);
+    }
+    await cursor.close();
+    await client.query('COMMIT');
+    assert.strictEqual(total, 500500);
+  },
+
+  async cancel(client) {
+    const query = new pg.Query('SELECT pg_sleep(60)');
+    const failed = new Promise((resolve) => {
+      query.on('error', resolve);
+      query.on('end', () => resolve(null));
+    });
+    client.query(query);
+    let error;
+    failed.then((value) => { error = value; });
+    const end = Date.now() + 30000;
+    while (error === undefined && Date.now() < end) {
+      const canceller = new pg.Client(url);
+      canceller.connection.on('error', () => {});
+      canceller.cancel(client, query);
+      await Promise.race([failed, new Promise((resolve) => { setTimeout(resolve, 200); })]);
+    }
+    assert.strictEqual(error && error.code, '57014');
+    for (let i = 0; i < 20; i++) {
+      assert.strictEqual((await client.query('SELECT $1::int AS n', [i])).rows[0].n, i);
+    }
+  },
+
+  async pool() {
+    const pool = new pg.Pool({ connectionString: url, max: 8 });
+    const asked = [];
+    for (let i = 0; i < 200; i++) asked.push(pool.query('SELECT $1::int AS n', [i]));
+    (await Promise.all(asked)).forEach((result, i) => assert.strictEqual(result.rows[0].n, i));
+    await pool.end();
+  },
+};
+
+async function main() {
+  for (const [name, check] of Object.entries(checks)) {
+    const client = new pg.Client(url);
+    client.on('error', () => {});
+    let error = null;
+    try {
+      await client.connect();
+      await check(client);
+    } catch (thrown) {
+      error = String(thrown.stack || thrown);
+    } finally {
+      await client.end().catch(() => {});
+    }
+    console.log(JSON.stringify({ name, ok: error === null, error }));
+  }
+}
+
+main();

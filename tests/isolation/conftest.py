@@ -1,0 +1,40 @@
+"""Attacker and victim in each mode, on a cluster whose budget is one shared backend."""
+import pytest
+
+from support.attack import set_stage
+
+
+@pytest.fixture(scope="session")
+def stages(world, plain):
+    """mode -> Stage, made when first asked for."""
+    tight, made = world.tight(plain), {}
+
+    def stage(mode):
+        if mode not in made:
+            made[mode] = set_stage(world, tight[mode, "a"], tight[mode, "b"], plain.connect)
+        return made[mode]
+
+    return stage
+
+
+@pytest.fixture
+def stage(stages, mode):
+    return stages(mode)
+
+
+@pytest.fixture(scope="session")
+def roomy_stages(world):
+    """The same on a cluster with room for both at once."""
+    made = {}
+
+    def stage(mode):
+        if mode not in made:
+            made[mode] = set_stage(world, world.tenant(mode, "a"), world.tenant(mode, "b"))
+        return made[mode]
+
+    return stage
+
+
+@pytest.fixture
+def roomy_stage(roomy_stages, mode):
+    return roomy_stages(mode)

@@ -1,0 +1,213 @@
+"""Takes the defences out, one at a time, and sees that an attack gets through and is noticed.
+
+An attack test that passes here without its defence would prove nothing in the other files.
+"""
+import pathlib
+import re
+
+import pytest
+
+from support import attack, process
+from support.reeve import running_reeve
+from support.world import World
+
+import test_identity
+
+
+@pytest.fixture(scope="module")
+def bare(request):
+    """A world of this module's own, so that taking things out harms no other test."""
+    with running_reeve() as server:
+        yield World(server)
+
+
+def made(bare, mode):
+    attacker, victim = bare.new_tenant(mode), bare.new_tenant(mode)
+    return attack.set_stage(bare, attacker, victim)
+
+
+def database_of(stage):
+    return stage.admin(stage.victim_place["database"])
+
+
+def must_notice(action, *arguments):
+    with pytest.raises(AssertionError) as noticed:
+        action(*arguments)
+    assert not isinstance(noticed.value, process.Deadline), noticed.value
+
+
+def test_row_security_off(bare):
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY")
+        try:
+            must_notice(attack.run_sql_attack, stage, attack.CONTEXT["schema by name"])
+            must_notice(attack.run_in_one_message, stage, attack.CONTEXT["reset"])
+            must_notice(attack.check_row_security_is_forced, stage)
+        finally:
+            admin.execute("ALTER TABLE app.thing ENABLE ROW LEVEL SECURITY")
+    attack.run_sql_attack(stage, attack.CONTEXT["schema by name"])
+
+
+def test_row_security_not_forced(bare):
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("ALTER TABLE app.part NO FORCE ROW LEVEL SECURITY")
+        try:
+            must_notice(attack.check_row_security_is_forced, stage)
+        finally:
+            admin.execute("ALTER TABLE app.part FORCE ROW LEVEL SECURITY")
+
+
+@pytest.mark.parametrize("attribute", ["BYPASSRLS", "SUPERUSER", "CREATEROLE"])
+def test_powerful_role(bare, attribute):
+    stage = made(bare, "row")
+    role = stage.attacker_place["role"]
+    with database_of(stage) as admin:
+        admin.execute(f"ALTER ROLE {role} {attribute}")
+        try:
+            must_notice(attack.check_role_attributes, stage)
+            if attribute != "CREATEROLE":
+                must_notice(attack.run_sql_attack, stage, attack.CONTEXT["reset"])
+        finally:
+            admin.execute(f"ALTER ROLE {role} NO{attribute}")
+
+
+def test_policy_without_check(bare):
+    """USING alone lets a tenant write into another's rows."""
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("CREATE POLICY hole ON app.thing FOR INSERT WITH CHECK (true)")
+        try:
+            must_notice(attack.forge, stage, attack.FORGERIES["insert"])
+        finally:
+            admin.execute("DELETE FROM app.thing WHERE name LIKE 'forged%'")
+            admin.execute("DROP POLICY hole ON app.thing")
+    attack.forge(stage, attack.FORGERIES["insert"])
+
+
+def test_policy_by_a_setting(bare):
+    """What everybody does: a policy that reads a setting which SQL may set."""
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("CREATE POLICY hole ON app.thing USING (tenant_id ="
+                      " nullif(current_setting('reeve.tenant_id', true), '')::bigint)")
+        try:
+            # Not "alter role": PostgreSQL lets no role keep a setting that nobody has defined.
+            for name in ("set", "set_config", "in DO"):
+                must_notice(attack.run_sql_attack, stage, attack.CONTEXT[name])
+            must_notice(attack.run_in_one_message, stage, attack.CONTEXT["set_config"])
+            must_notice(attack_startup, stage)
+        finally:
+            admin.execute("DROP POLICY hole ON app.thing")
+
+
+def attack_startup(stage):
+    test_identity.attack_startup(stage, {"options": f"-c reeve.tenant_id={stage.victim_id}",
+                                         "search_path": stage.victim_place["schema"]})
+
+
+def test_keys_without_the_tenant(bare):
+    """A unique key over the natural column alone is an oracle."""
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("CREATE UNIQUE INDEX hole ON app.thing (name)")
+        try:
+            must_notice(attack.attack_keys_as_oracle, stage)
+        finally:
+            admin.execute("DROP INDEX app.hole")
+
+
+def test_open_schema(bare):
+    stage = made(bare, "schema")
+    schema, role = stage.victim_place["schema"], stage.attacker_place["role"]
+    with database_of(stage) as admin:
+        admin.execute(f"GRANT USAGE ON SCHEMA {schema} TO {role}")
+        admin.execute(f"GRANT SELECT ON {schema}.thing TO PUBLIC")
+    must_notice(attack.run_sql_attack, stage, attack.CONTEXT["search_path"])
+
+
+@pytest.mark.parametrize("mode", ["schema"])
+def test_membership(bare, mode):
+    stage = made(bare, mode)
+    with database_of(stage) as admin:
+        admin.execute(f"GRANT {stage.victim_place['role']} TO {stage.attacker_place['role']}")
+    must_notice(attack.check_role_attributes, stage)
+    must_notice(attack.attack_neighbours_queries, stage)
+    must_notice(attack.run_sql_attack, stage, attack.CONTEXT["schema by name"])
+
+
+@pytest.mark.parametrize("hole", ["GRANT CONNECT ON DATABASE postgres TO PUBLIC",
+                                  "GRANT TEMP ON DATABASE {database} TO PUBLIC",
+                                  "GRANT CREATE ON SCHEMA public TO PUBLIC"])
+def test_publics_defaults(bare, hole):
+    stage = made(bare, "schema")
+    with database_of(stage) as admin:
+        hole = hole.format(**stage.words())
+        admin.execute(hole)
+        try:
+            must_notice(attack.check_public_has_nothing, stage)
+            if "postgres" not in hole:
+                must_notice(attack.attack_creating, stage)
+        finally:
+            admin.execute(hole.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
+    attack.check_public_has_nothing(stage)
+
+
+def test_definer_function(bare):
+    stage = made(bare, "row")
+    with database_of(stage) as admin:
+        admin.execute("CREATE FUNCTION app.hole() RETURNS SETOF app.thing LANGUAGE sql"
+                      " SECURITY DEFINER AS 'SELECT * FROM app.thing'")
+        try:
+            must_notice(attack.check_public_has_nothing, stage)
+        finally:
+            admin.execute("DROP FUNCTION app.hole()")
+
+
+# ---- defences in Reeve's own code: mutation("name") in src/ ----
+
+def mutations():
+    found = set()
+    for path in (pathlib.Path(process.ROOT) / "src").rglob("*.c"):
+        found |= set(re.findall(r'\bmutation\("([^"]+)"\)', path.read_text()))
+    return sorted(found)
+
+
+def attack_settings(world):
+    stage = attack.set_stage(world, world.tenant("row", "a"), world.tenant("row", "b"))
+    refused = test_identity.STARTUPS["options replication role"]
+    with stage.connect() as connection:
+        before = connection.execute("SHOW session_replication_role").fetchone()
+    assert before == ("origin",)
+    # The proxy's list is in front of the server's own rules: told apart by the message.
+    error = attack_login(stage, refused)
+    assert error is None or "may not be set" in error or "not allowed" in error or (
+        "permission denied" not in error), error
+
+
+def attack_login(stage, parameters):
+    from support import wire
+    tenant = stage.attacker
+    with wire.Wire("127.0.0.1", stage.reeve.port) as connection:
+        try:
+            connection.login(tenant.slug, tenant.service, tenant.token, **parameters)
+        except wire.Refused as refused:
+            return refused.fields["M"]
+    return None
+
+
+def attack_suspension(world):
+    # In the catalog alone: `reeve tenant suspend` ends the server's sessions too, a second defence.
+    test_identity.attack_after_suspension(world, "schema", "catalog")
+
+
+ATTACKS = {"proxy.settings": attack_settings, "proxy.suspend": attack_suspension}
+
+
+@pytest.mark.parametrize("name", mutations())
+def test_mutation(name):
+    """Every defence that can be taken out has an attack that notices."""
+    assert name in ATTACKS, f'no attack for mutation("{name}")'
+    with running_reeve(REEVE_MUTATE=name) as server:
+        must_notice(ATTACKS[name], World(server))
