@@ -1,0 +1,59 @@
+# The entry points. `make help` lists them. Everything made goes into build/.
+.DEFAULT_GOAL := build
+SHELL := /bin/sh
+BUILD := build
+JOBS ?= $(shell nproc)
+PYTHON := /usr/bin/python3
+SOAK_SECONDS ?= 1800
+FUZZ_SECONDS ?= 600
+
+.PHONY: help build build-asan packages demo check check-all lint format fuzz soak bench \
+        bench-pooler reference clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
+	    awk -F'|' '{ printf "%-22s %s\n", $$1, $$2 }'
+
+packages: ## install the Debian packages that are missing (packages.txt)
+	@scripts/install-packages
+
+$(BUILD)/release/build.ninja: | packages
+	CC=gcc meson setup $(BUILD)/release
+
+$(BUILD)/asan/build.ninja: | packages
+	CC=clang meson setup $(BUILD)/asan -Db_sanitize=address,undefined -Dfailpoints=true
+
+build: packages $(BUILD)/release/build.ninja ## build/release/reeve, with gcc
+	@ninja -j $(JOBS) -C $(BUILD)/release
+
+build-asan: packages $(BUILD)/asan/build.ninja ## build/asan/reeve: clang, sanitizers, failpoints
+	@ninja -j $(JOBS) -C $(BUILD)/asan
+
+demo: build ## the guided tour: three tenants, three isolations, one endpoint
+	@scripts/demo
+
+check: packages ## build and run all tests; the last line counts them (what CI runs)
+	@scripts/check
+
+check-all: packages ## the same, with a longer fuzz and the long random test
+	@scripts/check --all
+
+lint: build-asan ## format, layers, clang-tidy, cppcheck, shellcheck
+	@scripts/lint
+
+format: packages ## clang-format every C file in place
+	@scripts/lint --fix-format
+
+fuzz: packages ## fuzz the protocol for FUZZ_SECONDS (600) a target
+	@tests/fuzz/run $(FUZZ_SECONDS)
+
+soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
+	@REEVE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m pytest -q -x -s tests/integration/test_soak.py
+
+bench: bench-pooler ## every benchmark (minutes each; figures, not tests)
+
+bench-pooler: build ## direct, PgBouncer, Reeve: throughput, and CPU a transaction
+	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
+
+clean: ## remove build/
+	rm -rf $(BUILD)
