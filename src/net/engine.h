@@ -10,7 +10,8 @@
  * thread may set it up.
  *
  * Re-entrancy: any function here may be called from any callback, also stream_close on the very
- * stream that calls back: callbacks for it stop at once, its memory lives until the end of the turn.
+ * stream that calls back: callbacks for it stop at once, its memory lives until the end of the
+ * turn.
  */
 #ifndef NET_ENGINE_H
 #define NET_ENGINE_H
@@ -52,7 +53,8 @@ struct timer {
 };
 void timer_init(struct timer *timer, struct engine *engine, void (*expired)(void *owner),
                 void *owner);
-void timer_start(struct timer *timer, int64_t deadline_us); /* monotonic microseconds */
+/* Monotonic microseconds. Never expires before the function returns. */
+void timer_start(struct timer *timer, int64_t deadline_us);
 void timer_stop(struct timer *timer);
 bool timer_running(const struct timer *timer);
 
@@ -91,7 +93,7 @@ void mailbox_free(struct mailbox *mailbox);
 
 /* ---- streams ---- */
 enum {
-    STREAM_READ_SIZE = 64 * 1024,  /* most bytes that `received` is given at once */
+    STREAM_READ_SIZE = 64 * 1024, /* most bytes that `received` is given at once */
     STREAM_WRITE_VECTORS = 64,
 };
 
@@ -108,7 +110,8 @@ struct stream_events {
     /* The handshake begun with stream_start_tls is done. May be NULL. */
     void (*secured)(void *owner);
     /* The peer closed (reason->code 0) or the stream failed. Comes once, nothing after it; bytes
-     * that were left unconsumed are lost. The owner calls stream_close. */
+     * that were left unconsumed are lost. What came before is delivered first: while paused, only a
+     * failed write is told. The owner calls stream_close. */
     void (*closed)(void *owner, const struct error *reason);
 };
 
@@ -127,7 +130,9 @@ void stream_close(struct stream *stream);
 void stream_close_after_write(struct stream *stream, int64_t grace_us);
 /* Gives the descriptor and TLS session up to be adopted by another engine. Input that was not
  * consumed is copied to ret_input (bytes that were read ahead). Output must be empty
- * (-ERROR_STATE otherwise, and nothing changes). The stream is closed but for its descriptor. */
+ * (-ERROR_STATE otherwise, and nothing changes). The stream is closed but for its descriptor. From
+ * within `received` none of the bytes that it was given count as consumed: the owner skips those
+ * that it took. */
 int stream_detach(struct stream *stream, int *ret_fd, SSL **ret_ssl, struct buffer *ret_input,
                   struct error *err);
 /* Gives bytes that were read ahead elsewhere to `received` before any that are read. */
@@ -137,20 +142,23 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
 
 /* Server side of a TLS handshake on a plain stream: what is received is handshake from now on, and
  * output queued before is written in plain text first. Fails with -ERROR_PROTOCOL when input is
- * left unconsumed (bytes sent before the handshake: CVE-2021-23222). */
+ * left unconsumed (bytes sent before the handshake: CVE-2021-23222). From within `received` it
+ * cannot know yet: what that call leaves unconsumed fails the stream, with the same error, by
+ * `closed`. */
 int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err);
 SSL *stream_ssl(struct stream *stream); /* NULL for plain text; the stream's */
 int stream_fd(const struct stream *stream);
 
 /* While paused `received` is not called; at most one read's worth of bytes is kept. */
 void stream_pause_read(struct stream *stream);
-void stream_resume_read(struct stream *stream); /* delivers what is kept, not before the turn's end */
+/* Delivers what is kept, not before the turn's end. */
+void stream_resume_read(struct stream *stream);
 bool stream_read_paused(const struct stream *stream);
 
 /*
  * Output. stream_queue borrows the bytes until stream_flush; stream_write copies them now. Order is
- * kept between the two. stream_flush writes at once with one system call if it can, and keeps a copy
- * of what the socket did not take. Everything queued must be flushed before the callback that
+ * kept between the two. stream_flush writes at once with one system call if it can, and keeps a
+ * copy of what the socket did not take. Everything queued must be flushed before the callback that
  * borrowed bytes returns. Output is unbounded here: owners look at stream_pending and pause the
  * other side.
  */

@@ -1,0 +1,256 @@
+#include "net/internal.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+
+enum {
+    EVENTS_A_TURN = 256,
+    SMALL_BUFFER = 4 * 1024,
+    LARGE_BUFFER = 256 * 1024, /* larger ones are not kept */
+};
+
+/* ---- descriptors ---- */
+
+int engine_watch(struct engine *engine, int fd, uint32_t events, struct source *source,
+                 struct error *err)
+{
+    struct epoll_event event = {.events = events, .data.ptr = source};
+    if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        return error_errno(err, errno, "cannot watch a descriptor");
+    return 0;
+}
+
+void engine_rewatch(struct engine *engine, int fd, uint32_t events, struct source *source)
+{
+    struct epoll_event event = {.events = events, .data.ptr = source};
+    if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0) {
+        /* It fails for a descriptor that is not watched, and for nothing that passes. */
+        log_error("cannot change what a descriptor is watched for: %s", strerrordesc_np(errno));
+        abort();
+    }
+}
+
+void engine_unwatch(struct engine *engine, int fd)
+{
+    epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
+}
+
+/* ---- waking ---- */
+
+void engine_wake(struct engine *engine)
+{
+    int saved = errno;
+    uint64_t one = 1;
+    ssize_t written = write(engine->wake_fd, &one, sizeof(one));
+    (void)written; /* a full counter has woken it already */
+    errno = saved;
+}
+
+static void wake_ready(struct source *source, uint32_t events reeve_unused)
+{
+    struct engine *engine = container_of(source, struct engine, wake);
+    if (atomic_exchange(&engine->woken, false))
+        engine_receive_letters(engine);
+}
+
+void engine_stop(struct engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    engine_wake(engine);
+}
+
+/* ---- memory ---- */
+
+void engine_bury(struct engine *engine, struct remains *remains,
+                 void (*release)(struct remains *remains))
+{
+    remains->release = release;
+    list_append(&engine->remains, &remains->link);
+}
+
+static void release_remains(struct engine *engine)
+{
+    struct list *link;
+    while ((link = engine->remains.next) != &engine->remains) {
+        struct remains *remains = list_entry(link, struct remains, link);
+        list_remove(link);
+        remains->release(remains);
+    }
+}
+
+struct buffer engine_take_buffer(struct engine *engine, size_t length)
+{
+    struct spares *spares = length < SMALL_BUFFER ? &engine->small : &engine->large;
+    if (spares->count > 0)
+        return spares->buffers[--spares->count];
+    struct buffer buffer = BUFFER_INIT(PTRDIFF_MAX - 1);
+    buffer_reserve(&buffer, length < SMALL_BUFFER ? length : STREAM_READ_SIZE - 1);
+    return buffer;
+}
+
+void engine_give_buffer(struct engine *engine, struct buffer *buffer)
+{
+    struct spares *spares = buffer->capacity <= SMALL_BUFFER ? &engine->small : &engine->large;
+    if (buffer->data && buffer->capacity <= LARGE_BUFFER && spares->count < SPARE_BUFFERS) {
+        buffer_reset(buffer);
+        spares->buffers[spares->count++] = *buffer;
+        *buffer = BUFFER_INIT(PTRDIFF_MAX - 1);
+    } else {
+        buffer_free(buffer);
+    }
+}
+
+struct gather *engine_take_gather(struct engine *engine, struct stream *stream)
+{
+    struct gather *gather = list_first(&engine->spare_gathers, struct gather, link);
+    if (gather)
+        list_remove(&gather->link);
+    else
+        gather = xmalloc(sizeof(*gather));
+    gather->stream = stream;
+    gather->bytes = 0;
+    gather->count = 0;
+    list_append(&engine->gathers, &gather->link);
+    return gather;
+}
+
+void engine_give_gather(struct engine *engine, struct gather *gather)
+{
+    list_remove(&gather->link);
+    list_prepend(&engine->spare_gathers, &gather->link);
+}
+
+void engine_flush_forgotten(struct engine *engine)
+{
+    while (unlikely(!list_empty(&engine->gathers)))
+        stream_flush(list_entry(engine->gathers.next, struct gather, link)->stream);
+}
+
+/* ---- turns ---- */
+
+static void run_scheduled(struct engine *engine)
+{
+    if (list_empty(&engine->scheduled))
+        return;
+    /* What is scheduled meanwhile belongs to the next turn: others come in between. */
+    struct list now;
+    list_insert_(&now, engine->scheduled.previous, engine->scheduled.next);
+    list_init(&engine->scheduled);
+    while (!list_empty(&now)) {
+        struct list *link = now.next;
+        list_remove(link);
+        stream_run_scheduled(link);
+    }
+}
+
+static void turn(struct engine *engine)
+{
+    struct epoll_event events[EVENTS_A_TURN];
+    int wait_ms = list_empty(&engine->scheduled) ? engine_timer_wait_ms(engine) : 0;
+    int count = epoll_wait(engine->epoll_fd, events, EVENTS_A_TURN, wait_ms);
+    if (count < 0 && errno != EINTR) {
+        log_error("cannot wait for events: %s", strerrordesc_np(errno));
+        abort();
+    }
+    engine->now_us = time_monotonic_us();
+    for (int i = 0; i < count; i++) {
+        struct source *source = events[i].data.ptr;
+        source->ready(source, events[i].events);
+    }
+    engine_expire_timers(engine);
+    run_scheduled(engine);
+    if (engine->turn_end) {
+        engine->turn_end(engine->turn_end_owner);
+        engine_flush_forgotten(engine);
+    }
+    release_remains(engine);
+}
+
+void engine_run(struct engine *engine)
+{
+    while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed))
+        turn(engine);
+    atomic_store(&engine->stopping, false);
+}
+
+int64_t engine_now_us(const struct engine *engine)
+{
+    return engine->now_us;
+}
+
+const char *engine_name(const struct engine *engine reeve_unused)
+{
+    return "epoll";
+}
+
+void engine_on_turn_end(struct engine *engine, void (*callback)(void *owner), void *owner)
+{
+    engine->turn_end = callback;
+    engine->turn_end_owner = owner;
+}
+
+/* ---- making ---- */
+
+static int open_descriptors(struct engine *engine, struct error *err)
+{
+    engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (engine->epoll_fd < 0)
+        return error_errno(err, errno, "cannot make an epoll descriptor");
+    engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (engine->wake_fd < 0)
+        return error_errno(err, errno, "cannot make an eventfd");
+    engine->wake.ready = wake_ready;
+    return engine_watch(engine, engine->wake_fd, EPOLLIN | EPOLLET, &engine->wake, err);
+}
+
+int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
+{
+    if (kind != ENGINE_EPOLL)
+        return error_set(err, ERROR_UNSUPPORTED, "there is no such engine");
+    struct engine *engine = xcalloc(1, sizeof(*engine));
+    engine->epoll_fd = engine->wake_fd = -1;
+    list_init(&engine->scheduled);
+    list_init(&engine->streams);
+    list_init(&engine->mailboxes);
+    list_init(&engine->remains);
+    list_init(&engine->gathers);
+    list_init(&engine->spare_gathers);
+    int result = open_descriptors(engine, err);
+    if (result < 0) {
+        engine_free(engine);
+        return result;
+    }
+    engine->now_us = time_monotonic_us();
+    *ret = engine;
+    return 0;
+}
+
+static void free_spares(struct spares *spares)
+{
+    while (spares->count > 0)
+        buffer_free(&spares->buffers[--spares->count]);
+}
+
+void engine_free(struct engine *engine)
+{
+    if (!engine)
+        return;
+    /* Those that were to be closed after what was queued has been written. */
+    stream_close_all(engine);
+    release_remains(engine);
+    list_for_each_safe (link, &engine->spare_gathers)
+        free(list_entry(link, struct gather, link));
+    free_spares(&engine->small);
+    free_spares(&engine->large);
+    free(engine->heap);
+    if (engine->wake_fd >= 0)
+        close(engine->wake_fd);
+    if (engine->epoll_fd >= 0)
+        close(engine->epoll_fd);
+    free(engine);
+}

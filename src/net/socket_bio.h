@@ -1,0 +1,24 @@
+/*
+ * socket_bio.h - what TLS sessions of this room read and write their socket with.
+ *
+ * Against OpenSSL's own: no SIGPIPE, and it is known when the socket was read empty, which saves
+ * the read that would only say so.
+ */
+#ifndef NET_SOCKET_BIO_H
+#define NET_SOCKET_BIO_H
+
+#include <openssl/ssl.h>
+
+#include "base/compiler.h"
+
+struct socket_bio {
+    int fd;   /* not owned */
+    bool dry; /* the last read got less than was asked for, and epoll has told of nothing since */
+};
+
+/* Gives the session a BIO of this kind; false when OpenSSL has no memory. */
+bool socket_bio_attach(SSL *ssl, int fd);
+/* The session's, or NULL when it has another kind. */
+struct socket_bio *socket_bio_of(const SSL *ssl);
+
+#endif

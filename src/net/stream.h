@@ -1,0 +1,110 @@
+/*
+ * stream.h - a stream as its own files see it.
+ *
+ *   OPEN -> LOST -> ENDING -> CLOSED, and past any of them
+ *
+ *   LOST    the owner was told `closed`, and hears nothing more
+ *   ENDING  the owner has gone; output is still written, input thrown away
+ *
+ * Reading is edge-triggered: epoll tells once that bytes came, `readable` remembers it until the
+ * socket was found empty. So pausing and resuming cost no system call. Writability is asked for
+ * (armed) when the socket was full for the first time.
+ *
+ * What must hold: `out` has bytes only while the stream waits for something (blocked, or a
+ * handshake), `gather` only while it does not; `in` has bytes only while `received` does not run,
+ * but for pushed ones.
+ */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include "net/internal.h"
+#include "net/socket_bio.h"
+
+enum stream_state { STREAM_OPEN, STREAM_LOST, STREAM_ENDING, STREAM_CLOSED };
+
+enum stream_tls {
+    TLS_OFF,
+    TLS_BEHIND_PLAIN, /* the handshake begins when `plain_left` bytes of output are written */
+    TLS_HANDSHAKE,
+    TLS_ON,
+};
+
+struct stream {
+    struct source source; /* first */
+    struct remains remains;
+    struct list link;      /* engine.streams */
+    struct list scheduled; /* engine.scheduled */
+    struct engine *engine;
+    int fd;
+    enum stream_state state;
+    enum stream_tls tls;
+    SSL *ssl;
+    struct socket_bio *bio; /* of ssl; NULL when it is not our kind */
+    bool ssl_owned;
+
+    bool readable; /* the socket, or the TLS session, may have bytes */
+    bool hangup;   /* the peer has closed its side: read on until the end */
+    bool ended;    /* it was read */
+    bool paused;
+    bool redeliver; /* give `received` what is kept, although nothing new came */
+    bool armed;     /* epoll tells of writability */
+    bool blocked;   /* the socket did not take all: wait for epoll */
+    bool output_failed;
+    bool read_wants_write; /* TLS */
+    bool write_wants_read;
+
+    const struct stream_events *events;
+    void *owner;
+    size_t delivering; /* bytes of engine.bytes that `received` looks at now */
+    struct buffer in;  /* left unconsumed */
+    struct buffer out; /* not taken by the socket, from out_at */
+    size_t out_at;
+    size_t plain_left;     /* of `out`, while TLS_BEHIND_PLAIN */
+    struct gather *gather; /* queued */
+    struct error *failure; /* the first one */
+    struct timer grace;    /* ENDING */
+};
+
+/* ---- stream.c ---- */
+void stream_set_state(struct stream *stream, enum stream_state state);
+/* Something is to be done at the end of the turn. */
+void stream_schedule(struct stream *stream);
+/* Remembers why it is lost; the first reason stays. The owner is told by stream_input. */
+void stream_fail(struct stream *stream, enum error_code code, const char *format, ...)
+    reeve_printf(3, 4);
+/* Has epoll tell when the socket takes more. */
+void stream_arm(struct stream *stream);
+
+/* ---- stream_input.c ---- */
+/* Reads and delivers what there is; goes on with a handshake. The stream may be closed then. */
+void stream_input(struct stream *stream);
+/* Reads once what a closed stream would leave in the kernel: TCP would take back what was written.
+ */
+void stream_discard_input(struct stream *stream);
+
+/* ---- stream_output.c ---- */
+static inline size_t stream_output_left(const struct stream *stream)
+{
+    return stream->out.length - stream->out_at;
+}
+/* Writes what is left. The owner may be told `drained`; the stream may be closed then. */
+void stream_drain(struct stream *stream);
+/* Tries once, tells nobody. */
+void stream_last_write(struct stream *stream);
+void stream_output_broken(struct stream *stream, int error_number);
+void stream_drop_output(struct stream *stream);
+
+/* ---- stream_tls.c ---- */
+static inline bool stream_tls_starting(const struct stream *stream)
+{
+    return stream->tls == TLS_BEHIND_PLAIN || stream->tls == TLS_HANDSHAKE;
+}
+/* As recv and send: the bytes read or written, and flags of the stream. */
+size_t stream_tls_receive(struct stream *stream, char *place, size_t room);
+size_t stream_tls_send(struct stream *stream, const char *bytes, size_t length);
+/* False: it waits for the peer. */
+bool stream_tls_handshake(struct stream *stream);
+void stream_tls_adopt(struct stream *stream, SSL *ssl, bool owned);
+void stream_tls_shut_down(struct stream *stream);
+
+#endif
