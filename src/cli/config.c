@@ -1,0 +1,672 @@
+#include "cli/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/buffer.h"
+#include "base/str.h"
+#include "base/time.h"
+#include "cli/cli.h"
+#include "pg/conninfo.h"
+
+enum { MAX_FILE_BYTES = 1 << 20 };
+
+enum setting_kind {
+    SETTING_LISTEN, /* may be repeated */
+    SETTING_CONNINFO,
+    SETTING_PATH,
+    SETTING_NUMBER,
+    SETTING_WORKERS,
+    SETTING_DURATION,
+    SETTING_BOOLEAN,
+    SETTING_CHOICE,
+};
+
+struct setting {
+    const char *key;
+    size_t offset;
+    int64_t minimum, maximum;
+    const char *const *choices; /* their index is the value */
+    const char *fallback;       /* as it would stand in the file; NULL: nothing */
+    const char *value;
+    const char *help;
+    enum setting_kind kind;
+    bool required;
+    bool restart; /* SIGHUP does not change it */
+};
+
+/* In the order of enum proxy_auth and enum log_level. */
+static const char *const auth_choices[] = {"auto", "scram", "password", NULL};
+static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
+
+#define AT(member) offsetof(struct config, member)
+#define SECONDS(n) ((int64_t)(n)*TIME_S)
+
+static const struct setting settings[] = {
+    {.key = "listen",
+     .kind = SETTING_LISTEN,
+     .offset = AT(listen),
+     .fallback = "127.0.0.1:6432",
+     .restart = true,
+     .value = "HOST:PORT | [IPV6]:PORT | *:PORT | FOLDER[:PORT]",
+     .help = "Where clients connect: an address and port, or a folder for the Unix socket "
+             "`FOLDER/.s.PGSQL.PORT`. May be given up to 16 times."},
+    {.key = "control",
+     .kind = SETTING_CONNINFO,
+     .offset = AT(control),
+     .required = true,
+     .restart = true,
+     .value = "CONNINFO",
+     .help = "How to reach the control database: libpq's `keyword=value` pairs or a URI. Keep its "
+             "password in a `passfile`; where it stands here, the file must not be readable by "
+             "others."},
+    {.key = "key_file",
+     .kind = SETTING_PATH,
+     .offset = AT(key_file),
+     .fallback = "key",
+     .restart = true,
+     .value = "FILE",
+     .help =
+         "The key that secrets in the catalog are sealed with and Reeve's own tokens are signed "
+         "with. `reeve init` makes it. Back it up: without it the catalog's secrets are lost."},
+    {.key = "workers",
+     .kind = SETTING_WORKERS,
+     .offset = AT(workers),
+     .minimum = 1,
+     .maximum = 64,
+     .fallback = "auto",
+     .restart = true,
+     .value = "auto | 1 to 64",
+     .help = "Worker threads of the proxy; `auto` is one a processor."},
+    {.key = "tls_cert",
+     .kind = SETTING_PATH,
+     .offset = AT(tls_cert),
+     .value = "FILE",
+     .help = "Certificate chain (PEM) that clients are shown. Without it TLS is not offered."},
+    {.key = "tls_key",
+     .kind = SETTING_PATH,
+     .offset = AT(tls_key),
+     .value = "FILE",
+     .help = "Its private key (PEM), not readable by others."},
+    {.key = "tls_required",
+     .kind = SETTING_BOOLEAN,
+     .offset = AT(tls_required),
+     .fallback = "off",
+     .value = "on | off",
+     .help = "Refuse TCP clients without TLS, but for those on this machine."},
+    {.key = "auth",
+     .kind = SETTING_CHOICE,
+     .offset = AT(auth),
+     .choices = auth_choices,
+     .fallback = "auto",
+     .value = "auto | scram | password",
+     .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone. "
+             "`password`: password or token in clear text, over TLS, a Unix socket or loopback "
+             "alone. `auto`: whichever fits the tenant and the connection."},
+    {.key = "max_clients",
+     .kind = SETTING_NUMBER,
+     .offset = AT(max_clients),
+     .minimum = 1,
+     .maximum = 1000000,
+     .fallback = "10000",
+     .value = "1 to 1000000",
+     .help = "Client connections at once, over all workers."},
+    {.key = "login_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(login_timeout_us),
+     .minimum = SECONDS(1),
+     .maximum = SECONDS(600),
+     .fallback = "15s",
+     .value = "DURATION",
+     .help = "A client must be logged in within this time."},
+    {.key = "queue_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(queue_timeout_us),
+     .minimum = SECONDS(1),
+     .maximum = SECONDS(3600),
+     .fallback = "30s",
+     .value = "DURATION",
+     .help = "How long a transaction waits for a server connection before it fails."},
+    {.key = "connect_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(connect_timeout_us),
+     .minimum = SECONDS(1),
+     .maximum = SECONDS(600),
+     .fallback = "10s",
+     .value = "DURATION",
+     .help = "One login to a PostgreSQL server must be done within this time."},
+    {.key = "idle_backend_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(idle_backend_us),
+     .minimum = SECONDS(1),
+     .maximum = SECONDS(86400),
+     .fallback = "10m",
+     .value = "DURATION",
+     .help = "A server connection that nobody used for this long is closed."},
+    {.key = "shutdown_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(shutdown_timeout_us),
+     .minimum = 0,
+     .maximum = SECONDS(3600),
+     .fallback = "30s",
+     .value = "DURATION",
+     .help = "At SIGTERM running transactions may take this long to finish."},
+    {.key = "max_prepared",
+     .kind = SETTING_NUMBER,
+     .offset = AT(max_prepared),
+     .minimum = 1,
+     .maximum = 100000,
+     .fallback = "1000",
+     .value = "1 to 100000",
+     .help = "Prepared statements that a client may have, and that are kept on a server "
+             "connection."},
+    {.key = "log_level",
+     .kind = SETTING_CHOICE,
+     .offset = AT(log_level),
+     .choices = level_choices,
+     .fallback = "info",
+     .value = "debug | info | warning | error",
+     .help = "What is written to standard error: one line an event."},
+    {.key = "status_socket",
+     .kind = SETTING_PATH,
+     .offset = AT(status_socket),
+     .fallback = "status.sock",
+     .restart = true,
+     .value = "FILE",
+     .help = "Unix socket on which `reeve serve` tells `reeve status` its figures."},
+};
+
+enum { SETTING_COUNT = array_size(settings) };
+
+struct reader {
+    struct arena *arena;
+    struct config *config;
+    const char *path;
+    size_t line;
+    size_t seen[SETTING_COUNT]; /* the line that set it; 0: not yet */
+};
+
+/* ---- values ---- */
+
+static void *slot(struct config *config, const struct setting *setting)
+{
+    return (char *)config + setting->offset;
+}
+
+static int set_path(struct reader *reader, const struct setting *setting, const char *value)
+{
+    const char **target = slot(reader->config, setting);
+    *target = value[0] == '/' ? arena_strdup(reader->arena, value)
+                              : arena_printf(reader->arena, "%s/%s", reader->config->folder, value);
+    return 0;
+}
+
+static int set_number(struct reader *reader, const struct setting *setting, const char *value,
+                      struct error *err)
+{
+    if (!str_to_i64(value, setting->minimum, setting->maximum, slot(reader->config, setting)))
+        return error_set(err, ERROR_CONFIG, "%s must be a number from %lld to %lld, not \"%s\"",
+                         setting->key, (long long)setting->minimum, (long long)setting->maximum,
+                         value);
+    return 0;
+}
+
+static int set_workers(struct reader *reader, const struct setting *setting, const char *value,
+                       struct error *err)
+{
+    int64_t *target = slot(reader->config, setting);
+    if (strcmp(value, "auto") == 0) {
+        *target = 0;
+        return 0;
+    }
+    if (!str_to_i64(value, setting->minimum, setting->maximum, target))
+        return error_set(err, ERROR_CONFIG,
+                         "%s must be \"auto\" or a number from 1 to 64, not \"%s\"", setting->key,
+                         value);
+    return 0;
+}
+
+static int set_duration(struct reader *reader, const struct setting *setting, const char *value,
+                        struct error *err)
+{
+    int64_t us;
+    if (!str_to_duration_us(value, &us)) {
+        int result = error_set(err, ERROR_CONFIG, "%s is no duration: \"%s\"", setting->key, value);
+        error_hint(err, "write 500ms, 10s, 5m, 12h or 30d");
+        return result;
+    }
+    if (us < setting->minimum || us > setting->maximum)
+        return error_set(err, ERROR_CONFIG, "%s must be from %llds to %llds, not \"%s\"",
+                         setting->key, (long long)(setting->minimum / TIME_S),
+                         (long long)(setting->maximum / TIME_S), value);
+    *(int64_t *)slot(reader->config, setting) = us;
+    return 0;
+}
+
+static int set_boolean(struct reader *reader, const struct setting *setting, const char *value,
+                       struct error *err)
+{
+    static const char *const words[] = {"off", "on", "no", "yes", "false", "true"};
+    for (size_t i = 0; i < array_size(words); i++) {
+        if (strcmp(value, words[i]) == 0) {
+            *(bool *)slot(reader->config, setting) = i % 2 == 1;
+            return 0;
+        }
+    }
+    return error_set(err, ERROR_CONFIG, "%s must be \"on\" or \"off\", not \"%s\"", setting->key,
+                     value);
+}
+
+static const char *name_in_list(void *context, size_t index)
+{
+    return ((const char *const *)context)[index];
+}
+
+static int set_choice(struct reader *reader, const struct setting *setting, const char *value,
+                      struct error *err)
+{
+    for (size_t i = 0; setting->choices[i]; i++) {
+        if (strcmp(value, setting->choices[i]) == 0) {
+            *(int64_t *)slot(reader->config, setting) = (int64_t)i;
+            return 0;
+        }
+    }
+    int result = error_set(err, ERROR_CONFIG, "%s must be one of %s, not \"%s\"", setting->key,
+                           setting->value, value);
+    const char *nearest = cli_nearest(value, name_in_list, (void *)(uintptr_t)setting->choices);
+    if (nearest)
+        error_hint(err, "did you mean \"%s\"?", nearest);
+    return result;
+}
+
+static int set_conninfo(struct reader *reader, const struct setting *setting, const char *value,
+                        struct error *err)
+{
+    struct error reason = {0};
+    if (pg_conninfo_check(value, &reason) < 0) {
+        int result = error_set(err, ERROR_CONFIG, "%s is no connection string: %s", setting->key,
+                               reason.message);
+        error_hint(err,
+                   "write for example: control = host=/run/postgresql dbname=reeve user=reeve");
+        return result;
+    }
+    *(const char **)slot(reader->config, setting) = arena_strdup(reader->arena, value);
+    return 0;
+}
+
+/* Takes ":PORT" off the end, when there is one. False when what stands there is no port. */
+static bool split_port(char *text, int *ret_port)
+{
+    char *colon = strrchr(text, ':');
+    if (!colon)
+        return true;
+    int64_t port;
+    if (!str_to_i64(colon + 1, 1, 65535, &port))
+        return false;
+    *colon = '\0';
+    *ret_port = (int)port;
+    return true;
+}
+
+static int bad_listen(struct error *err, const char *value, const char *reason)
+{
+    int result = error_set(err, ERROR_CONFIG, "cannot listen on \"%s\": %s", value, reason);
+    error_hint(err, "write HOST:PORT, [IPV6]:PORT, *:PORT, or a folder for a Unix socket");
+    return result;
+}
+
+static int parse_unix(struct reader *reader, char *text, const char *value,
+                      struct config_listen *listen, struct error *err)
+{
+    if (!split_port(text, &listen->port))
+        return bad_listen(err, value, "the port must be a number from 1 to 65535");
+    size_t length = strlen(text);
+    while (length > 1 && text[length - 1] == '/')
+        text[--length] = '\0';
+    listen->folder =
+        text[0] == '/' ? text : arena_printf(reader->arena, "%s/%s", reader->config->folder, text);
+    const char *path = config_socket_path(reader->arena, listen);
+    if (strlen(path) > CONFIG_SOCKET_PATH_MAX) {
+        int result = error_set(err, ERROR_CONFIG, "the Unix socket's path is too long: %s", path);
+        error_detail(err, "it has %zu bytes; the system allows %d", strlen(path),
+                     CONFIG_SOCKET_PATH_MAX);
+        error_hint(err, "choose a folder with a shorter path");
+        return result;
+    }
+    return 0;
+}
+
+static int parse_tcp(char *text, const char *value, struct config_listen *listen, struct error *err)
+{
+    bool bracketed = text[0] == '[';
+    char *close = bracketed ? strchr(text, ']') : NULL;
+    if (bracketed && (!close || (close[1] && close[1] != ':')))
+        return bad_listen(err, value, "an IPv6 address stands in brackets, as in [::1]:6432");
+    if (!bracketed && strchr(text, ':') != strrchr(text, ':'))
+        return bad_listen(err, value, "an IPv6 address stands in brackets, as in [::1]:6432");
+    bool has_port = close ? close[1] == ':' : strchr(text, ':') != NULL;
+    if (has_port && !split_port(text, &listen->port))
+        return bad_listen(err, value, "the port must be a number from 1 to 65535");
+    if (close) {
+        *close = '\0';
+        text++;
+    }
+    if (!*text || strpbrk(text, " \t,/"))
+        return bad_listen(err, value, "there is no such form of address");
+    listen->host = text;
+    return 0;
+}
+
+static int set_listen(struct reader *reader, const char *value, struct error *err)
+{
+    struct config *config = reader->config;
+    if (config->listen_count == PROXY_MAX_LISTEN)
+        return error_set(err, ERROR_CONFIG, "listen may be given %d times at most",
+                         PROXY_MAX_LISTEN);
+    struct config_listen listen = {.port = CONFIG_DEFAULT_PORT};
+    char *text = arena_strdup(reader->arena, value);
+    int result = value[0] == '/' || value[0] == '.' ? parse_unix(reader, text, value, &listen, err)
+                                                    : parse_tcp(text, value, &listen, err);
+    if (result < 0)
+        return result;
+    config->listen[config->listen_count++] = listen;
+    return 0;
+}
+
+static int set_value(struct reader *reader, const struct setting *setting, const char *value,
+                     struct error *err)
+{
+    switch (setting->kind) {
+    case SETTING_LISTEN:
+        return set_listen(reader, value, err);
+    case SETTING_CONNINFO:
+        return set_conninfo(reader, setting, value, err);
+    case SETTING_PATH:
+        return set_path(reader, setting, value);
+    case SETTING_NUMBER:
+        return set_number(reader, setting, value, err);
+    case SETTING_WORKERS:
+        return set_workers(reader, setting, value, err);
+    case SETTING_DURATION:
+        return set_duration(reader, setting, value, err);
+    case SETTING_BOOLEAN:
+        return set_boolean(reader, setting, value, err);
+    case SETTING_CHOICE:
+        return set_choice(reader, setting, value, err);
+    }
+    return error_set(err, ERROR_INTERNAL, "setting %s has no kind", setting->key);
+}
+
+/* ---- lines ---- */
+
+static char *trim(char *text)
+{
+    while (*text == ' ' || *text == '\t')
+        text++;
+    size_t length = strlen(text);
+    while (length > 0 && strchr(" \t\r", text[length - 1]))
+        text[--length] = '\0';
+    return text;
+}
+
+static const char *setting_name(void *context reeve_unused, size_t index)
+{
+    return index < SETTING_COUNT ? settings[index].key : NULL;
+}
+
+static int find_setting(const char *key, size_t *ret, struct error *err)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (strcmp(key, settings[i].key) == 0) {
+            *ret = i;
+            return 0;
+        }
+    }
+    int result = error_set(err, ERROR_CONFIG, "there is no setting \"%s\"", key);
+    const char *nearest = cli_nearest(key, setting_name, NULL);
+    if (nearest)
+        error_hint(err, "did you mean \"%s\"?", nearest);
+    else
+        error_hint(err, "\"reeve help --markdown config\" lists them");
+    return result;
+}
+
+static int read_line(struct reader *reader, char *line, struct error *err)
+{
+    line = trim(line);
+    if (!*line || *line == '#')
+        return 0;
+    char *equals = strchr(line, '=');
+    if (!equals)
+        return error_set(err, ERROR_CONFIG, "expected \"key = value\"");
+    *equals = '\0';
+    const char *key = trim(line);
+    const char *value = trim(equals + 1);
+    size_t index = 0;
+    int result = find_setting(key, &index, err);
+    if (result < 0)
+        return result;
+    const struct setting *setting = &settings[index];
+    if (!*value)
+        return error_set(err, ERROR_CONFIG, "%s has no value", key);
+    if (reader->seen[index] && setting->kind != SETTING_LISTEN)
+        return error_set(err, ERROR_CONFIG, "%s is set twice, first on line %zu", key,
+                         reader->seen[index]);
+    reader->seen[index] = reader->line;
+    result = set_value(reader, setting, value, err);
+    if (result < 0 && err && !err->hint[0] && strchr(value, '#'))
+        error_hint(err, "a comment needs a line of its own");
+    return result;
+}
+
+static int read_lines(struct reader *reader, char *text, struct error *err)
+{
+    while (text) {
+        char *next = strchr(text, '\n');
+        if (next)
+            *next++ = '\0';
+        reader->line++;
+        int result = read_line(reader, text, err);
+        if (result < 0) {
+            error_prefix(err, "%s:%zu", reader->path, reader->line);
+            return result;
+        }
+        text = next;
+    }
+    return 0;
+}
+
+static int set_fallbacks(struct reader *reader, struct error *err)
+{
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (reader->seen[i])
+            continue;
+        if (settings[i].required) {
+            int result =
+                error_set(err, ERROR_CONFIG, "%s: %s is not set", reader->path, settings[i].key);
+            error_hint(err, "add a line: %s = %s", settings[i].key, settings[i].value);
+            return result;
+        }
+        if (settings[i].fallback) {
+            int result = set_value(reader, &settings[i], settings[i].fallback, err);
+            if (result < 0)
+                return result;
+        }
+    }
+    return 0;
+}
+
+static int check_whole(const struct reader *reader, mode_t mode, struct error *err)
+{
+    const struct config *config = reader->config;
+    if (!config->tls_cert != !config->tls_key)
+        return error_set(err, ERROR_CONFIG, "%s: tls_cert and tls_key must be set together",
+                         reader->path);
+    if (config->tls_required && !config->tls_cert)
+        return error_set(err, ERROR_CONFIG, "%s: tls_required needs tls_cert and tls_key",
+                         reader->path);
+    if (config->status_socket && strlen(config->status_socket) > CONFIG_SOCKET_PATH_MAX) {
+        int result = error_set(err, ERROR_CONFIG, "%s: the path of status_socket is too long: %s",
+                               reader->path, config->status_socket);
+        error_hint(err, "set status_socket to a path of at most %d bytes", CONFIG_SOCKET_PATH_MAX);
+        return result;
+    }
+    if ((mode & 077) && pg_conninfo_value(reader->arena, config->control, "password")) {
+        int result = error_set(err, ERROR_CONFIG, "%s holds a password and can be read by others",
+                               reader->path);
+        error_hint(err, "chmod 600 %s, or keep the password in a passfile", reader->path);
+        return result;
+    }
+    return 0;
+}
+
+/* ---- the file ---- */
+
+static int read_bytes(const char *path, struct buffer *bytes, mode_t *ret_mode, struct error *err)
+{
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        int reason = errno;
+        return error_set(err, ERROR_CONFIG, "cannot open the configuration file %s: %s", path,
+                         strerrordesc_np(reason));
+    }
+    struct stat status;
+    if (fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+        return error_set(err, ERROR_CONFIG, "the configuration file %s is not a regular file",
+                         path);
+    for (;;) {
+        char *at = buffer_reserve(bytes, 4096);
+        if (!at)
+            return error_set(err, ERROR_CONFIG, "the configuration file %s has more than %d bytes",
+                             path, MAX_FILE_BYTES);
+        ssize_t got = read(fd, at, 4096);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return error_errno(err, errno, "cannot read the configuration file %s", path);
+        if (got == 0)
+            break;
+        buffer_commit(bytes, (size_t)got);
+    }
+    *ret_mode = status.st_mode;
+    return 0;
+}
+
+static bool has_control_character(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)line[i];
+        if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7F)
+            return true;
+    }
+    return false;
+}
+
+static int check_bytes(const char *path, const struct buffer *bytes, struct error *err)
+{
+    const char *text = buffer_string(bytes), *end = text + bytes->length;
+    for (size_t line = 1; text < end; line++) {
+        const char *next = memchr(text, '\n', (size_t)(end - text));
+        size_t length = (size_t)((next ? next : end) - text);
+        if (has_control_character(text, length))
+            return error_set(err, ERROR_CONFIG, "%s:%zu: there is a control character", path, line);
+        if (!str_is_utf8(text, length))
+            return error_set(err, ERROR_CONFIG, "%s:%zu: this is not UTF-8 text", path, line);
+        text += length + 1;
+    }
+    return 0;
+}
+
+int config_read(const char *path, struct arena *arena, struct config *ret, struct error *err)
+{
+    _cleanup_buffer_ struct buffer bytes = BUFFER_INIT(MAX_FILE_BYTES);
+    mode_t mode = 0;
+    int result = read_bytes(path, &bytes, &mode, err);
+    if (result < 0)
+        return result;
+    result = check_bytes(path, &bytes, err);
+    if (result < 0)
+        return result;
+    char resolved[PATH_MAX];
+    if (!realpath(path, resolved))
+        return error_errno(err, errno, "cannot resolve the path %s", path);
+    struct config config = {.path = arena_strdup(arena, resolved)};
+    char *folder = arena_strdup(arena, resolved);
+    *strrchr(folder, '/') = '\0';
+    config.folder = folder;
+    struct reader reader = {.arena = arena, .config = &config, .path = path};
+    result = read_lines(&reader, arena_strdup(arena, buffer_string(&bytes)), err);
+    if (result == 0)
+        result = set_fallbacks(&reader, err);
+    if (result == 0)
+        result = check_whole(&reader, mode, err);
+    if (result < 0)
+        return result;
+    *ret = config;
+    return 0;
+}
+
+int config_find(const char *explicit_path, struct arena *arena, const char **ret_path,
+                struct error *err)
+{
+    const char *environment = getenv("REEVE_CONFIG");
+    if (explicit_path || (environment && *environment)) {
+        *ret_path = arena_strdup(arena, explicit_path ? explicit_path : environment);
+        return 0;
+    }
+    static const char *const places[] = {"./reeve.conf", "/etc/reeve/reeve.conf"};
+    for (size_t i = 0; i < array_size(places); i++) {
+        if (access(places[i], F_OK) == 0) {
+            *ret_path = places[i];
+            return 0;
+        }
+    }
+    int result = error_set(err, ERROR_CONFIG, "there is no configuration file");
+    error_detail(err, "looked for ./reeve.conf and /etc/reeve/reeve.conf");
+    error_hint(err, "pass --config FILE, set REEVE_CONFIG, or run \"reeve dev\" to begin");
+    return result;
+}
+
+const char *config_socket_path(struct arena *arena, const struct config_listen *listen)
+{
+    return arena_printf(arena, "%s/.s.PGSQL.%d",
+                        strcmp(listen->folder, "/") == 0 ? "" : listen->folder, listen->port);
+}
+
+/* ---- the reference ---- */
+
+void config_write_reference(FILE *file)
+{
+    fputs(
+        "# The configuration file\n\n"
+        "Made by `reeve help --markdown config`; do not edit.\n\n"
+        "`key = value` lines; a line that begins with `#` is a comment. Relative paths are "
+        "relative\n"
+        "to the file's folder. Durations are written `500ms`, `10s`, `5m`, `12h`, `30d`. Commands\n"
+        "look for the file at `--config FILE`, `$REEVE_CONFIG`, `./reeve.conf` and\n"
+        "`/etc/reeve/reeve.conf`, in this order. SIGHUP makes `reeve serve` read it again; "
+        "settings\n"
+        "marked \"at start\" need a restart. Anything wrong in it is one error that names the "
+        "line,\n"
+        "and a running server keeps what it has.\n\n"
+        "| setting | value | default | changes | meaning |\n|---|---|---|---|---|\n",
+        file);
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        const struct setting *setting = &settings[i];
+        fprintf(file, "| `%s` | `", setting->key);
+        for (const char *at = setting->value; *at; at++) {
+            if (*at == '|')
+                fputc('\\', file);
+            fputc(*at, file);
+        }
+        fprintf(file, "` | %s%s%s | %s | %s |\n", setting->fallback ? "`" : "",
+                setting->fallback   ? setting->fallback
+                : setting->required ? "(must be set)"
+                                    : "(none)",
+                setting->fallback ? "`" : "", setting->restart ? "at start" : "SIGHUP",
+                setting->help);
+    }
+}

@@ -1,0 +1,416 @@
+#include "cli/server.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/time.h"
+#include "catalog/route_follow.h"
+#include "cli/connector.h"
+#include "cli/listen.h"
+#include "cli/status_socket.h"
+#include "cli/tls.h"
+#include "job/job.h"
+#include "net/engine.h"
+#include "provision/provision.h"
+#include "route/route.h"
+
+static const int64_t job_interval_us = 30 * (int64_t)TIME_S;
+
+struct server {
+    const struct server_spec *spec;
+    struct arena arena;
+    const struct config *config; /* as at the start */
+    uint8_t key[CRYPTO_KEY_SIZE];
+    int64_t started_us;
+    int signal_fd, status_fd, ended_fd;
+    struct listen_set listen;
+    struct proxy_connector connector;
+    struct route_table *routes;
+    struct catalog_follower *follower;
+    struct proxy *proxy;
+    struct job_context job;
+    atomic_bool jobs_cancelled;
+    struct job_runner *runner;
+    pthread_t waiter;
+    bool stopping;
+    bool deaf;   /* nobody can connect any more */
+    int outcome; /* what server_run returns */
+};
+
+/* ---- signals ---- */
+
+static void served_signals(sigset_t *ret)
+{
+    sigemptyset(ret);
+    sigaddset(ret, SIGINT);
+    sigaddset(ret, SIGTERM);
+    sigaddset(ret, SIGHUP);
+    sigaddset(ret, SIGCHLD);
+}
+
+void server_block_signals(void)
+{
+    sigset_t signals;
+    served_signals(&signals);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- configuration ---- */
+
+static int processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count < 1 ? 1 : count > 64 ? 64 : (int)count;
+}
+
+/* The TLS context that is made belongs to the caller. */
+static int make_proxy_config(const struct server *server, const struct config *config,
+                             struct proxy_config *ret, struct error *err)
+{
+    struct proxy_config proxy = {
+        .workers = config->workers ? (int)config->workers : processors(),
+        .listen_count = server->listen.count,
+        .tls_required = config->tls_required,
+        .auth = (enum proxy_auth)config->auth,
+        .max_clients = (int)config->max_clients,
+        .login_timeout_us = config->login_timeout_us,
+        .queue_timeout_us = config->queue_timeout_us,
+        .connect_timeout_us = config->connect_timeout_us,
+        .idle_backend_us = config->idle_backend_us,
+        .shutdown_timeout_us = config->shutdown_timeout_us,
+        .max_prepared = (int)config->max_prepared,
+    };
+    memcpy(proxy.listen_fds, server->listen.fds, sizeof(proxy.listen_fds));
+    memcpy(proxy.key, server->key, sizeof(proxy.key));
+    if (config->tls_cert) {
+        int result = tls_server_context(config->tls_cert, config->tls_key, &proxy.tls, err);
+        if (result < 0)
+            return result;
+    }
+    *ret = proxy;
+    return 0;
+}
+
+static void free_proxy_config(struct proxy_config *config)
+{
+    SSL_CTX_free(config->tls);
+    crypto_wipe(config->key, sizeof(config->key));
+}
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+static void warn_about_restart(const struct config *old, const struct config *new)
+{
+    bool same_listen = old->listen_count == new->listen_count;
+    for (size_t i = 0; same_listen && i < old->listen_count; i++)
+        same_listen = same_text(old->listen[i].host, new->listen[i].host) &&
+                      same_text(old->listen[i].folder, new->listen[i].folder) &&
+                      old->listen[i].port == new->listen[i].port;
+    const struct {
+        const char *name;
+        bool same;
+    } settings[] = {{"listen", same_listen},
+                    {"control", same_text(old->control, new->control)},
+                    {"key_file", same_text(old->key_file, new->key_file)},
+                    {"workers", old->workers == new->workers},
+                    {"status_socket", same_text(old->status_socket, new->status_socket)}};
+    for (size_t i = 0; i < array_size(settings); i++) {
+        if (!settings[i].same)
+            log_warning("%s was changed; it takes effect when Reeve is started anew",
+                        settings[i].name);
+    }
+}
+
+static int apply_config(struct server *server, const struct config *config, struct error *err)
+{
+    struct proxy_config proxy;
+    /* What needs a restart stays as it is. */
+    struct config effective = *config;
+    effective.workers = server->config->workers;
+    int result = make_proxy_config(server, &effective, &proxy, err);
+    if (result < 0)
+        return result;
+    result = proxy_reload(server->proxy, &proxy, err);
+    free_proxy_config(&proxy);
+    return result;
+}
+
+static void reload(struct server *server)
+{
+    struct error err = {0};
+    _cleanup_arena_ struct arena arena = {0};
+    struct config config;
+    int result = config_read(server->config->path, &arena, &config, &err);
+    if (result == 0)
+        result = apply_config(server, &config, &err);
+    if (result < 0) {
+        log_write_error(LOG_ERROR, &err, "the configuration was not reloaded");
+        return;
+    }
+    warn_about_restart(server->config, &config);
+    log_set_level((enum log_level)config.log_level);
+    log_info("the configuration was reloaded from %s", config.path);
+}
+
+/* ---- the status ---- */
+
+static json_t *make_status(struct server *server)
+{
+    struct proxy_statistics figures;
+    proxy_get_statistics(server->proxy, &figures);
+    json_t *status = json_object();
+    json_object_set_new(status, "version", json_string(REEVE_VERSION));
+    json_object_set_new(status, "pid", json_integer(getpid()));
+    json_object_set_new(status, "uptime_s",
+                        json_integer((time_monotonic_us() - server->started_us) / TIME_S));
+    json_object_set_new(status, "stopping", json_boolean(server->stopping));
+    json_object_set_new(status, "route_version", json_integer(route_table_version(server->routes)));
+    const struct {
+        const char *name;
+        int64_t value;
+    } counters[] = {{"clients", figures.clients},
+                    {"clients_waiting", figures.clients_waiting},
+                    {"backends", figures.backends},
+                    {"backends_idle", figures.backends_idle},
+                    {"transactions", figures.transactions},
+                    {"queries", figures.queries},
+                    {"logins", figures.logins},
+                    {"logins_failed", figures.logins_failed},
+                    {"bytes_in", figures.bytes_in},
+                    {"bytes_out", figures.bytes_out}};
+    for (size_t i = 0; i < array_size(counters); i++)
+        json_object_set_new(status, counters[i].name, json_integer(counters[i].value));
+    return status;
+}
+
+/* ---- stopping ---- */
+
+static void *wait_for_proxy(void *argument)
+{
+    struct server *server = argument;
+    log_set_thread_name("waiter");
+    proxy_wait(server->proxy);
+    uint64_t one = 1;
+    ssize_t ignored = write(server->ended_fd, &one, sizeof(one));
+    (void)ignored;
+    return NULL;
+}
+
+static void begin_stop(struct server *server)
+{
+    server->stopping = true;
+    atomic_store(&server->jobs_cancelled, true);
+    proxy_shut_down(server->proxy);
+}
+
+static void take_signal(struct server *server)
+{
+    struct signalfd_siginfo signal_info;
+    if (read(server->signal_fd, &signal_info, sizeof(signal_info)) != sizeof(signal_info))
+        return;
+    switch ((int)signal_info.ssi_signo) {
+    case SIGHUP:
+        reload(server);
+        break;
+    case SIGCHLD:
+        if (server->spec->embedded && embedded_has_ended(server->spec->embedded) &&
+            !server->stopping) {
+            log_error("the embedded PostgreSQL ended by itself; see %s",
+                      server->spec->embedded->log);
+            server->outcome = -ERROR_STATE;
+            begin_stop(server);
+        }
+        break;
+    default:
+        if (server->stopping) {
+            log_warning("stopping at once");
+            /* The embedded server is told by the kernel: we are its parent. */
+            _exit(error_info(ERROR_CANCELLED)->exit_code);
+        }
+        log_info("stopping: no new clients; running transactions may finish");
+        begin_stop(server);
+    }
+}
+
+/*
+ * While it stops, who connects is to be refused, not left to wait in the kernel's queue. The
+ * workers are given a moment to let go of the sockets first.
+ */
+static int poll_limit_ms(const struct server *server)
+{
+    return server->stopping && !server->deaf ? 100 : -1;
+}
+
+static void go_deaf(struct server *server)
+{
+    listen_refuse(&server->listen);
+    server->deaf = true;
+}
+
+static int wait_for_end(struct server *server, struct error *err)
+{
+    struct pollfd entries[] = {{.fd = server->signal_fd, .events = POLLIN},
+                               {.fd = server->ended_fd, .events = POLLIN},
+                               {.fd = server->status_fd, .events = POLLIN}};
+    for (;;) {
+        int ready = poll(entries, array_size(entries), poll_limit_ms(server));
+        if (ready < 0) {
+            if (errno == EINTR)
+                continue;
+            return error_errno(err, errno, "cannot wait for signals");
+        }
+        if (ready == 0)
+            go_deaf(server);
+        if (entries[0].revents)
+            take_signal(server);
+        if (entries[1].revents)
+            break;
+        if (entries[2].revents)
+            status_socket_answer(server->status_fd, make_status(server));
+    }
+    if (server->outcome < 0)
+        return error_set(err, ERROR_STATE, "the embedded PostgreSQL ended by itself");
+    return 0;
+}
+
+/* ---- starting ---- */
+
+/* Told before anything is opened, as everything else that is wrong with the configuration. */
+static int check_tls(const struct config *config, struct error *err)
+{
+    SSL_CTX *context = NULL;
+    if (!config->tls_cert)
+        return 0;
+    int result = tls_server_context(config->tls_cert, config->tls_key, &context, err);
+    SSL_CTX_free(context);
+    return result;
+}
+
+static int open_files(struct server *server, struct error *err)
+{
+    sigset_t signals;
+    served_signals(&signals);
+    server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    server->ended_fd = eventfd(0, EFD_CLOEXEC);
+    if (server->signal_fd < 0 || server->ended_fd < 0)
+        return error_errno(err, errno, "cannot make a descriptor for signals");
+    int result = crypto_key_file_read(server->config->key_file, server->key, err);
+    if (result == 0)
+        result = listen_open(server->config, &server->arena, &server->listen, err);
+    if (result == 0)
+        result = status_socket_listen(server->config->status_socket, &server->status_fd, err);
+    return result;
+}
+
+/* The follower is started behind the proxy, which must hear of all that it publishes. */
+static void refresh_routes(void *context, void (*done)(void *argument), void *argument)
+{
+    const struct server *server = context;
+    catalog_follower_refresh(server->follower, done, argument);
+}
+
+static int make_proxy(struct server *server, struct error *err)
+{
+    struct proxy_config config;
+    int result = make_proxy_config(server, server->config, &config, err);
+    if (result < 0)
+        return result;
+    server->connector = connector_make(server->key);
+    const struct proxy_resolver resolver = {.context = server, .refresh = refresh_routes};
+    result =
+        proxy_create(&config, server->routes, &server->connector, &resolver, &server->proxy, err);
+    free_proxy_config(&config);
+    return result;
+}
+
+static int start_jobs(struct server *server, struct error *err)
+{
+    server->job = (struct job_context){.control = server->config->control,
+                                       .actor = "serve",
+                                       .definitions = provision_jobs,
+                                       .cancelled = &server->jobs_cancelled};
+    memcpy(server->job.master_key, server->key, sizeof(server->key));
+    return job_runner_start(&server->job, job_interval_us, &server->runner, err);
+}
+
+static int start(struct server *server, struct error *err)
+{
+    const struct catalog_follower_options follow = {.control = server->config->control};
+    server->routes = route_table_new();
+    int result = make_proxy(server, err);
+    if (result == 0)
+        result = catalog_follower_start(&follow, server->routes, &server->follower, err);
+    if (result == 0)
+        result = start_jobs(server, err);
+    if (result == 0)
+        result = proxy_start(server->proxy, err);
+    if (result < 0)
+        return result;
+    int failed = pthread_create(&server->waiter, NULL, wait_for_proxy, server);
+    if (failed) {
+        proxy_shut_down(server->proxy);
+        proxy_wait(server->proxy);
+        return error_errno(err, failed, "cannot start a thread");
+    }
+    return 0;
+}
+
+static void close_descriptor(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+/* In the order of use: what answers the proxy's questions goes after it. */
+static void clean_up(struct server *server)
+{
+    atomic_store(&server->jobs_cancelled, true);
+    job_runner_stop(server->runner);
+    catalog_follower_stop(server->follower);
+    proxy_free(server->proxy);
+    route_table_free(server->routes);
+    listen_close(&server->listen);
+    if (server->status_fd >= 0)
+        unlink(server->config->status_socket);
+    close_descriptor(server->status_fd);
+    close_descriptor(server->signal_fd);
+    close_descriptor(server->ended_fd);
+    crypto_wipe(server->key, sizeof(server->key));
+    crypto_wipe(server->job.master_key, sizeof(server->job.master_key));
+    arena_reset(&server->arena);
+}
+
+int server_run(const struct server_spec *spec, struct error *err)
+{
+    struct server server = {.spec = spec,
+                            .config = spec->config,
+                            .started_us = time_monotonic_us(),
+                            .signal_fd = -1,
+                            .status_fd = -1,
+                            .ended_fd = -1};
+    log_set_level((enum log_level)spec->config->log_level);
+    int result = check_tls(server.config, err);
+    if (result == 0)
+        result = open_files(&server, err);
+    if (result == 0)
+        result = start(&server, err);
+    if (result == 0) {
+        if (spec->ready)
+            spec->ready(spec->owner, spec->config);
+        result = wait_for_end(&server, err);
+        pthread_join(server.waiter, NULL);
+        log_info("stopped");
+    }
+    clean_up(&server);
+    return result;
+}

@@ -1,0 +1,316 @@
+/* A cluster's slots: who gets the next one, and that none is lost or made up. */
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "proxy/budget.h"
+
+/* Workers are only pointed at. */
+static char worker_memory[3];
+#define WORKER(index) ((struct worker *)(void *)&worker_memory[index])
+
+static struct budget budget;
+static struct budget_claim a, b, c;
+
+static int set_up(void **state)
+{
+    (void)state;
+    budget_init(&budget, 7, 1);
+    budget_claim_init(&a, WORKER(0));
+    budget_claim_init(&b, WORKER(1));
+    budget_claim_init(&c, WORKER(2));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    budget_destroy(&budget);
+    return 0;
+}
+
+static void check_queue(struct budget_claim **claims, int count)
+{
+    int at = 0;
+    list_for_each (link, &budget.starving) {
+        assert_true(at < count);
+        assert_ptr_equal(list_entry(link, struct budget_claim, link), claims[at]);
+        assert_true(claims[at]->queued);
+        at++;
+    }
+    assert_int_equal(at, count);
+    assert_int_equal(atomic_load(&budget.starving_count), count);
+    assert_true(atomic_load(&budget.oldest_us) == (count > 0 ? claims[0]->since_us : INT64_MAX));
+}
+
+#define QUEUE(...)                                                                                 \
+    check_queue((struct budget_claim *[]){__VA_ARGS__},                                            \
+                sizeof((struct budget_claim *[]){__VA_ARGS__}) / sizeof(struct budget_claim *))
+
+static void test_slots_up_to_the_maximum(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 3);
+    assert_int_equal(budget.cluster_id, 7);
+    for (int i = 0; i < 3; i++)
+        assert_true(budget_acquire(&budget, &a, 10));
+    assert_int_equal(budget.used, 3);
+    check_queue(NULL, 0);
+    assert_false(budget_acquire(&budget, &a, 10));
+    QUEUE(&a);
+    assert_int_equal(budget.used, 3);
+    assert_int_equal(budget_withdraw(&budget, &a), 0);
+    check_queue(NULL, 0);
+    for (int i = 0; i < 3; i++)
+        assert_null(budget_release(&budget));
+    assert_int_equal(budget.used, 0);
+}
+
+static void test_no_slots_at_all(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 0);
+    assert_false(budget_acquire(&budget, &a, 10));
+    QUEUE(&a);
+}
+
+static void test_the_queue_is_in_order_of_age(void **state)
+{
+    (void)state;
+    static const int64_t ages[][3] = {{10, 20, 30}, {10, 30, 20}, {20, 10, 30},
+                                      {20, 30, 10}, {30, 10, 20}, {30, 20, 10}};
+    assert_true(budget_acquire(&budget, &a, 1));
+    for (size_t i = 0; i < array_size(ages); i++) {
+        struct budget_claim *claims[] = {&a, &b, &c};
+        struct budget_claim *ordered[3];
+        for (int k = 0; k < 3; k++) {
+            assert_false(budget_acquire(&budget, claims[k], ages[i][k]));
+            ordered[ages[i][k] / 10 - 1] = claims[k];
+        }
+        check_queue(ordered, 3);
+        for (int k = 0; k < 3; k++)
+            budget_withdraw(&budget, claims[k]);
+        check_queue(NULL, 0);
+    }
+}
+
+static void test_claims_of_one_age_are_served_as_they_came(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 10));
+    assert_false(budget_acquire(&budget, &c, 10));
+    QUEUE(&b, &c);
+}
+
+/* Asking again moves nobody, neither back nor forward. */
+static void test_a_claim_keeps_its_place(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &c, 1));
+    assert_false(budget_acquire(&budget, &a, 10));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_false(budget_acquire(&budget, &a, 99));
+    assert_false(budget_acquire(&budget, &b, 1));
+    QUEUE(&a, &b);
+    assert_true(a.since_us == 10 && b.since_us == 20);
+}
+
+static void test_release_grants_to_the_oldest(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &c, 30));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_int_equal(budget.used, 1); /* handed on */
+    QUEUE(&c);
+    assert_int_equal(budget_collect(&budget, &a), 0);
+    assert_int_equal(budget_collect(&budget, &c), 0);
+    assert_int_equal(budget_collect(&budget, &b), 1);
+    assert_int_equal(budget_collect(&budget, &b), 0);
+    assert_ptr_equal(budget_release(&budget), WORKER(2));
+    assert_int_equal(budget_collect(&budget, &c), 1);
+    assert_null(budget_release(&budget));
+    assert_int_equal(budget.used, 0);
+    check_queue(NULL, 0);
+}
+
+/* A free slot is not snatched from those who wait. */
+static void test_nobody_jumps_the_queue(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 20));
+    budget_set_maximum(&budget, 2);
+    assert_false(budget_acquire(&budget, &c, 30));
+    assert_false(budget_acquire(&budget, &a, 5)); /* though it is older: it will be the first */
+    QUEUE(&a, &b, &c);
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_true(budget_acquire(&budget, &a, 5));
+    QUEUE(&b, &c);
+    assert_int_equal(budget.used, 2);
+    assert_false(budget_acquire(&budget, &b, 20));
+}
+
+static void test_withdraw(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_int_equal(budget_withdraw(&budget, &b), 0); /* waits for nothing */
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_false(budget_acquire(&budget, &c, 30));
+    assert_int_equal(budget_withdraw(&budget, &b), 0);
+    assert_false(b.queued);
+    QUEUE(&c);
+    assert_ptr_equal(budget_release(&budget), WORKER(2));
+    /* Its grant is in the withdrawer's hands, and goes to the next. */
+    assert_false(budget_acquire(&budget, &b, 40));
+    assert_int_equal(budget_withdraw(&budget, &c), 1);
+    assert_int_equal(budget_withdraw(&budget, &c), 0);
+    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_int_equal(budget_collect(&budget, &b), 1);
+    assert_int_equal(budget.used, 1);
+}
+
+/*
+ * A grant comes from another thread between a look for grants and a wish for a slot. It is the slot
+ * that is taken: a claim that has it and waits as well would be left behind in the queue when its
+ * pool goes, and the slot with it.
+ */
+static void test_a_grant_is_taken_before_anything_else(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_int_equal(budget_collect(&budget, &b), 0);
+    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_true(budget_acquire(&budget, &b, 20));
+    assert_int_equal(budget.used, 1);
+    assert_int_equal(b.granted, 0);
+    check_queue(NULL, 0);
+    assert_int_equal(budget_collect(&budget, &b), 0);
+
+    /* The same while a second slot is free. */
+    budget_set_maximum(&budget, 2);
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_null(budget_release(&budget));
+    assert_int_equal(budget.used, 1);
+    assert_true(budget_acquire(&budget, &b, 20));
+    assert_int_equal(budget.used, 1);
+    assert_int_equal(budget_withdraw(&budget, &b), 0);
+}
+
+static void test_a_lower_maximum(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 20));
+    budget_set_maximum(&budget, 1);
+    assert_null(budget_release(&budget)); /* 3 -> 2: above the maximum, nobody gets it */
+    assert_null(budget_release(&budget)); /* 2 -> 1 */
+    QUEUE(&b);
+    assert_int_equal(budget.used, 1);
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_int_equal(budget.used, 1);
+}
+
+static void test_a_maximum_of_zero_drains(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
+    assert_false(budget_acquire(&budget, &b, 20));
+    budget_set_maximum(&budget, 0);
+    assert_null(budget_release(&budget));
+    assert_int_equal(budget.used, 0);
+    QUEUE(&b);
+    budget_set_maximum(&budget, 1);
+    assert_true(budget_acquire(&budget, &b, 20));
+    check_queue(NULL, 0);
+}
+
+/* ---- threads ---- */
+
+enum { THREADS = 6, SLOTS = 2, ROUNDS = 3000 };
+
+static struct budget_claim claims[THREADS];
+static _Atomic int held;
+static _Atomic bool too_many;
+
+static void use_slot(void)
+{
+    if (atomic_fetch_add(&held, 1) >= SLOTS)
+        atomic_store(&too_many, true);
+    sched_yield();
+    atomic_fetch_sub(&held, 1);
+}
+
+/* As a pool does: ask, wait for a grant, now and then give up. */
+static void *contend(void *argument)
+{
+    struct budget_claim *claim = argument;
+    for (int round = 0; round < ROUNDS; round++) {
+        bool got = budget_acquire(&budget, claim, round);
+        if (!got && round % 7 == 0) {
+            for (int granted = budget_withdraw(&budget, claim); granted > 0; granted--)
+                budget_release(&budget);
+            continue;
+        }
+        while (!got) {
+            sched_yield();
+            got = budget_collect(&budget, claim) > 0 || budget_acquire(&budget, claim, round);
+        }
+        use_slot();
+        budget_release(&budget);
+    }
+    return NULL;
+}
+
+static void test_several_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    budget_set_maximum(&budget, SLOTS);
+    for (int i = 0; i < THREADS; i++) {
+        budget_claim_init(&claims[i], WORKER(i % 3));
+        assert_int_equal(pthread_create(&threads[i], NULL, contend, &claims[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    assert_false(atomic_load(&too_many));
+    assert_int_equal(budget.used, 0);
+    check_queue(NULL, 0);
+    for (int i = 0; i < THREADS; i++) {
+        assert_int_equal(claims[i].granted, 0);
+        assert_false(claims[i].queued);
+    }
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_slots_up_to_the_maximum),
+        TEST(test_no_slots_at_all),
+        TEST(test_the_queue_is_in_order_of_age),
+        TEST(test_claims_of_one_age_are_served_as_they_came),
+        TEST(test_a_claim_keeps_its_place),
+        TEST(test_release_grants_to_the_oldest),
+        TEST(test_nobody_jumps_the_queue),
+        TEST(test_withdraw),
+        TEST(test_a_grant_is_taken_before_anything_else),
+        TEST(test_a_lower_maximum),
+        TEST(test_a_maximum_of_zero_drains),
+        TEST(test_several_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
