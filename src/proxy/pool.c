@@ -81,6 +81,15 @@ static void forget_known(struct pool *pool)
     pool->parameters = NULL;
 }
 
+static void withdraw_claim(struct pool *pool)
+{
+    if (list_empty(&pool->starving))
+        return;
+    list_remove(&pool->starving);
+    for (int granted = budget_withdraw(pool->cluster->budget, &pool->claim); granted > 0; granted--)
+        worker_release_slot(pool->worker, pool->cluster->budget);
+}
+
 bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot)
 {
     const struct route_tenant *tenant = route_find_id(snapshot, pool->tenant_id);
@@ -89,6 +98,7 @@ bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot)
         if (tenant->placements[i].id == pool->placement_id)
             placement = &tenant->placements[i];
     }
+    withdraw_claim(pool); /* the cluster or its budget may be another; who waits asks again */
     if (!placement || fill_target(pool, snapshot, placement, NULL) < 0)
         pool->epoch = -1;
     bool stale = false;
@@ -116,15 +126,6 @@ void pool_remove_client(struct pool *pool)
 {
     pool->client_count--;
     pool_check_unused(pool);
-}
-
-static void withdraw_claim(struct pool *pool)
-{
-    if (list_empty(&pool->starving))
-        return;
-    list_remove(&pool->starving);
-    for (int granted = budget_withdraw(pool->cluster->budget, &pool->claim); granted > 0; granted--)
-        worker_release_slot(pool->worker, pool->cluster->budget);
 }
 
 void pool_check_unused(struct pool *pool)
@@ -177,7 +178,8 @@ static void collect_grants(struct pool *pool)
 static void connect_more(struct pool *pool)
 {
     collect_grants(pool);
-    if (pool->worker->shutting_down)
+    /* Who queues for a slot is told of it: nothing is to be asked for again with every client. */
+    if (pool->worker->shutting_down || !list_empty(&pool->starving))
         return;
     if (pool->failures > 0) {
         if (engine_now_us(pool->worker->engine) < pool->retry_us) {

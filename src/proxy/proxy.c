@@ -179,7 +179,9 @@ void proxy_ask_eviction(struct worker *worker, struct budget *budget)
     if (atomic_load(&budget->evictions_asked) > 0)
         return;
     for (int i = 0; i < proxy->worker_count; i++) {
-        if (proxy->workers[i] == worker)
+        if (proxy->workers[i] == worker ||
+            atomic_load_explicit(&proxy->workers[i]->counters.backends_idle,
+                                 memory_order_relaxed) == 0)
             continue;
         struct eviction_note *eviction = xcalloc(1, sizeof(*eviction));
         eviction->budget = budget;

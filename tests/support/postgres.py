@@ -22,7 +22,8 @@ SETTINGS = {
 
 
 class Postgres:
-    """Superuser `postgres` by trust on the socket; password `secret` over TCP."""
+    """Superuser `postgres` by trust on the socket, password `secret` over TCP; every other role by
+    password."""
 
     password = "secret"
 
@@ -45,6 +46,9 @@ class Postgres:
              "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}",
              "--no-sync"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **process.unprivileged())
+        rules = self.data / "pg_hba.conf"
+        rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n"
+                         + rules.read_text())
 
     def require_tls(self, certificate, key):
         """Before start: TCP clients must use TLS."""
