@@ -41,19 +41,19 @@ uint64_t hash_bytes(const void *bytes, size_t length)
     pthread_once(&hash_key_once, make_hash_key);
     struct sip s = {hash_key[0] ^ 0x736f6d6570736575ULL, hash_key[1] ^ 0x646f72616e646f6dULL,
                     hash_key[0] ^ 0x6c7967656e657261ULL, hash_key[1] ^ 0x7465646279746573ULL};
-    const unsigned char *at = bytes;
-    size_t left = length;
+    const unsigned char *at = length > 0 ? bytes : (const void *)""; /* bytes may be NULL then */
+    size_t done = 0;
     uint64_t word;
-    for (; left >= 8; left -= 8, at += 8) {
-        memcpy(&word, at, 8);
+    for (; length - done >= 8; done += 8) {
+        memcpy(&word, &at[done], 8);
         s.v3 ^= word;
         sip_round(&s);
         sip_round(&s);
         s.v0 ^= word;
     }
     word = (uint64_t)length << 56;
-    for (size_t i = 0; i < left; i++)
-        word |= (uint64_t)at[i] << (8 * i);
+    for (size_t i = 0; done + i < length; i++)
+        word |= (uint64_t)at[done + i] << (8 * i);
     s.v3 ^= word;
     sip_round(&s);
     sip_round(&s);
@@ -88,7 +88,8 @@ void hash_table_free(struct hash_table *table)
 static void grow(struct hash_table *table)
 {
     size_t count = table->bucket_count ? table->bucket_count * 2 : 16;
-    struct hash_node **buckets = xcalloc(count, sizeof(*buckets));
+    struct hash_node **buckets =
+        xcalloc(count, sizeof(struct hash_node *)); /* NOLINT(bugprone-sizeof-expression) */
     for (size_t i = 0; i < table->bucket_count; i++) {
         struct hash_node *node = table->buckets[i];
         while (node) {

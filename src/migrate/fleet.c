@@ -148,7 +148,7 @@ static int migrate_locked(struct fleet *fleet, struct catalog *catalog, int64_t 
                       &site, err);
     if (r == 0)
         r = site_placement(arena, &site, &placement, &isolated, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     struct isolation_target target;
     isolation_target(arena, &site.isolation, &isolated, &target);

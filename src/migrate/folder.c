@@ -343,7 +343,7 @@ int migration_folder_read(const char *folder, struct arena *arena, struct migrat
 {
     _cleanup_(close_directory) DIR *directory = NULL;
     int r = open_folder(folder, &directory, err);
-    if (r < 0)
+    if (!directory)
         return r;
     _cleanup_free_ char *absolute = realpath(folder, NULL);
     if (!absolute)

@@ -10,7 +10,8 @@ static int find_modes(const struct catalog_service *service, struct arena *arena
                       const struct isolation ***ret, struct error *err)
 {
     const struct isolation **modes =
-        arena_zalloc(arena, (service->allowed_count + 1) * sizeof(*modes));
+        arena_zalloc(arena, (service->allowed_count + 1) *
+                                sizeof(*modes)); /* NOLINT(bugprone-sizeof-expression) */
     for (size_t i = 0; i < service->allowed_count; i++) {
         int r = isolation_parse(service->allowed[i], &modes[i], err);
         if (r < 0)

@@ -216,7 +216,7 @@ int provision_cluster_remove(const struct job_context *context, const char *name
         r = drop_services(context, catalog, &arena, &cluster, services, count, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
     r = catalog_cluster_delete(transaction, cluster.id, err);

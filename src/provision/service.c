@@ -200,7 +200,7 @@ static int check_spec(struct catalog *catalog, struct arena *arena,
         r = check_is_new(catalog, arena, spec->name, err);
     if (r == 0)
         r = choose_cluster(catalog, arena, spec->cluster, &ret->cluster_id, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     ret->name = spec->name;
     ret->migrations_dir = set.folder;
@@ -311,7 +311,7 @@ int provision_service_delete(const struct job_context *context, const char *name
         r = catalog_service_find(catalog, &arena, name, &service, err);
     if (r == 0)
         r = check_unused(catalog, &arena, &service, err);
-    if (r < 0)
+    if (r != 0)
         return r;
     char subject[JOB_SUBJECT_SIZE];
     snprintf(subject, sizeof(subject), "service:%lld", (long long)service.id);

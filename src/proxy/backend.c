@@ -138,6 +138,7 @@ void backend_connect(struct pool *pool)
     struct backend *backend = xcalloc(1, sizeof(*backend));
     backend->pool = pool;
     backend->worker = worker;
+    backend->cluster = pool->cluster;
     backend->epoch = pool->epoch;
     list_init(&backend->link);
     list_init(&backend->idle);
@@ -196,7 +197,7 @@ static void become_idle(struct backend *backend)
     backend->idle_since_us = engine_now_us(worker->engine);
     list_prepend(&pool->idle, &backend->idle);
     list_append(&worker->idle, &backend->lru);
-    list_append(&pool->cluster->idle, &backend->cluster_lru);
+    list_append(&backend->cluster->idle, &backend->cluster_lru);
     count(&worker->counters.backends_idle, 1);
     if (!timer_running(&worker->idle_timer))
         timer_start(&worker->idle_timer,
@@ -238,9 +239,9 @@ void backend_close(struct backend *backend)
     list_remove(&backend->link);
     pool->backend_count--;
     count(&worker->counters.backends, -1);
-    struct budget *budget = pool->cluster->budget;
+    struct budget *budget = backend->cluster->budget;
     free(backend);
-    worker_release_slot(worker, budget);
+    worker_release_slot(budget);
     if (pool->waiting_count > 0)
         pool_serve(pool);
     else

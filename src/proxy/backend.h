@@ -30,6 +30,7 @@ struct backend {
     enum backend_state state;
     struct pool *pool;
     struct worker *worker;
+    struct worker_cluster *cluster; /* whose slot it has; the pool's may be another by now */
     struct client *client; /* LINKED; NULL while a client that went is being cleaned up after */
     struct stream *stream;
     struct proxy_connection connection;

@@ -65,7 +65,8 @@ bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t s
     pthread_mutex_lock(&budget->lock);
     struct budget_claim *oldest = list_first(&budget->starving, struct budget_claim, link);
     bool granted = claim->granted > 0;
-    bool got = granted || (budget->used < budget->maximum && (!oldest || oldest == claim));
+    bool first = !oldest || oldest == claim || (!claim->queued && since_us < oldest->since_us);
+    bool got = granted || (budget->used < budget->maximum && first);
     if (granted) {
         claim->granted--; /* it came since the last look, and is counted already */
     } else if (got) {
@@ -95,6 +96,21 @@ int budget_withdraw(struct budget *budget, struct budget_claim *claim)
     claim->granted = 0;
     pthread_mutex_unlock(&budget->lock);
     return granted;
+}
+
+struct worker *budget_grant(struct budget *budget)
+{
+    struct worker *woken = NULL;
+    pthread_mutex_lock(&budget->lock);
+    struct budget_claim *claim = list_first(&budget->starving, struct budget_claim, link);
+    if (claim && budget->used < budget->maximum) {
+        leave_queue(budget, claim);
+        claim->granted++;
+        budget->used++;
+        woken = claim->worker;
+    }
+    pthread_mutex_unlock(&budget->lock);
+    return woken;
 }
 
 struct worker *budget_release(struct budget *budget)

@@ -48,6 +48,9 @@ bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t s
 int budget_collect(struct budget *budget, struct budget_claim *claim);
 /* Leaves the queue. Returns the slots that were granted meanwhile: the caller releases them. */
 int budget_withdraw(struct budget *budget, struct budget_claim *claim);
+/* Gives a slot that is free (the maximum was raised) to the claim that has waited longest. Returns
+ * its worker, which must be woken; NULL when no slot is free or nobody waits. */
+struct worker *budget_grant(struct budget *budget);
 /* Gives a slot back. Returns the worker whose claim got it (it must be woken), or NULL. */
 struct worker *budget_release(struct budget *budget);
 

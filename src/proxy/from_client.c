@@ -12,9 +12,12 @@
 #include "wire/sqlstate.h"
 
 enum {
-    GATHER_MAX = 64 * 1024 * 1024, /* a named Parse larger than this is refused */
+    GATHER_MAX = 16 * 1024 * 1024, /* a named Parse larger than this is refused */
     QUEUE_FULL = EXPECT_MAX - 16,
-    NOTED_MAX = 4096, /* bytes of parameters that are searched for names of settings */
+    LARGE_STATEMENT = 64 * 1024,
+    LARGE_STATEMENTS_MAX =
+        64 * 1024 * 1024, /* bytes of texts of a client that prepares large ones */
+    NOTED_MAX = 4096,     /* bytes of parameters that are searched for names of settings */
 };
 
 /* A message, or as much of it as has come. */
@@ -264,6 +267,21 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     return forward(client, message);
 }
 
+static void add_length(struct hash_node *node, void *argument)
+{
+    *(size_t *)argument += container_of(node, struct client_statement, node)->statement->length;
+}
+
+/* Small ones are bounded by their number. */
+static bool too_many_bytes(struct client *client, size_t length)
+{
+    size_t total = length;
+    if (length <= LARGE_STATEMENT)
+        return false;
+    hash_table_each(&client->statements, add_length, &total);
+    return total > LARGE_STATEMENTS_MAX;
+}
+
 static int take_named_parse(struct client *client, const struct message *message,
                             const char *definition)
 {
@@ -282,7 +300,7 @@ static int take_named_parse(struct client *client, const struct message *message
         return TAKEN;
     }
     int maximum = atomic_load_explicit(&client->worker->proxy->max_prepared, memory_order_relaxed);
-    if (client->statements.count >= (size_t)maximum) {
+    if (client->statements.count >= (size_t)maximum || too_many_bytes(client, length)) {
         client_fail(client, SQLSTATE_CONFIGURATION_LIMIT_EXCEEDED,
                     "this connection has too many prepared statements",
                     "close those that are not needed, or ask for a higher max_prepared");

@@ -87,7 +87,7 @@ static void withdraw_claim(struct pool *pool)
         return;
     list_remove(&pool->starving);
     for (int granted = budget_withdraw(pool->cluster->budget, &pool->claim); granted > 0; granted--)
-        worker_release_slot(pool->worker, pool->cluster->budget);
+        worker_release_slot(pool->cluster->budget);
 }
 
 bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot)
@@ -98,7 +98,8 @@ bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot)
         if (tenant->placements[i].id == pool->placement_id)
             placement = &tenant->placements[i];
     }
-    withdraw_claim(pool); /* the cluster or its budget may be another; who waits asks again */
+    if (!placement || placement->cluster_id != pool->cluster->budget->cluster_id)
+        withdraw_claim(pool);
     if (!placement || fill_target(pool, snapshot, placement, NULL) < 0)
         pool->epoch = -1;
     bool stale = false;
@@ -171,7 +172,7 @@ static void collect_grants(struct pool *pool)
         if (pool->waiting_count > pool->connecting && !pool->worker->shutting_down)
             backend_connect(pool);
         else
-            worker_release_slot(pool->worker, pool->cluster->budget);
+            worker_release_slot(pool->cluster->budget);
     }
 }
 

@@ -147,8 +147,12 @@ static void renew_budgets(struct proxy *proxy, const struct route_globals *globa
     pthread_mutex_lock(&proxy->lock);
     for (size_t i = 0; i < globals->cluster_count; i++) {
         struct budget *budget = find_budget(proxy, globals->clusters[i].id);
-        if (budget)
-            budget_set_maximum(budget, globals->clusters[i].max_backends);
+        if (!budget)
+            continue;
+        budget_set_maximum(budget, globals->clusters[i].max_backends);
+        struct worker *woken;
+        while ((woken = budget_grant(budget)) != NULL)
+            worker_tell_granted(woken);
     }
     pthread_mutex_unlock(&proxy->lock);
 }

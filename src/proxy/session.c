@@ -266,10 +266,8 @@ void session_note_names(struct client *client, const char *text, size_t length)
 
 void session_free_names(struct client *client)
 {
-    while (!list_empty(&client->custom_names)) {
-        struct custom_name *name = list_first(&client->custom_names, struct custom_name, link);
-        list_remove(&name->link);
-        free(name);
-    }
+    list_for_each_safe (link, &client->custom_names)
+        free(list_entry(link, struct custom_name, link));
+    list_init(&client->custom_names);
     client->custom_name_count = 0;
 }

@@ -337,8 +337,8 @@ static void drop_prepared(struct backend_statements *statements, struct backend_
 
 void backend_statements_clear(struct backend_statements *statements)
 {
-    while (!list_empty(&statements->lru))
-        drop_prepared(statements, list_first(&statements->lru, struct backend_statement, lru));
+    list_for_each_safe (link, &statements->lru)
+        drop_prepared(statements, list_entry(link, struct backend_statement, lru));
 }
 
 void backend_statements_free(struct backend_statements *statements)

@@ -146,12 +146,16 @@ static void grant_received(struct worker *worker, struct note *note)
         pool_serve(list_entry(link, struct pool, starving));
 }
 
-void worker_release_slot(struct worker *worker, struct budget *budget)
+void worker_tell_granted(struct worker *worker)
+{
+    worker_post(worker, xcalloc(1, sizeof(struct note)), LETTER_GRANT, grant_received);
+}
+
+void worker_release_slot(struct budget *budget)
 {
     struct worker *woken = budget_release(budget);
-    (void)worker;
     if (woken)
-        worker_post(woken, xcalloc(1, sizeof(struct note)), LETTER_GRANT, grant_received);
+        worker_tell_granted(woken);
 }
 
 /* ---- routes ---- */

@@ -160,7 +160,9 @@ SSL_CTX *proxy_tls(struct proxy *proxy); /* a reference of the caller's, or NULL
 
 struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *budget);
 /* Gives a slot back and wakes who got it. */
-void worker_release_slot(struct worker *worker, struct budget *budget);
+void worker_release_slot(struct budget *budget);
+/* A pool of its was granted a slot. Any thread. */
+void worker_tell_granted(struct worker *worker);
 /* On the publishing thread: ids NULL or `all` mean that anything may have changed. */
 void worker_routes_changed(struct worker *worker, const int64_t *ids, size_t count_, bool all);
 /* Takes the note over; begins to end: see proxy_shut_down. */

@@ -60,7 +60,7 @@ int wire_options_read(const char *options,
                                    struct error *err),
                       void *owner, struct error *err)
 {
-    char argument[WIRE_MAX_STARTUP];
+    char argument[WIRE_MAX_STARTUP] = "";
     if (strlen(options) >= sizeof(argument))
         return error_set(err, ERROR_INVALID, "startup parameter \"options\" is too long");
     while (next_argument(&options, argument)) {

@@ -14,9 +14,9 @@ enum { WIRE_PRINTABLE_SIZE = 64 };
  * returns the target. */
 static inline const char *wire_printable(const char *text, char target[WIRE_PRINTABLE_SIZE])
 {
-    size_t length = 0;
-    for (; text[length] && length < WIRE_PRINTABLE_SIZE - 1; length++)
-        target[length] = text[length] >= 0x20 && text[length] < 0x7F ? text[length] : '?';
+    size_t length = strnlen(text, WIRE_PRINTABLE_SIZE - 1);
+    for (size_t i = 0; i < length; i++)
+        target[i] = text[i] >= 0x20 && text[i] < 0x7F ? text[i] : '?';
     target[length] = '\0';
     return target;
 }

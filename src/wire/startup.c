@@ -124,7 +124,7 @@ static int read_startup(struct wire_reader *reader, uint32_t version, struct wir
 
 int wire_startup_read(const char *packet, size_t size, struct wire_startup *ret, struct error *err)
 {
-    size_t announced;
+    size_t announced = 0;
     int result = wire_startup_size(packet, size, &announced, err);
     if (result < 0)
         return result;

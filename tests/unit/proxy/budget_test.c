@@ -35,16 +35,22 @@ static int tear_down(void **state)
 
 static void check_queue(struct budget_claim **claims, int count)
 {
-    int at = 0;
-    list_for_each (link, &budget.starving) {
-        assert_true(at < count);
-        assert_ptr_equal(list_entry(link, struct budget_claim, link), claims[at]);
-        assert_true(claims[at]->queued);
-        at++;
+    const struct list *link = budget.starving.next;
+    for (int i = 0; i < count; i++) {
+        assert_ptr_equal(link, &claims[i]->link);
+        assert_true(claims[i]->queued);
+        link = link->next;
     }
-    assert_int_equal(at, count);
+    assert_ptr_equal(link, &budget.starving);
     assert_int_equal(atomic_load(&budget.starving_count), count);
-    assert_true(atomic_load(&budget.oldest_us) == (count > 0 ? claims[0]->since_us : INT64_MAX));
+    assert_true(atomic_load(&budget.oldest_us) == claims[0]->since_us);
+}
+
+static void check_nobody_waits(void)
+{
+    assert_true(list_empty(&budget.starving));
+    assert_int_equal(atomic_load(&budget.starving_count), 0);
+    assert_true(atomic_load(&budget.oldest_us) == INT64_MAX);
 }
 
 #define QUEUE(...)                                                                                 \
@@ -59,12 +65,12 @@ static void test_slots_up_to_the_maximum(void **state)
     for (int i = 0; i < 3; i++)
         assert_true(budget_acquire(&budget, &a, 10));
     assert_int_equal(budget.used, 3);
-    check_queue(NULL, 0);
+    check_nobody_waits();
     assert_false(budget_acquire(&budget, &a, 10));
     QUEUE(&a);
     assert_int_equal(budget.used, 3);
     assert_int_equal(budget_withdraw(&budget, &a), 0);
-    check_queue(NULL, 0);
+    check_nobody_waits();
     for (int i = 0; i < 3; i++)
         assert_null(budget_release(&budget));
     assert_int_equal(budget.used, 0);
@@ -81,20 +87,21 @@ static void test_no_slots_at_all(void **state)
 static void test_the_queue_is_in_order_of_age(void **state)
 {
     (void)state;
-    static const int64_t ages[][3] = {{10, 20, 30}, {10, 30, 20}, {20, 10, 30},
-                                      {20, 30, 10}, {30, 10, 20}, {30, 20, 10}};
+    static struct budget_claim *const all[] = {&a, &b, &c};
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                    {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}; /* oldest first */
     assert_true(budget_acquire(&budget, &a, 1));
-    for (size_t i = 0; i < array_size(ages); i++) {
-        struct budget_claim *claims[] = {&a, &b, &c};
-        struct budget_claim *ordered[3];
-        for (int k = 0; k < 3; k++) {
-            assert_false(budget_acquire(&budget, claims[k], ages[i][k]));
-            ordered[ages[i][k] / 10 - 1] = claims[k];
-        }
+    for (size_t i = 0; i < array_size(orders); i++) {
+        struct budget_claim *ordered[] = {all[orders[i][0]], all[orders[i][1]], all[orders[i][2]]};
+        int64_t ages[3];
+        for (int k = 0; k < 3; k++)
+            ages[orders[i][k]] = 10 * (k + 1);
+        for (int k = 0; k < 3; k++)
+            assert_false(budget_acquire(&budget, all[k], ages[k]));
         check_queue(ordered, 3);
         for (int k = 0; k < 3; k++)
-            budget_withdraw(&budget, claims[k]);
-        check_queue(NULL, 0);
+            budget_withdraw(&budget, all[k]);
+        check_nobody_waits();
     }
 }
 
@@ -137,7 +144,7 @@ static void test_release_grants_to_the_oldest(void **state)
     assert_int_equal(budget_collect(&budget, &c), 1);
     assert_null(budget_release(&budget));
     assert_int_equal(budget.used, 0);
-    check_queue(NULL, 0);
+    check_nobody_waits();
 }
 
 /* A free slot is not snatched from those who wait. */
@@ -148,13 +155,28 @@ static void test_nobody_jumps_the_queue(void **state)
     assert_false(budget_acquire(&budget, &b, 20));
     budget_set_maximum(&budget, 2);
     assert_false(budget_acquire(&budget, &c, 30));
-    assert_false(budget_acquire(&budget, &a, 5)); /* though it is older: it will be the first */
-    QUEUE(&a, &b, &c);
-    assert_false(budget_acquire(&budget, &b, 20));
-    assert_true(budget_acquire(&budget, &a, 5));
-    QUEUE(&b, &c);
+    assert_false(budget_acquire(&budget, &a, 20)); /* of one age, but it came later */
+    QUEUE(&b, &a, &c);
+    assert_true(budget_acquire(&budget, &b, 20));
+    QUEUE(&a, &c);
     assert_int_equal(budget.used, 2);
+    assert_false(budget_acquire(&budget, &a, 20));
+}
+
+/* After a higher maximum every pool withdraws and asks again: the oldest must get what is free. */
+static void test_one_that_is_older_than_all_who_wait_is_the_first(void **state)
+{
+    (void)state;
+    assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &b, 20));
+    assert_false(budget_acquire(&budget, &c, 30));
+    budget_set_maximum(&budget, 2);
+    assert_int_equal(budget_withdraw(&budget, &b), 0);
+    assert_true(budget_acquire(&budget, &b, 20));
+    QUEUE(&c);
+    assert_int_equal(budget.used, 2);
+    assert_false(budget_acquire(&budget, &a, 5)); /* nothing is free: it waits in front */
+    QUEUE(&a, &c);
 }
 
 static void test_withdraw(void **state)
@@ -192,7 +214,7 @@ static void test_a_grant_is_taken_before_anything_else(void **state)
     assert_true(budget_acquire(&budget, &b, 20));
     assert_int_equal(budget.used, 1);
     assert_int_equal(b.granted, 0);
-    check_queue(NULL, 0);
+    check_nobody_waits();
     assert_int_equal(budget_collect(&budget, &b), 0);
 
     /* The same while a second slot is free. */
@@ -235,7 +257,7 @@ static void test_a_maximum_of_zero_drains(void **state)
     QUEUE(&b);
     budget_set_maximum(&budget, 1);
     assert_true(budget_acquire(&budget, &b, 20));
-    check_queue(NULL, 0);
+    check_nobody_waits();
 }
 
 /* ---- threads ---- */
@@ -288,7 +310,7 @@ static void test_several_threads(void **state)
         pthread_join(threads[i], NULL);
     assert_false(atomic_load(&too_many));
     assert_int_equal(budget.used, 0);
-    check_queue(NULL, 0);
+    check_nobody_waits();
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(claims[i].granted, 0);
         assert_false(claims[i].queued);
@@ -306,6 +328,7 @@ int main(void)
         TEST(test_a_claim_keeps_its_place),
         TEST(test_release_grants_to_the_oldest),
         TEST(test_nobody_jumps_the_queue),
+        TEST(test_one_that_is_older_than_all_who_wait_is_the_first),
         TEST(test_withdraw),
         TEST(test_a_grant_is_taken_before_anything_else),
         TEST(test_a_lower_maximum),

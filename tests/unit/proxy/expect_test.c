@@ -147,8 +147,8 @@ static void test_remove_the_only_one(void **state)
 
 static void fill_mixed(struct expect_queue *queue, unsigned start)
 {
-    static const enum expect_kind kinds[] = {EXPECT_SYNC, EXPECT_EXECUTE, EXPECT_SYNC, EXPECT_SYNC,
-                                             EXPECT_CLOSE, EXPECT_SYNC};
+    static const enum expect_kind kinds[] = {EXPECT_SYNC, EXPECT_EXECUTE, EXPECT_SYNC,
+                                             EXPECT_SYNC, EXPECT_CLOSE,   EXPECT_SYNC};
     expect_init(queue);
     for (unsigned i = 0; i < start; i++) {
         push(queue, 99);
@@ -165,9 +165,14 @@ static void test_remove_kind(void **state)
         size_t from, to, count;
         unsigned left[6];
     } cases[] = {
-        {0, 6, 2, {1, 4}},          {1, 6, 3, {0, 1, 4}},          {1, 3, 5, {0, 1, 3, 4, 5}},
-        {1, 4, 4, {0, 1, 4, 5}},    {4, 6, 5, {0, 1, 2, 3, 4}},    {1, 2, 6, {0, 1, 2, 3, 4, 5}},
-        {2, 2, 6, {0, 1, 2, 3, 4, 5}}, {6, 6, 6, {0, 1, 2, 3, 4, 5}},
+        {0, 6, 2, {1, 4}},
+        {1, 6, 3, {0, 1, 4}},
+        {1, 3, 5, {0, 1, 3, 4, 5}},
+        {1, 4, 4, {0, 1, 4, 5}},
+        {4, 6, 5, {0, 1, 2, 3, 4}},
+        {1, 2, 6, {0, 1, 2, 3, 4, 5}},
+        {2, 2, 6, {0, 1, 2, 3, 4, 5}},
+        {6, 6, 6, {0, 1, 2, 3, 4, 5}},
     };
     for (unsigned start = 0; start < 16; start++) {
         for (size_t i = 0; i < array_size(cases); i++) {
@@ -284,6 +289,37 @@ static void test_the_last_reference_is_the_queue_s(void **state)
     tear_down(&fixture);
 }
 
+/* Names are in doubt from a Sync behind them until they have been answered. */
+static void test_names_in_doubt(void **state)
+{
+    (void)state;
+    struct fixture fixture;
+    set_up(&fixture);
+    struct expect_queue *queue = &fixture.queue;
+    push_kind(queue, EXPECT_SYNC, 0);
+    assert_false(expect_names_in_doubt(queue));
+    push_both(&fixture);
+    push_both(&fixture);
+    assert_false(expect_names_in_doubt(queue));
+    push_kind(queue, EXPECT_SYNC, 0);
+    assert_true(expect_names_in_doubt(queue));
+    push_both(&fixture); /* behind the Sync */
+    expect_pop(queue);   /* the first Sync */
+    expect_pop(queue);
+    assert_true(expect_names_in_doubt(queue));
+    expect_pop(queue);
+    assert_false(expect_names_in_doubt(queue));
+    push_kind(queue, EXPECT_SYNC, 0);
+    assert_true(expect_names_in_doubt(queue));
+    expect_pop(queue); /* the second Sync */
+    expect_pop(queue);
+    assert_false(expect_names_in_doubt(queue));
+    expect_pop(queue);
+    assert_true(expect_empty(queue));
+    assert_int_equal(queue->names_open, 0);
+    tear_down(&fixture);
+}
+
 /* Against an array, with every operation in a random but repeatable order. */
 static void test_against_a_model(void **state)
 {
@@ -332,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_the_limit),
         cmocka_unit_test(test_references_are_counted),
         cmocka_unit_test(test_the_last_reference_is_the_queue_s),
+        cmocka_unit_test(test_names_in_doubt),
         cmocka_unit_test(test_against_a_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,762 @@
+/* Texts as the proxy sees them; statements and names, counted; what a backend has prepared. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "proxy/statement.h"
+
+/* ---- flags of a text ---- */
+
+static char *copy_exactly(const char *bytes, size_t length)
+{
+    char *exact = xmalloc(length); /* so that ASan sees a read behind it */
+    memcpy(exact, bytes, length);
+    return exact;
+}
+
+static unsigned flags_of_bytes(const char *text, size_t length)
+{
+    _cleanup_free_ char *exact = copy_exactly(text, length);
+    return statement_text_flags(exact, length);
+}
+
+static unsigned flags_of(const char *text)
+{
+    return flags_of_bytes(text, strlen(text));
+}
+
+struct expected {
+    const char *text;
+    unsigned flags;
+};
+
+static void check_flags(const struct expected *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        unsigned flags = flags_of(cases[i].text);
+        if (flags != cases[i].flags)
+            fail_msg("flags %#x instead of %#x: %s", flags, cases[i].flags, cases[i].text);
+    }
+}
+
+#define CHECK_FLAGS(...)                                                                           \
+    do {                                                                                           \
+        static const struct expected cases_[] = {__VA_ARGS__};                                     \
+        check_flags(cases_, array_size(cases_));                                                   \
+    } while (0)
+
+enum { SETS = TEXT_CHANGES_SETTINGS, PINS = TEXT_PINS };
+
+static void test_texts_that_say_nothing(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"", 0}, {" ", 0}, {";", 0}, {"SELECT 1", 0}, {"begin", 0}, {"COMMIT;", 0},
+                {"INSERT INTO t VALUES (1)", 0}, {"update t set x = 1", 0}, {"EXECUTE p(1)", 0},
+                {"delete from t", 0}, {"DROP TABLE t", 0}, {"CREATE TABLE t (x int)", 0},
+                {"COPY t FROM STDIN", 0}, {"LOCK t", 0}, {"SHOW x", 0}, {"(SELECT 1)", 0},
+                {"\"set\" x", 0}, {"'set'", 0}, {"$$ set $$", 0}, {"-", 0}, {"/", 0});
+}
+
+static void test_words_that_change_settings(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"SET x = 1", SETS}, {"set x to 1", SETS}, {"SeT x = 1", SETS}, {"set", SETS},
+                {"SET\tx=1", SETS}, {"set\"x\"=1", SETS}, {"SET/**/x=1", SETS},
+                {"do $$ begin end $$", SETS}, {"DO LANGUAGE plpgsql $$$$", SETS}, {"do", SETS},
+                {"CALL p()", SETS}, {"call\np()", SETS}, {"settle", 0}, {"set_x", 0}, {"set1", 0},
+                {"set$", 0}, {"set\xc3\xa4", 0}, {"done", 0}, {"called()", 0}, {"d", 0}, {"s", 0});
+}
+
+static void test_set_config(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"select set_config('a.b', 'c', false)", SETS},
+                {"SELECT pg_catalog.SET_CONFIG($1, $2, true)", SETS},
+                {"select \"set_config\"('a.b', 'c', false)", SETS},
+                {"with x as (select Set_Config('a', 'b', false)) select 1", SETS},
+                {"set_config", SETS}, {"select a_set_config_b", SETS}, {"select set config", 0},
+                {"select set__config", 0}, {"select set_confi", 0}, {"select et_config", 0},
+                {"_config", 0}, {"set_", 0}, {"_", 0}, {"____________", 0});
+}
+
+static void test_advisory_locks(void **state)
+{
+    (void)state;
+    CHECK_FLAGS(
+        {"select pg_advisory_lock(1)", PINS}, {"select pg_try_advisory_lock(1)", PINS},
+        {"select pg_advisory_lock_shared(1, 2)", PINS},
+        {"SELECT PG_TRY_ADVISORY_LOCK_SHARED(1)", PINS}, {"select pg_advisory_xact_lock(1)", 0},
+        {"select pg_try_advisory_xact_lock_shared(1)", 0}, {"select pg_advisory_unlock(1)", 0},
+        {"select pg_advisory_unlock_all()", 0}, {"advisory_lock", PINS}, {"advisory_loc", 0},
+        {"dvisory_lock", 0}, {"set_config pg_advisory_lock", SETS | PINS});
+}
+
+static void test_listen(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"LISTEN x", TEXT_LISTENS}, {"listen \"X\"", TEXT_LISTENS},
+                {" ;; Listen x;", TEXT_LISTENS}, {"unlisten *", 0}, {"listener", 0}, {"liste", 0},
+                {"NOTIFY x", 0}, {"lis", 0});
+}
+
+static void test_discard(void **state)
+{
+    (void)state;
+    /* The others leave prepared statements and settings as they are. */
+    CHECK_FLAGS({"DISCARD ALL", TEXT_DISCARDS | SETS}, {"discard all;", TEXT_DISCARDS | SETS},
+                {"discard /* x */ all", TEXT_DISCARDS | SETS}, {"DISCARD PLANS", 0},
+                {"DISCARD SEQUENCES", 0}, {"DISCARD TEMP", 0}, {"DISCARD TEMPORARY", 0},
+                {"discard", 0}, {"discard allx", 0}, {"discardall", 0});
+}
+
+static void test_deallocate(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"DEALLOCATE ALL", TEXT_DISCARDS}, {"deallocate prepare all ;", TEXT_DISCARDS},
+                {"DEALLOCATE PREPARE\tAll", TEXT_DISCARDS}, {"deallocate x", TEXT_DEALLOCATES},
+                {"deallocate prepare x", TEXT_DEALLOCATES},
+                {"deallocate \"all\"", TEXT_DEALLOCATES},
+                {"deallocate all_of_it", TEXT_DEALLOCATES}, {"deallocate", TEXT_DEALLOCATES},
+                {"deallocated x", 0}, {"PREPARE x AS SELECT 1", 0});
+}
+
+static void test_declare(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"DECLARE c CURSOR WITH HOLD FOR SELECT 1", PINS},
+                {"declare c scroll cursor with  hold for select 1", PINS},
+                {"declare \"hold\" cursor for select 1", 0},
+                {"declare c cursor with/* */hold for select 1", PINS},
+                {"declare c cursor with -- x\nhold for select 1", PINS},
+                {"declare c cursor without hold for select 1", 0},
+                {"declare c cursor for select 1", 0}, {"declare hold cursor for select 1", 0},
+                {"declare withhold cursor for with x as (select 1) select hold from x", 0},
+                {"declare c cursor with", 0}, {"declare c cursor with hol", 0},
+                {"declare c cursor with hold", PINS}, {"declare", 0}, {"declare ", 0},
+                {"declare c cursor with holdings", 0}, {"declare c cursor xwith hold", 0},
+                {"declare c cursor with with hold", PINS}, {"select 'x with hold'", 0});
+}
+
+static void test_blanks_and_comments_in_front(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({" \t\r\n\f\vset x = 1", SETS}, {"-- c\nset x = 1", SETS},
+                {"-- c\rset x = 1", SETS}, {"-- a\n-- b\n set x = 1", SETS}, {"-- set x = 1", 0},
+                {"--\nlisten x", TEXT_LISTENS}, {"/* c */set x = 1", SETS}, {"/**/set x = 1", SETS},
+                {"/***/set x = 1", SETS}, {"/*/ set x = 1", 0}, {"/*/*/ set x = 1", 0},
+                {"/* a /* b */ set x = 1", 0}, {"/* a /* b */ */ set x = 1", SETS},
+                {"/*/**/*/set x = 1", SETS}, {"/* -- */ set x = 1", SETS},
+                {"-- /*\nset x = 1", SETS}, {"/* set x = 1 */", 0},
+                {"/* /* */ */ /* */ -- x\n ; listen x", TEXT_LISTENS}, {"*/ set x = 1", 0},
+                {"- - set x", 0}, {"/ * set x */ set x", 0});
+}
+
+static void test_several_statements(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"begin; set x = 1", SETS}, {"begin;set x = 1;commit", SETS},
+                {"begin; ;; -- c\n /* ; */ set local x = 1", SETS}, {"begin; do $$ $$", SETS},
+                {"begin; CALL p(); commit", SETS},
+                {"begin; declare c cursor with hold for select 1; commit", PINS},
+                {"begin; declare c cursor for select 1; fetch c -- with hold", 0},
+                {"begin; update t set x = 1; commit", 0}, {"select 1; select 2;", 0},
+                {"select 1;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;;", 0},
+                {"set x = 1; listen y", SETS}, {"listen y; set x = 1", SETS | TEXT_LISTENS});
+}
+
+/* A semicolon may stand in a literal: what would refuse or forget something is not guessed. */
+static void test_words_in_literals(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"select '; listen x'", 0}, {"select 'a; discard all'", SETS},
+                {"select $$; deallocate all$$", 0}, {"select \"; deallocate x\"", 0},
+                {"select '; set x = 1'", SETS}, /* costs one more query, no more */
+                {"select ';/*'; set x = 1", SETS}, {"select ';--'; set x = 1", SETS},
+                {"select 'listen x'", 0}, {"select 'set x'", 0}, {"select 'set_config'", SETS});
+}
+
+static void test_texts_that_are_cut_off(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "  /* a /* b */ c */ -- d\n set x = 1; set y = 2",
+        "declare c cursor with hold for select set_config('a', 'b', false)",
+        "deallocate prepare \"a\"\"b\" ; discard all",
+        "begin; declare c cursor with /* hold */ hold for select pg_advisory_lock(1);",
+        "; ;-- x\n/**/do $$ begin end $$; call p(); listen x; discard/* */all",
+    };
+    for (size_t i = 0; i < array_size(texts); i++) {
+        for (size_t length = 0; length <= strlen(texts[i]); length++)
+            flags_of_bytes(texts[i], length);
+    }
+    assert_int_equal(flags_of_bytes("set x", 3), SETS);
+    assert_int_equal(flags_of_bytes("set x", 2), 0);
+    assert_int_equal(flags_of_bytes("settle", 3), SETS); /* all there is of it */
+    assert_int_equal(flags_of_bytes("listen x", 5), 0);
+    assert_int_equal(flags_of_bytes("x; set", 6), SETS);
+    assert_int_equal(flags_of_bytes("x; set", 5), 0);
+    assert_int_equal(flags_of_bytes("set_config", 9), 0);
+    assert_int_equal(flags_of_bytes("\0set x", 6), 0);
+}
+
+/* Bytes that make a scan begin again and again; in a quadratic one these take hours. */
+static void test_hostile_texts_take_linear_time(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {
+        ";",
+        "; ",
+        ";--",
+        ";/*",
+        "/*",
+        "--",
+        "_",
+        ";set/*",
+        ";declare/*",
+        ";declare ",
+        "declare with/*",
+        ";discard/*",
+        "set_",
+        "advisory_",
+        ";/**/",
+        ";do--",
+        "with ",
+        "/*/",
+        ";/*;*/",
+        "_set_config",
+        "\n;\r",
+    };
+    enum { SIZE = 4 * 1024 * 1024 };
+    _cleanup_free_ char *text = xmalloc(SIZE);
+    for (size_t i = 0; i < array_size(pieces); i++) {
+        size_t length = strlen(pieces[i]);
+        for (size_t at = 0; at < SIZE; at++)
+            text[at] = pieces[i][at % length];
+        statement_text_flags(text, SIZE);
+        for (size_t at = 0; at < 8; at++)
+            text[at] = "declare "[at];
+        statement_text_flags(text, SIZE);
+    }
+}
+
+/* Where it would be too much to look at everything, more is assumed and not less. */
+static void test_a_text_too_odd_to_look_through(void **state)
+{
+    (void)state;
+    char text[1000];
+    for (size_t i = 0; i < sizeof(text); i++)
+        text[i] = ";--"[i % 3];
+    assert_int_equal(statement_text_flags(text, sizeof(text)), SETS | PINS);
+    /* Comments that hold statements are not that odd. */
+    CHECK_FLAGS({"create table a ();\n/*\ninsert into a values (1);\ninsert into a values (2);\n"
+                 "insert into a values (3);\n-- and; so; on; and; so; on\n*/\nselect 1; -- a; b\n",
+                 0});
+}
+
+/* ---- DEALLOCATE name ---- */
+
+static void check_name(const char *text, const char *wanted)
+{
+    size_t length = strlen(text);
+    char name[16] = "untouched";
+    _cleanup_free_ char *exact = copy_exactly(text, length);
+    bool found = statement_deallocated_name(exact, length, name, sizeof(name));
+    if (found != (wanted != NULL) || (wanted && strcmp(name, wanted) != 0))
+        fail_msg("%s \"%s\": %s", found ? "found" : "not found", name, text);
+}
+
+static void test_deallocated_name(void **state)
+{
+    (void)state;
+    check_name("DEALLOCATE x", "x");
+    check_name("deallocate prepare MixedCase", "mixedcase");
+    check_name(" /* c */ Deallocate -- d\n x ; ", "x");
+    check_name("deallocate \"MixedCase\"", "MixedCase");
+    check_name("deallocate\"x\"", "x");
+    check_name("deallocate \"a\"\"b\"", "a\"b");
+    check_name("deallocate \"\"\"\"", "\"");
+    check_name("deallocate \"a b;c\"", "a b;c");
+    check_name("deallocate prepared", "prepared");
+    check_name("deallocate \"prepare\"", "prepare");
+    check_name("deallocate a_1$", "a_1$");
+    check_name("deallocate s\xc3\xb6me", "s\xc3\xb6me");
+    check_name("deallocate x/* c */", "x");
+    check_name("deallocate x /* never closed", "x");
+}
+
+static void test_no_deallocated_name(void **state)
+{
+    (void)state;
+    check_name("", NULL);
+    check_name("deallocate", NULL);
+    check_name("deallocate ", NULL);
+    check_name("deallocate prepare", NULL);
+    check_name("deallocate \"", NULL);
+    check_name("deallocate \"\"", NULL);
+    check_name("deallocate \"a", NULL);
+    check_name("deallocate \"a\"\"", NULL);
+    check_name("deallocate x y", NULL);
+    check_name("deallocate x; select 1", NULL);
+    check_name("deallocate x.y", NULL);
+    check_name("deallocate 'x'", NULL);
+    check_name("deallocate \"a\"b", NULL);
+    check_name("select deallocate x", NULL);
+}
+
+static void test_a_name_that_does_not_fit(void **state)
+{
+    (void)state;
+    check_name("deallocate abcdefghijklmno", "abcdefghijklmno"); /* 15 and the NUL */
+    check_name("deallocate abcdefghijklmnop", NULL);
+    check_name("deallocate \"abcdefghijklmno\"", "abcdefghijklmno");
+    check_name("deallocate \"abcdefghijklmnop\"", NULL);
+    check_name("deallocate \"abcdefghijklmn\"\"\"", "abcdefghijklmn\"");
+    check_name("deallocate \"abcdefghijklmno\"\"\"", NULL);
+}
+
+/* ---- definitions ---- */
+
+static bool check_definition(const char *bytes, size_t length)
+{
+    _cleanup_free_ char *exact = copy_exactly(bytes, length);
+    return statement_definition_check(exact, length);
+}
+
+static void test_good_definitions(void **state)
+{
+    (void)state;
+    assert_true(check_definition("\0\0\0", 3));
+    assert_true(check_definition("SELECT 1\0\0\0", 11));
+    assert_true(check_definition("x\0\0\1\0\0\0\x17", 8));
+    assert_true(check_definition("x\0\0\2\0\0\0\x17\0\0\0\0", 12));
+    /* The count is unsigned: 65535 types are as many as there can be. */
+    size_t length = 3 + 4 * 65535;
+    _cleanup_free_ char *bytes = xcalloc(1, length);
+    bytes[1] = bytes[2] = '\xff';
+    assert_true(check_definition(bytes, length));
+    assert_false(check_definition(bytes, length - 1));
+    bytes[1] = '\x80';
+    bytes[2] = '\0';
+    assert_true(check_definition(bytes, 3 + 4 * 32768));
+}
+
+static void test_bad_definitions(void **state)
+{
+    (void)state;
+    static const char bytes[] = "x\0\0\2\0\0\0\x17\0\0\0\x17\0";
+    assert_true(check_definition(bytes, 12));
+    for (size_t length = 0; length < sizeof(bytes); length++)
+        assert_true(check_definition(bytes, length) == (length == 12));
+    assert_false(check_definition("SELECT 1", 8));
+    assert_false(check_definition("", 0));
+    assert_false(check_definition("\0", 1));
+    assert_false(check_definition("\0\0", 2));
+    assert_false(check_definition("x\0\0\0\0", 5));
+    assert_false(check_definition("x\0\1\0", 4));
+    assert_false(check_definition("x\0\xff\xff\0\0\0\0", 8));
+    assert_false(check_definition("\xff\xff\xff\xff", 4));
+}
+
+/* ---- interned statements ---- */
+
+static struct statement_store store;
+
+static int set_up(void **state)
+{
+    (void)state;
+    statement_store_init(&store);
+    return 0;
+}
+
+/* Every test gives its references back. */
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(store.statements.count, 0);
+    statement_store_free(&store);
+    return 0;
+}
+
+static struct statement *intern(const char *text)
+{
+    _cleanup_free_ char *definition = xcalloc(1, strlen(text) + 3);
+    memcpy(definition, text, strlen(text) + 1);
+    return statement_intern(&store, definition, strlen(text) + 3);
+}
+
+static void test_equal_definitions_are_one_statement(void **state)
+{
+    (void)state;
+    struct statement *statement = intern("SELECT 1");
+    assert_int_equal(statement->references, 1);
+    assert_int_equal(statement->length, 11);
+    assert_string_equal(statement->definition, "SELECT 1");
+    assert_ptr_equal(intern("SELECT 1"), statement);
+    assert_ptr_equal(statement_ref(statement), statement);
+    assert_int_equal(statement->references, 3);
+    struct statement *others[] = {intern("SELECT 2"),
+                                  intern("SELECT 1 "),
+                                  intern("select 1"),
+                                  intern(""),
+                                  statement_intern(&store, "SELECT 1\0\0\1\0\0\0\x17", 15),
+                                  statement_intern(&store, "SELECT 1\0\0\1\0\0\0\x19", 15)};
+    assert_int_equal(store.statements.count, 1 + array_size(others));
+    for (size_t i = 0; i < array_size(others); i++) {
+        assert_ptr_not_equal(others[i], statement);
+        for (size_t k = 0; k < i; k++) {
+            assert_ptr_not_equal(others[i], others[k]);
+            assert_true(others[i]->id != others[k]->id);
+        }
+    }
+    for (size_t i = 0; i < array_size(others); i++)
+        statement_unref(others[i]);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(store.statements.count, 1);
+        statement_unref(statement);
+    }
+    statement_unref(NULL);
+}
+
+static void test_flags_are_of_the_text_alone(void **state)
+{
+    (void)state;
+    struct statement *listens = intern("LISTEN x");
+    /* ";set" as a type's number is no text. */
+    struct statement *typed = statement_intern(&store, "x\0\0\1;set", 8);
+    assert_int_equal(listens->flags, TEXT_LISTENS);
+    assert_int_equal(typed->flags, 0);
+    statement_unref(listens);
+    statement_unref(typed);
+}
+
+/* A backend may know an id long after the statement is gone: it is never used again. */
+static void test_ids_are_never_used_again(void **state)
+{
+    (void)state;
+    char first_name[STATEMENT_SERVER_NAME_SIZE];
+    char second_name[STATEMENT_SERVER_NAME_SIZE];
+    struct statement *statement = intern("SELECT 1");
+    statement_server_name(statement, first_name);
+    assert_string_equal(first_name, "reeve_1");
+    statement_unref(statement);
+    statement = intern("SELECT 1");
+    statement_server_name(statement, second_name);
+    assert_string_equal(second_name, "reeve_2");
+    statement_unref(statement);
+}
+
+static void test_the_longest_server_name_fits(void **state)
+{
+    (void)state;
+    char name[STATEMENT_SERVER_NAME_SIZE];
+    store.next_id = UINT64_MAX;
+    struct statement *statement = intern("SELECT 1");
+    statement_server_name(statement, name);
+    assert_string_equal(name, "reeve_18446744073709551615");
+    statement_unref(statement);
+}
+
+static void test_many_statements(void **state)
+{
+    (void)state;
+    enum { COUNT = 3000 };
+    static struct statement *statements[COUNT];
+    char text[32];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof(text), "SELECT %d", i);
+        statements[i] = intern(text);
+    }
+    assert_int_equal(store.statements.count, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof(text), "SELECT %d", i);
+        struct statement *same = intern(text);
+        assert_ptr_equal(same, statements[i]);
+        statement_unref(same);
+    }
+    for (int i = 0; i < COUNT; i++)
+        statement_unref(statements[i]);
+}
+
+/* ---- a client's names ---- */
+
+static void test_names_are_found(void **state)
+{
+    (void)state;
+    struct hash_table names;
+    hash_table_init(&names);
+    struct statement *one = intern("SELECT 1");
+    struct statement *two = intern("SELECT 2");
+    assert_null(client_statement_find(&names, "a"));
+    struct client_statement *a = client_statement_add(&names, "a", one);
+    struct client_statement *upper = client_statement_add(&names, "A", two);
+    struct client_statement *same = client_statement_add(&names, "b", one);
+    assert_ptr_equal(client_statement_find(&names, "a"), a);
+    assert_ptr_equal(client_statement_find(&names, "A"), upper);
+    assert_ptr_equal(client_statement_find(&names, "b"), same);
+    assert_null(client_statement_find(&names, "ab"));
+    assert_null(client_statement_find(&names, ""));
+    assert_ptr_equal(a->statement, one);
+    assert_int_equal(a->references, 1);
+    assert_true(a->in_table);
+    assert_int_equal(one->references, 3);
+    client_statement_remove(&names, a);
+    assert_null(client_statement_find(&names, "a"));
+    assert_int_equal(one->references, 2);
+    client_statements_clear(&names);
+    assert_int_equal(names.count, 0);
+    assert_null(client_statement_find(&names, "b"));
+    assert_int_equal(one->references, 1);
+    assert_int_equal(two->references, 1);
+    client_statement_unref(NULL);
+    hash_table_free(&names);
+    statement_unref(one);
+    statement_unref(two);
+}
+
+/* What an expected reply does that may have to undo a Close. */
+static void test_a_name_is_restored(void **state)
+{
+    (void)state;
+    struct hash_table names;
+    hash_table_init(&names);
+    struct statement *statement = intern("SELECT 1");
+    struct client_statement *name = client_statement_add(&names, "a", statement);
+    statement_unref(statement);
+    name->references++; /* the reply's */
+    client_statement_remove(&names, name);
+    client_statement_remove(&names, name); /* once is enough */
+    assert_false(name->in_table);
+    assert_int_equal(name->references, 1);
+    client_statement_restore(&names, name);
+    client_statement_restore(&names, name);
+    assert_ptr_equal(client_statement_find(&names, "a"), name);
+    assert_int_equal(name->references, 2);
+    assert_int_equal(names.count, 1);
+    client_statement_unref(name);
+    client_statements_clear(&names);
+    hash_table_free(&names);
+}
+
+static void test_a_name_that_was_taken_is_not_restored(void **state)
+{
+    (void)state;
+    struct hash_table names;
+    hash_table_init(&names);
+    struct statement *one = intern("SELECT 1");
+    struct statement *two = intern("SELECT 2");
+    struct client_statement *first = client_statement_add(&names, "a", one);
+    first->references++;
+    client_statement_remove(&names, first);
+    struct client_statement *second = client_statement_add(&names, "a", two);
+    client_statement_restore(&names, first);
+    assert_ptr_equal(client_statement_find(&names, "a"), second);
+    assert_false(first->in_table);
+    assert_int_equal(names.count, 1);
+    assert_int_equal(first->references, 1);
+    client_statement_unref(first);
+    assert_int_equal(one->references, 1);
+    client_statements_clear(&names);
+    hash_table_free(&names);
+    statement_unref(one);
+    statement_unref(two);
+}
+
+static void test_names_that_are_cleared_live_on_with_their_references(void **state)
+{
+    (void)state;
+    struct hash_table names;
+    char text[16];
+    hash_table_init(&names);
+    struct statement *statement = intern("SELECT 1");
+    for (int i = 0; i < 500; i++) {
+        snprintf(text, sizeof(text), "s%d", i);
+        client_statement_add(&names, text, statement);
+    }
+    assert_int_equal(statement->references, 501);
+    struct client_statement *kept = client_statement_find(&names, "s250");
+    assert_non_null(kept);
+    kept->references++;
+    client_statements_clear(&names);
+    assert_int_equal(names.count, 0);
+    assert_int_equal(statement->references, 2);
+    assert_false(kept->in_table);
+    assert_string_equal(kept->name, "s250");
+    client_statement_unref(kept);
+    statement_unref(statement);
+    hash_table_free(&names);
+}
+
+/* ---- what a backend has prepared ---- */
+
+struct prepared {
+    struct backend_statements statements;
+    struct statement *texts[4];
+};
+
+static void prepare(struct prepared *prepared)
+{
+    static const char *const texts[] = {"SELECT 0", "SELECT 1", "SELECT 2", "SELECT 3"};
+    backend_statements_init(&prepared->statements);
+    for (size_t i = 0; i < array_size(texts); i++) {
+        prepared->texts[i] = intern(texts[i]);
+        backend_statements_add(&prepared->statements, prepared->texts[i]);
+    }
+}
+
+static void forget(struct prepared *prepared)
+{
+    backend_statements_free(&prepared->statements);
+    for (size_t i = 0; i < array_size(prepared->texts); i++) {
+        assert_int_equal(prepared->texts[i]->references, 1);
+        statement_unref(prepared->texts[i]);
+    }
+}
+
+static void check_evicted(struct prepared *prepared, size_t maximum, const struct statement *wanted)
+{
+    struct statement *evicted = backend_statements_evict(&prepared->statements, maximum);
+    assert_ptr_equal(evicted, wanted);
+    if (evicted)
+        assert_false(backend_statements_touch(&prepared->statements, evicted));
+    statement_unref(evicted);
+}
+
+static void test_touch_and_add(void **state)
+{
+    (void)state;
+    struct prepared prepared;
+    prepare(&prepared);
+    struct statement *other = intern("SELECT 4");
+    assert_int_equal(prepared.texts[0]->references, 2);
+    assert_true(backend_statements_touch(&prepared.statements, prepared.texts[0]));
+    assert_false(backend_statements_touch(&prepared.statements, other));
+    backend_statements_add(&prepared.statements, prepared.texts[0]); /* it is there */
+    assert_int_equal(prepared.texts[0]->references, 2);
+    assert_int_equal(prepared.statements.table.count, 4);
+    statement_unref(other);
+    forget(&prepared);
+}
+
+static void test_the_least_recently_used_is_evicted(void **state)
+{
+    (void)state;
+    struct prepared prepared;
+    prepare(&prepared);
+    check_evicted(&prepared, 5, NULL);
+    check_evicted(&prepared, 4, NULL);
+    backend_statements_touch(&prepared.statements, prepared.texts[0]);
+    backend_statements_add(&prepared.statements, prepared.texts[2]);
+    check_evicted(&prepared, 3, prepared.texts[1]); /* left: 3 0 2 */
+    check_evicted(&prepared, 3, NULL);
+    backend_statements_add(&prepared.statements, prepared.texts[1]);
+    check_evicted(&prepared, 2, prepared.texts[3]);
+    check_evicted(&prepared, 2, prepared.texts[0]);
+    check_evicted(&prepared, 0, prepared.texts[2]);
+    check_evicted(&prepared, 0, prepared.texts[1]);
+    check_evicted(&prepared, 0, NULL);
+    forget(&prepared);
+}
+
+/* Its plan does not fit any more: it is to be prepared anew, and then it is as good as new. */
+static void test_stale(void **state)
+{
+    (void)state;
+    struct prepared prepared;
+    prepare(&prepared);
+    struct statement *other = intern("SELECT 4");
+    backend_statements_set_stale(&prepared.statements, prepared.texts[1]);
+    backend_statements_set_stale(&prepared.statements, other); /* is not prepared */
+    assert_true(backend_statements_stale(&prepared.statements, prepared.texts[1]));
+    assert_false(backend_statements_stale(&prepared.statements, prepared.texts[0]));
+    assert_false(backend_statements_stale(&prepared.statements, other));
+    assert_false(backend_statements_touch(&prepared.statements, prepared.texts[1]));
+    backend_statements_add(&prepared.statements, prepared.texts[1]);
+    assert_int_equal(prepared.statements.table.count, 4);
+    assert_int_equal(prepared.texts[1]->references, 2);
+    assert_false(backend_statements_stale(&prepared.statements, prepared.texts[1]));
+    assert_true(backend_statements_touch(&prepared.statements, prepared.texts[1]));
+    check_evicted(&prepared, 3, prepared.texts[0]);
+    statement_unref(other);
+    forget(&prepared);
+}
+
+static void test_the_evicted_statement_is_the_caller_s(void **state)
+{
+    (void)state;
+    struct backend_statements statements;
+    backend_statements_init(&statements);
+    struct statement *statement = intern("SELECT 1");
+    backend_statements_add(&statements, statement);
+    statement_unref(statement); /* the backend's is the last */
+    struct statement *evicted = backend_statements_evict(&statements, 0);
+    assert_ptr_equal(evicted, statement);
+    assert_int_equal(evicted->references, 1);
+    assert_string_equal(evicted->definition, "SELECT 1");
+    statement_unref(evicted);
+    backend_statements_free(&statements);
+}
+
+static void test_drop_and_clear(void **state)
+{
+    (void)state;
+    struct prepared prepared;
+    prepare(&prepared);
+    backend_statements_drop(&prepared.statements, prepared.texts[2]);
+    backend_statements_drop(&prepared.statements, prepared.texts[2]);
+    assert_false(backend_statements_touch(&prepared.statements, prepared.texts[2]));
+    assert_int_equal(prepared.texts[2]->references, 1);
+    assert_int_equal(prepared.statements.table.count, 3);
+    backend_statements_clear(&prepared.statements);
+    backend_statements_clear(&prepared.statements);
+    assert_int_equal(prepared.statements.table.count, 0);
+    assert_true(list_empty(&prepared.statements.lru));
+    for (size_t i = 0; i < array_size(prepared.texts); i++)
+        assert_false(backend_statements_touch(&prepared.statements, prepared.texts[i]));
+    backend_statements_add(&prepared.statements, prepared.texts[3]);
+    assert_true(backend_statements_touch(&prepared.statements, prepared.texts[3]));
+    forget(&prepared);
+}
+
+int main(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(test_texts_that_say_nothing),
+        TEST(test_words_that_change_settings),
+        TEST(test_set_config),
+        TEST(test_advisory_locks),
+        TEST(test_listen),
+        TEST(test_discard),
+        TEST(test_deallocate),
+        TEST(test_declare),
+        TEST(test_blanks_and_comments_in_front),
+        TEST(test_several_statements),
+        TEST(test_words_in_literals),
+        TEST(test_texts_that_are_cut_off),
+        TEST(test_hostile_texts_take_linear_time),
+        TEST(test_a_text_too_odd_to_look_through),
+        TEST(test_deallocated_name),
+        TEST(test_no_deallocated_name),
+        TEST(test_a_name_that_does_not_fit),
+        TEST(test_good_definitions),
+        TEST(test_bad_definitions),
+        TEST(test_equal_definitions_are_one_statement),
+        TEST(test_flags_are_of_the_text_alone),
+        TEST(test_ids_are_never_used_again),
+        TEST(test_the_longest_server_name_fits),
+        TEST(test_many_statements),
+        TEST(test_names_are_found),
+        TEST(test_a_name_is_restored),
+        TEST(test_a_name_that_was_taken_is_not_restored),
+        TEST(test_names_that_are_cleared_live_on_with_their_references),
+        TEST(test_touch_and_add),
+        TEST(test_the_least_recently_used_is_evicted),
+        TEST(test_stale),
+        TEST(test_the_evicted_statement_is_the_caller_s),
+        TEST(test_drop_and_clear),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
