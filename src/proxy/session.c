@@ -76,6 +76,17 @@ static void put_literal(struct buffer *out, const char *text)
     buffer_append_string(out, "'");
 }
 
+/* A query of our own, whose answer is not the client's. */
+static void ask(struct backend *backend, const char *sql, enum expect_action action)
+{
+    struct buffer *out = &backend->worker->scratch;
+    wire_put_query(out, sql);
+    stream_write(backend->stream, buffer_string(out), out->length);
+    stream_flush(backend->stream);
+    buffer_reset(out);
+    expect_push(&backend->expected, &(struct expect){.kind = EXPECT_QUERY, .action = action});
+}
+
 void session_enter(struct backend *backend, struct client *client)
 {
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(8 * PAIRS_MAX_BYTES);
@@ -92,13 +103,7 @@ void session_enter(struct backend *backend, struct client *client)
         buffer_append_string(&sql, ", false)");
     }
     pairs_replace(&backend->settings, pairs_ref(client->settings));
-    struct buffer *out = &backend->worker->scratch;
-    wire_put_query(out, buffer_string(&sql));
-    stream_write(backend->stream, out->data, out->length);
-    stream_flush(backend->stream);
-    buffer_reset(out);
-    expect_push(&backend->expected,
-                &(struct expect){.kind = EXPECT_QUERY, .action = EXPECT_SETTINGS});
+    ask(backend, buffer_string(&sql), EXPECT_SETTINGS);
 }
 
 void session_checked(struct backend *backend)
@@ -153,13 +158,7 @@ void session_capture(struct backend *backend)
     backend->settings_dirty = false;
     backend->captured_count = 0;
     backend->capture_overflow = false;
-    struct buffer *out = &backend->worker->scratch;
-    wire_put_query(out, buffer_string(&sql));
-    stream_write(backend->stream, out->data, out->length);
-    stream_flush(backend->stream);
-    buffer_reset(out);
-    expect_push(&backend->expected,
-                &(struct expect){.kind = EXPECT_QUERY, .action = EXPECT_CAPTURE});
+    ask(backend, buffer_string(&sql), EXPECT_CAPTURE);
 }
 
 void session_free_captured(struct backend *backend)
