@@ -32,7 +32,8 @@ struct key_type {
 
 static const struct key_type KEY_TYPES[] = {
     {"RSA", NULL, KEY_RS256, {{"n", 1, RSA_MODULUS_MAX}, {"e", 1, RSA_EXPONENT_MAX}}},
-    {"EC", "P-256", KEY_ES256, {{"x", POINT_SIZE, POINT_SIZE}, {"y", POINT_SIZE, POINT_SIZE}}},
+    /* RFC 7518 (6.2.1.2) wants a coordinate's leading zeros; many programs leave them out. */
+    {"EC", "P-256", KEY_ES256, {{"x", 1, POINT_SIZE}, {"y", 1, POINT_SIZE}}},
     {"OKP", "Ed25519", KEY_EDDSA, {{"x", POINT_SIZE, POINT_SIZE}}},
     {"oct", NULL, KEY_HS256, {{"k", 0, SECRET_MAX}}},
 };
@@ -179,17 +180,29 @@ static json_t *bare_jwk(const struct key_type *type, const json_t *jwk)
     return bare;
 }
 
+/* A coordinate with its leading zeros in the place of one without. */
+static void pad_coordinate(json_t *bare, const char *name, const uint8_t *bytes, size_t length)
+{
+    uint8_t padded[POINT_SIZE] = {0};
+    _cleanup_buffer_ struct buffer text = BUFFER_INIT(2 * POINT_SIZE);
+    memcpy(padded + POINT_SIZE - length, bytes, length);
+    auth_base64url_append(&text, padded, sizeof(padded));
+    json_object_set_new(bare, name, json_string(buffer_string(&text)));
+}
+
 static int make_public(struct auth_key *key, const struct key_type *type, const json_t *jwk,
                        struct error *err)
 {
     uint8_t bytes[RSA_MODULUS_MAX];
     size_t length;
+    _cleanup_json_ json_t *bare = bare_jwk(type, jwk);
     for (size_t i = 0; i < array_size(type->members) && type->members[i].name; i++) {
         int result = read_member(jwk, &type->members[i], bytes, &length, err);
         if (result < 0)
             return result;
+        if (type->algorithm == KEY_ES256)
+            pad_coordinate(bare, type->members[i].name, bytes, length);
     }
-    _cleanup_json_ json_t *bare = bare_jwk(type, jwk);
     _cleanup_jwk_ jwk_t *parsed = NULL;
     uint8_t der[DER_MAX];
     length = sizeof(der);

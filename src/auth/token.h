@@ -71,8 +71,20 @@ int auth_token_issue(const uint8_t own_key[CRYPTO_KEY_SIZE], const struct auth_t
 int auth_jwks_from_file_bytes(const char *bytes, size_t length, bool as_hs256_secret,
                               const char *key_id, char **ret_jwks, struct error *err);
 
+/*
+ * Keys as the catalog keeps them: a set that holds a shared secret is sealed (crypto_seal) with a
+ * key derived under AUTH_ISSUER_KEY_LABEL, the ids and kinds of its keys stay readable; public keys
+ * stay as they are. auth_jwks_open takes both. Free with free; wipe what was opened. ERROR_INVALID
+ * when it was sealed with another key or for another issuer.
+ */
+int auth_jwks_seal(const uint8_t key[CRYPTO_KEY_SIZE], const char *issuer_name, const char *jwks,
+                   char **ret_stored, struct error *err);
+int auth_jwks_open(const uint8_t key[CRYPTO_KEY_SIZE], const char *issuer_name, const char *stored,
+                   char **ret_jwks, struct error *err);
+
 /* The key that signs Reeve's own tokens, derived from the key file's key (HMAC with a label). */
 #define AUTH_TOKEN_KEY_LABEL "reeve tokens"
+#define AUTH_ISSUER_KEY_LABEL "reeve issuers"      /* for auth_jwks_seal */
 #define AUTH_MOCK_KEY_LABEL "reeve mock verifiers" /* for scram_verifier_mock */
 void auth_derive_key(const uint8_t master[CRYPTO_KEY_SIZE], const char *label,
                      uint8_t ret[CRYPTO_KEY_SIZE]);

@@ -62,6 +62,16 @@ int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id
     return catalog_one(catalog, arena, &statement, fill, sizeof(*ret), ret, err);
 }
 
+int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char *conninfo,
+                                 struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    struct catalog_statement statement =
+        CATALOG_STATEMENT(sql_catalog_cluster_set_conninfo, pg_from_i64(&arena, id), conninfo);
+    statement.subject = arena_printf(&arena, "cluster %lld", (long long)id);
+    return catalog_change(catalog, &statement, err);
+}
+
 int catalog_cluster_list(struct catalog *catalog, struct arena *arena, struct catalog_cluster **ret,
                          size_t *ret_count, struct error *err)
 {

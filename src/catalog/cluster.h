@@ -24,6 +24,9 @@ int catalog_cluster_find(struct catalog *catalog, struct arena *arena, const cha
                          struct catalog_cluster *ret, struct error *err);
 int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id,
                         struct catalog_cluster *ret, struct error *err);
+/* Where it is now; all proxies follow. */
+int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char *conninfo,
+                                 struct error *err);
 /* By name. */
 int catalog_cluster_list(struct catalog *catalog, struct arena *arena, struct catalog_cluster **ret,
                          size_t *ret_count, struct error *err);

@@ -248,17 +248,13 @@ static int add_cluster(const struct dev *dev, const struct context *context, con
 }
 
 /* The catalog knows the server by its socket's path. */
-static int check_cluster(const struct dev *dev, const struct catalog_cluster *cluster,
-                         const char *conninfo, struct error *err)
+/* The folder was moved: the socket is elsewhere now. */
+static int follow_cluster(struct catalog *catalog, const struct catalog_cluster *cluster,
+                          const char *conninfo, struct error *err)
 {
     if (strcmp(cluster->conninfo, conninfo) == 0)
         return 0;
-    int result =
-        error_set(err, ERROR_STATE,
-                  "the PostgreSQL in %s has another socket than the catalog knows", dev->folder);
-    error_detail(err, "it is %s, and was %s", conninfo, cluster->conninfo);
-    error_hint(err, "was the folder moved? Move it back, and set XDG_RUNTIME_DIR as it was");
-    return result;
+    return catalog_cluster_set_conninfo(catalog, cluster->id, conninfo, err);
 }
 
 static int set_up_catalog(struct dev *dev, struct error *err)
@@ -279,7 +275,7 @@ static int set_up_catalog(struct dev *dev, struct error *err)
         error_clear(err);
         return add_cluster(dev, &context, conninfo, err);
     }
-    return result < 0 ? result : check_cluster(dev, &cluster, conninfo, err);
+    return result < 0 ? result : follow_cluster(catalog, &cluster, conninfo, err);
 }
 
 static void print_ready(void *owner, const struct config *config)

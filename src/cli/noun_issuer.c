@@ -206,11 +206,24 @@ static int insert(const struct context *context, struct catalog *catalog,
                           err);
 }
 
+/* A shared secret is not kept as it is. */
+static int seal(const struct context *context, struct catalog_issuer *issuer, char **ret_stored,
+                struct error *err)
+{
+    uint8_t key[CRYPTO_KEY_SIZE];
+    auth_derive_key(context->job.master_key, AUTH_ISSUER_KEY_LABEL, key);
+    int result = auth_jwks_seal(key, issuer->name, issuer->jwks, ret_stored, err);
+    crypto_wipe(key, sizeof(key));
+    issuer->jwks = *ret_stored;
+    return result;
+}
+
 static int add(struct cli *cli, const struct key_source *source, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
     _cleanup_catalog_ struct catalog *catalog = NULL;
     _cleanup_free_ char *jwks = NULL;
+    _cleanup_free_ char *stored = NULL;
     int64_t leeway_us = cli_duration_us(cli, "leeway", TOKEN_DEFAULT_LEEWAY_S * (int64_t)TIME_S);
     struct catalog_issuer issuer = {.name = cli_text(cli, "NAME"),
                                     .issuer = cli_text(cli, "issuer"),
@@ -223,6 +236,8 @@ static int add(struct cli *cli, const struct key_source *source, struct error *e
         result = try_out(&issuer, err);
     if (result == 0)
         result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0)
+        result = seal(&context, &issuer, &stored, err);
     if (result == 0)
         result = insert(&context, catalog, &issuer, err);
     if (result == 0)

@@ -73,6 +73,31 @@ struct keyring *proxy_keyring(struct proxy *proxy)
     return keyring;
 }
 
+/* The set of keys unsealed: wipe and free it with free_jwks. NULL when it cannot be used. */
+static char *open_jwks(const struct proxy *proxy, const struct auth_issuer *issuer)
+{
+    char *jwks = NULL;
+    struct auth_keyring *tried = NULL;
+    struct error reason = {0};
+    struct auth_issuer one = *issuer;
+    int result = auth_jwks_open(proxy->issuer_key, issuer->name, issuer->jwks, &jwks, &reason);
+    one.jwks = jwks;
+    if (result == 0)
+        result = auth_keyring_create(&one, 1, NULL, &tried, &reason);
+    auth_keyring_free(tried);
+    if (result == 0)
+        return jwks;
+    log_write_error(LOG_ERROR, &reason, "the keys of an issuer cannot be used");
+    free(jwks);
+    return NULL;
+}
+
+static void free_jwks(const char *jwks)
+{
+    crypto_wipe((char *)(uintptr_t)jwks, strlen(jwks));
+    free((char *)(uintptr_t)jwks);
+}
+
 /* Issuers whose keys cannot be read are left out: their tokens are refused, all others work. */
 static int make_keys(const struct proxy *proxy, const struct route_globals *globals,
                      struct auth_keyring **ret, struct error *err)
@@ -88,16 +113,13 @@ static int make_keys(const struct proxy *proxy, const struct route_globals *glob
                                   .tenant_claim = from->tenant_claim,
                                   .jwks = from->jwks,
                                   .leeway_s = from->leeway_s};
-        struct auth_keyring *tried = NULL;
-        struct error reason = {0};
-        if (auth_keyring_create(&one, 1, NULL, &tried, &reason) < 0) {
-            log_write_error(LOG_ERROR, &reason, "the keys of an issuer cannot be used");
-            continue;
-        }
-        auth_keyring_free(tried);
-        issuers[count_++] = one;
+        one.jwks = open_jwks(proxy, &one);
+        if (one.jwks)
+            issuers[count_++] = one;
     }
     int result = auth_keyring_create(issuers, count_, proxy->token_key, ret, err);
+    for (size_t i = 0; i < count_; i++)
+        free_jwks(issuers[i].jwks);
     free(issuers);
     return result;
 }
@@ -259,6 +281,7 @@ int proxy_create(const struct proxy_config *config, struct route_table *routes,
         proxy->resolver = *resolver;
     auth_derive_key(config->key, AUTH_TOKEN_KEY_LABEL, proxy->token_key);
     auth_derive_key(config->key, AUTH_MOCK_KEY_LABEL, proxy->mock_key);
+    auth_derive_key(config->key, AUTH_ISSUER_KEY_LABEL, proxy->issuer_key);
     crypto_wipe(proxy->config.key, sizeof(proxy->config.key));
     proxy->connectors = threads_new("connector", CONNECTOR_THREADS);
     proxy->authenticators = threads_new("auth", AUTH_THREADS);
@@ -341,6 +364,7 @@ void proxy_free(struct proxy *proxy)
     SSL_CTX_free(proxy->config.tls);
     crypto_wipe(proxy->token_key, sizeof(proxy->token_key));
     crypto_wipe(proxy->mock_key, sizeof(proxy->mock_key));
+    crypto_wipe(proxy->issuer_key, sizeof(proxy->issuer_key));
     pthread_mutex_destroy(&proxy->lock);
     free(proxy);
 }

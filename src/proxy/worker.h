@@ -123,7 +123,7 @@ struct proxy {
     struct proxy_connector connector;
     struct proxy_resolver resolver;
     struct keyring *keyring;
-    uint8_t token_key[CRYPTO_KEY_SIZE], mock_key[CRYPTO_KEY_SIZE];
+    uint8_t token_key[CRYPTO_KEY_SIZE], mock_key[CRYPTO_KEY_SIZE], issuer_key[CRYPTO_KEY_SIZE];
     struct threads *connectors, *authenticators;
     struct budget *budgets[CLUSTERS_MAX];
     size_t budget_count;

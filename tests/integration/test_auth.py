@@ -1,5 +1,7 @@
 """Who may log in: passwords by SCRAM and in clear text, tokens of every algorithm, and what those
 who may not are told."""
+import base64
+
 import psycopg
 import pytest
 
@@ -92,6 +94,17 @@ def test_own_tenant_claim(world, tenant):
         issuer.register(world.reeve, folder, "--tenant-claim", "org")
     works(world, tenant, issuer.token(None, org=tenant.slug))
     error_of(world.reeve.connect, tenant, password=issuer.token(tenant.slug))
+
+
+def test_a_shared_secret_is_sealed_at_rest(world, issuers, tenant):
+    """The catalog holds nothing that signs tokens; public keys are there to be read."""
+    stored = dict(world.reeve.query("SELECT issuer, jwks::text FROM reeve.issuer"))
+    secret, public = issuers["HS256"], issuers["RS256"]
+    encoded = base64.urlsafe_b64encode(secret.key).decode().rstrip("=")
+    assert "sealed" in stored[secret.issuer]
+    assert encoded not in stored[secret.issuer]
+    assert '"n"' in stored[public.issuer]
+    works(world, tenant, secret.token(tenant.slug))
 
 
 def test_audience_may_be_a_list(world, issuers, tenant):

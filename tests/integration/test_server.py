@@ -175,6 +175,16 @@ def test_dev_keeps_its_data(own_reeve):
         assert connection.execute("SELECT name FROM thing").fetchall() == [("kept",)]
 
 
+def test_dev_in_a_folder_that_was_moved(own_reeve):
+    create_service(own_reeve, "things", DATA / "things", "schema")
+    tenant = own_reeve.add_tenant("acme", "things")
+    own_reeve.stop()
+    own_reeve.folder = own_reeve.folder.rename(own_reeve.folder.with_name("moved"))
+    own_reeve.start()
+    with own_reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM thing").fetchone() == (0,)
+
+
 def test_dev_after_kill(own_reeve):
     """kill -9: PostgreSQL goes with it, and the next start finds everything."""
     create_service(own_reeve, "things", DATA / "things", "schema")

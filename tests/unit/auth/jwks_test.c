@@ -2,6 +2,7 @@
 #include "keys.h"
 
 #include <jansson.h>
+#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/rsa.h>
@@ -186,7 +187,7 @@ static void test_weak_and_unsound(void **state)
     must_refuse(off, "not a sound public key");
     _cleanup_free_ char *misnamed = ec_jwk(p384, "P-256", 48, "");
     must_refuse(misnamed, "its \"x\" is not base64url of the right length");
-    must_refuse("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQ\",\"y\":\"AQ\"}", "right length");
+    must_refuse("{\"kty\":\"EC\",\"crv\":\"P-256\",\"x\":\"AQ\",\"y\":\"AQ\"}", "sound");
     must_refuse("{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AQ\"}", "right length");
     must_refuse("{\"kty\":\"OKP\",\"crv\":\"Ed25519\"}", "it has no \"x\"");
     must_refuse("{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"AQ\"}", "its type is not");
@@ -392,14 +393,81 @@ static int free_keys(void **state)
     return 0;
 }
 
+static void test_sealing(void **state)
+{
+    (void)state;
+    static const uint8_t other_key[CRYPTO_KEY_SIZE] = "another key of thirty-two bytes";
+    struct error err = {0};
+    _cleanup_free_ char *secret = secret_jwk(SECRET, "\"kid\":\"a\",");
+    _cleanup_free_ char *set = xasprintf("{\"keys\":[%s]}", secret);
+    _cleanup_free_ char *stored = NULL;
+    _cleanup_free_ char *opened = NULL;
+    _cleanup_free_ char *hidden = encoded(SECRET, strlen(SECRET));
+    char *none = NULL;
+    assert_int_equal(auth_jwks_seal(OWN_KEY, "id", set, &stored, &err), 0);
+    assert_null(strstr(stored, hidden));
+    assert_non_null(strstr(stored, "\"kid\":\"a\""));
+    must_refuse(stored, "\"k\""); /* as it stands it is no key */
+    assert_int_equal(auth_jwks_open(OWN_KEY, "id", stored, &opened, &err), 0);
+    assert_string_equal(opened, set);
+    assert_int_equal(auth_jwks_open(OWN_KEY, "other", stored, &none, &err), -ERROR_INVALID);
+    assert_int_equal(auth_jwks_open(other_key, "id", stored, &none, &err), -ERROR_INVALID);
+    assert_int_equal(auth_jwks_open(OWN_KEY, "id", "{\"sealed\":\"AAAA\"}", &none, &err),
+                     -ERROR_INVALID);
+    assert_int_equal(auth_jwks_open(OWN_KEY, "id", "{\"sealed\":[]}", &none, &err), -ERROR_INVALID);
+    assert_null(none);
+
+    /* Public keys stay as they are. */
+    _cleanup_free_ char *public = ec_jwk(ec, "P-256", 32, "");
+    _cleanup_free_ char *kept = NULL;
+    assert_int_equal(auth_jwks_seal(OWN_KEY, "id", public, &kept, &err), 0);
+    assert_string_equal(kept, public);
+}
+
+static int number_bytes(EVP_PKEY *key, const char *name)
+{
+    BIGNUM *number = NULL;
+    assert_int_equal(EVP_PKEY_get_bn_param(key, name, &number), 1);
+    int bytes = BN_num_bytes(number);
+    BN_free(number);
+    return bytes;
+}
+
+/* Of 256 keys one has a coordinate that begins with a zero byte, which many programs leave out. */
+static void test_short_coordinates(void **state)
+{
+    (void)state;
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    while (number_bytes(key, OSSL_PKEY_PARAM_EC_PUB_X) == 32) {
+        EVP_PKEY_free(key);
+        key = EVP_EC_gen("P-256");
+    }
+    int y_bytes = number_bytes(key, OSSL_PKEY_PARAM_EC_PUB_Y);
+    _cleanup_free_ char *whole = ec_jwk(key, "P-256", 32, "");
+    must_take(whole);
+    if (y_bytes == 32) { /* else the other coordinate would be cut off */
+        _cleanup_free_ char *cut =
+            ec_jwk_of_sizes(key, "P-256", number_bytes(key, OSSL_PKEY_PARAM_EC_PUB_X), y_bytes);
+        must_take(cut);
+    }
+    _cleanup_free_ char *pem = pem_of(key, false);
+    _cleanup_free_ char *jwks = NULL;
+    struct error err = {0};
+    if (auth_jwks_from_file_bytes(pem, strlen(pem), false, NULL, &jwks, &err) < 0)
+        fail_msg("%s", err.message);
+    must_take(jwks);
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_documents),        cmocka_unit_test(test_too_many),
-        cmocka_unit_test(test_members),          cmocka_unit_test(test_keys_for_others),
-        cmocka_unit_test(test_weak_and_unsound), cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_issuers),          cmocka_unit_test(test_pem),
-        cmocka_unit_test(test_json_files),       cmocka_unit_test(test_secret_files),
+        cmocka_unit_test(test_documents),         cmocka_unit_test(test_too_many),
+        cmocka_unit_test(test_members),           cmocka_unit_test(test_keys_for_others),
+        cmocka_unit_test(test_weak_and_unsound),  cmocka_unit_test(test_secrets),
+        cmocka_unit_test(test_issuers),           cmocka_unit_test(test_pem),
+        cmocka_unit_test(test_json_files),        cmocka_unit_test(test_secret_files),
+        cmocka_unit_test(test_short_coordinates), cmocka_unit_test(test_sealing),
     };
     return cmocka_run_group_tests(tests, make_keys, free_keys);
 }

@@ -37,6 +37,13 @@ char *rsa_jwk(EVP_PKEY *key, const char *more)
     return xasprintf("{%s\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"%s\"}", more, n, e);
 }
 
+char *ec_jwk_of_sizes(EVP_PKEY *key, const char *curve, int x_size, int y_size)
+{
+    _cleanup_free_ char *x = encoded_number(key, OSSL_PKEY_PARAM_EC_PUB_X, x_size);
+    _cleanup_free_ char *y = encoded_number(key, OSSL_PKEY_PARAM_EC_PUB_Y, y_size);
+    return xasprintf("{\"kty\":\"EC\",\"crv\":\"%s\",\"x\":\"%s\",\"y\":\"%s\"}", curve, x, y);
+}
+
 char *ec_jwk(EVP_PKEY *key, const char *curve, int size, const char *more)
 {
     _cleanup_free_ char *x = encoded_number(key, OSSL_PKEY_PARAM_EC_PUB_X, size);

@@ -21,6 +21,8 @@ char *encoded(const void *bytes, size_t length); /* base64url */
 /* `more` is put in front of the key's members: "\"kid\":\"a\"," */
 char *rsa_jwk(EVP_PKEY *key, const char *more);
 char *ec_jwk(EVP_PKEY *key, const char *curve, int size, const char *more);
+/* With coordinates of so many bytes, which must hold them. */
+char *ec_jwk_of_sizes(EVP_PKEY *key, const char *curve, int x_size, int y_size);
 char *ed_jwk(EVP_PKEY *key, const char *more);
 char *secret_jwk(const char *secret, const char *more);
 char *pem_of(EVP_PKEY *key, bool is_private);

@@ -1,0 +1,1 @@
+UPDATE reeve.cluster SET conninfo = $2 WHERE id = $1
