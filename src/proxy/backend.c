@@ -6,6 +6,8 @@
 #include "base/time.h"
 #include "wire/sqlstate.h"
 
+enum { YIELD_AFTER_US = 50 * TIME_MS };
+
 static void set_state(struct backend *backend, enum backend_state state)
 {
     backend->state = state;
@@ -171,22 +173,28 @@ static void leave_idle(struct backend *backend)
     count(&backend->worker->counters.backends_idle, -1);
 }
 
-/* Somebody who has waited longer than this pool's own clients wants the slot. */
-static bool slot_is_owed(const struct pool *pool)
+/*
+ * Whether the slot is to go to another pool: when nobody waits here, or when somebody there has
+ * waited notably longer. Where two tenants both want more than they have, their waits become alike,
+ * and slots do not go back and forth: each time costs a login.
+ */
+static bool slot_is_owed(const struct backend *backend)
 {
-    const struct budget *budget = pool->cluster->budget;
-    if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0)
+    const struct pool *pool = backend->pool;
+    const struct budget *budget = backend->cluster->budget;
+    if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0 ||
+        atomic_load_explicit(&budget->oldest, memory_order_relaxed) == &pool->claim)
         return false;
-    const struct client *oldest = list_first(&pool->waiting, struct client, queued);
-    return !oldest ||
-           oldest->since_us > atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
+    const struct client *own = list_first(&pool->waiting, struct client, queued);
+    int64_t oldest_us = atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
+    return !own || own->since_us - YIELD_AFTER_US > oldest_us;
 }
 
 static void become_idle(struct backend *backend)
 {
     struct pool *pool = backend->pool;
     struct worker *worker = backend->worker;
-    if (backend->tainted || backend->epoch != pool->epoch || slot_is_owed(pool) ||
+    if (backend->tainted || backend->epoch != pool->epoch || slot_is_owed(backend) ||
         (worker->shutting_down && pool->waiting_count == 0)) {
         backend_close(backend);
         return;

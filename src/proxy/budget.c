@@ -32,6 +32,7 @@ static void note_oldest(struct budget *budget)
     struct budget_claim *oldest = list_first(&budget->starving, struct budget_claim, link);
     atomic_store_explicit(&budget->oldest_us, oldest ? oldest->since_us : INT64_MAX,
                           memory_order_relaxed);
+    atomic_store_explicit(&budget->oldest, oldest, memory_order_relaxed);
 }
 
 static void leave_queue(struct budget *budget, struct budget_claim *claim)
@@ -77,6 +78,16 @@ bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t s
     }
     pthread_mutex_unlock(&budget->lock);
     return got;
+}
+
+void budget_renew(struct budget *budget, struct budget_claim *claim, int64_t since_us)
+{
+    pthread_mutex_lock(&budget->lock);
+    if (claim->queued && claim->since_us != since_us) {
+        leave_queue(budget, claim);
+        enter_queue(budget, claim, since_us);
+    }
+    pthread_mutex_unlock(&budget->lock);
 }
 
 int budget_collect(struct budget *budget, struct budget_claim *claim)

@@ -15,6 +15,7 @@
 #include "net/engine.h"
 
 struct worker;
+struct budget_claim;
 
 struct budget {
     int64_t cluster_id;
@@ -22,6 +23,7 @@ struct budget {
     int maximum, used;
     struct list starving; /* of budget_claim, oldest first */
     _Atomic int starving_count;
+    _Atomic(const struct budget_claim *) oldest; /* to be compared alone */
     _Atomic int64_t oldest_us;   /* when the oldest claim began; INT64_MAX without claims */
     _Atomic int evictions_asked; /* questions to other workers that are under way */
 };
@@ -44,6 +46,9 @@ void budget_claim_init(struct budget_claim *claim, struct worker *worker);
  * no longer. False: it waits in the queue since `since_us`. So a claim is in the queue, or has one
  * grant, or neither. */
 bool budget_acquire(struct budget *budget, struct budget_claim *claim, int64_t since_us);
+/* The oldest of those that the claim stands for was served: it stands for younger ones now. Nothing
+ * for a claim that is not queued. */
+void budget_renew(struct budget *budget, struct budget_claim *claim, int64_t since_us);
 /* Takes the slots that were granted while it waited. */
 int budget_collect(struct budget *budget, struct budget_claim *claim);
 /* Leaves the queue. Returns the slots that were granted meanwhile: the caller releases them. */

@@ -132,6 +132,36 @@ def test_the_budget_holds_for_one_tenant_with_many_clients(world, small):
             client.close()
 
 
+def pids_used(clients, times):
+    """The server processes that these clients' transactions run in, all clients at once."""
+    found = []
+
+    def work(client):
+        for _ in range(times):
+            found.append(client.execute("SELECT pg_backend_pid() FROM pg_sleep(0.001)").fetchone())
+
+    threads = [threading.Thread(target=work, args=[client]) for client in clients]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == len(clients) * times
+    return set(found)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_waiting_clients_do_not_make_logins(world, small, count):
+    """Who waits gets the backend that comes free: none is closed and opened again for it."""
+    _cluster, tenants = small
+    clients = [world.reeve.connect(tenants[number % count]) for number in range(20)]
+    try:
+        pids_used(clients, 5)  # until the slots are where they belong
+        assert len(pids_used(clients, 40)) <= BUDGET + 2 * (count - 1)
+    finally:
+        for client in clients:
+            client.close()
+
+
 def test_waiting_ends_with_a_clear_error(world, small):
     """queue_timeout: the client is told, and a later try works."""
     from support.reeve import running_serve

@@ -4,6 +4,7 @@ Everything that each tenant committed is counted by the test and must be there a
 may see a row of anybody else's at any time. The seed is printed, and $REEVE_SOAK_SEED repeats a run.
 """
 import collections
+import contextlib
 import os
 import random
 import threading
@@ -102,7 +103,8 @@ class Soak:
     def vanish(self, chance, tenant, connection):
         connection.execute("BEGIN")
         connection.execute("INSERT INTO thing (name, body) VALUES ('vanished', %s)", [tenant.slug])
-        with wire.connect_to_tenant(self.world.reeve, tenant) as raw:
+        with (contextlib.suppress(wire.Refused, wire.Closed, OSError),  # suspended meanwhile
+              wire.connect_to_tenant(self.world.reeve, tenant) as raw):
             raw.send(wire.query("SELECT repeat('z', 1000000) FROM generate_series(1, 20)")[
                 :chance.randrange(1, 60)])
         connection.pgconn.finish()

@@ -260,6 +260,44 @@ static void test_a_maximum_of_zero_drains(void **state)
     check_nobody_waits();
 }
 
+static void test_a_raised_maximum_is_granted(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 0);
+    assert_false(budget_acquire(&budget, &a, 10));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_null(budget_grant(&budget));
+    budget_set_maximum(&budget, 3);
+    assert_ptr_equal(budget_grant(&budget), a.worker);
+    assert_ptr_equal(budget_grant(&budget), b.worker);
+    assert_null(budget_grant(&budget)); /* nobody waits */
+    assert_int_equal(budget_collect(&budget, &a), 1);
+    assert_int_equal(budget_collect(&budget, &b), 1);
+    assert_int_equal(budget.used, 2);
+    check_nobody_waits();
+}
+
+static void test_a_renewed_claim_goes_to_its_place(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 1);
+    assert_true(budget_acquire(&budget, &c, 5));
+    budget_renew(&budget, &a, 7); /* not queued: nothing */
+    assert_false(a.queued);
+    assert_false(budget_acquire(&budget, &a, 10));
+    assert_false(budget_acquire(&budget, &b, 20));
+    assert_ptr_equal(budget.oldest, &a);
+    budget_renew(&budget, &a, 30);
+    assert_ptr_equal(budget.oldest, &b);
+    assert_int_equal(budget.oldest_us, 20);
+    assert_int_equal(budget.starving_count, 2);
+    assert_ptr_equal(budget_release(&budget), b.worker);
+    assert_ptr_equal(budget.oldest, &a);
+    budget_withdraw(&budget, &a);
+    assert_null(budget.oldest);
+    assert_int_equal(budget_withdraw(&budget, &b), 1);
+}
+
 /* ---- threads ---- */
 
 enum { THREADS = 6, SLOTS = 2, ROUNDS = 3000 };
@@ -333,6 +371,8 @@ int main(void)
         TEST(test_a_grant_is_taken_before_anything_else),
         TEST(test_a_lower_maximum),
         TEST(test_a_maximum_of_zero_drains),
+        TEST(test_a_raised_maximum_is_granted),
+        TEST(test_a_renewed_claim_goes_to_its_place),
         TEST(test_several_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
