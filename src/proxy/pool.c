@@ -276,9 +276,9 @@ void pool_serve(struct pool *pool)
         pool_stop_waiting(client);
         backend_link(backend, client);
     }
-    if (pool->waiting_count > 0 && !list_empty(&pool->starving))
-        budget_renew(pool->cluster->budget, &pool->claim,
-                     list_first(&pool->waiting, struct client, queued)->since_us);
+    const struct client *oldest = list_first(&pool->waiting, struct client, queued);
+    if (oldest && !list_empty(&pool->starving))
+        budget_renew(pool->cluster->budget, &pool->claim, oldest->since_us);
     connect_more(pool);
     pool->held = false;
     pool_check_unused(pool);
