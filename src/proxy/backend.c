@@ -300,7 +300,7 @@ void backend_cancel(struct backend *backend)
     cancel->backend = backend;
     cancel->proxy = backend->worker->proxy;
     backend->cancels++;
-    worker_run(backend->worker, backend->worker->proxy->connectors, &cancel->job, cancel_run,
+    worker_run(backend->worker, backend->worker->proxy->cancellers, &cancel->job, cancel_run,
                cancel_done);
 }
 
@@ -367,11 +367,11 @@ void backend_transaction_ended(struct backend *backend)
     if (backend->copy != COPY_NONE || backend->unsynced || !client || client->in_message ||
         client->gather.length > 0)
         return;
-    if (backend->settings_dirty) {
+    if (backend->settings_dirty && !backend->doubtful) {
         session_capture(backend);
         return;
     }
-    if (client->pinned && !worker->shutting_down)
+    if (client->pinned && !backend->doubtful && !worker->shutting_down)
         return;
     unlink_client(backend);
     client_set_state(client, CLIENT_IDLE);

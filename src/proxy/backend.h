@@ -50,7 +50,10 @@ struct backend {
         settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
     bool settings_dirty; /* the client may have changed settings: to be captured */
     enum copy_state copy;
-    int cancels; /* cancel requests under way */
+    unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
+    bool doubtful; /* it may answer more often than is expected: closed when the client has its due
+                    */
+    int cancels;   /* cancel requests under way */
     struct expect_queue expected;
     struct backend_statements statements;
     uint64_t unnamed_client; /* serial of the client whose unnamed statement it has; 0: not known */

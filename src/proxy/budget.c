@@ -124,6 +124,15 @@ struct worker *budget_grant(struct budget *budget)
     return woken;
 }
 
+int budget_wanted(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    int over = budget->used > budget->maximum ? budget->used - budget->maximum : 0;
+    int wanted = over + atomic_load(&budget->starving_count);
+    pthread_mutex_unlock(&budget->lock);
+    return wanted;
+}
+
 struct worker *budget_release(struct budget *budget)
 {
     struct worker *woken = NULL;

@@ -25,6 +25,7 @@ struct budget {
     _Atomic int starving_count;
     _Atomic(const struct budget_claim *) oldest; /* to be compared alone */
     _Atomic int64_t oldest_us;   /* when the oldest claim began; INT64_MAX without claims */
+    atomic_bool evictions_found; /* one of them closed a backend */
     _Atomic int evictions_asked; /* questions to other workers that are under way */
 };
 
@@ -56,6 +57,8 @@ int budget_withdraw(struct budget *budget, struct budget_claim *claim);
 /* Gives a slot that is free (the maximum was raised) to the claim that has waited longest. Returns
  * its worker, which must be woken; NULL when no slot is free or nobody waits. */
 struct worker *budget_grant(struct budget *budget);
+/* How many backends should be closed: for claims that wait, or because the maximum was lowered. */
+int budget_wanted(struct budget *budget);
 /* Gives a slot back. Returns the worker whose claim got it (it must be woken), or NULL. */
 struct worker *budget_release(struct budget *budget);
 

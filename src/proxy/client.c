@@ -36,6 +36,8 @@ static void drained(void *owner)
     struct backend *backend = client->backend;
     if (backend && stream_read_paused(backend->stream))
         stream_resume_read(backend->stream);
+    if (client->state == CLIENT_ACTIVE || client->state == CLIENT_IDLE)
+        client_resume(client); /* it was paused, if it sent more than it read of our answers */
 }
 
 static void secured(void *owner)

@@ -173,8 +173,13 @@ static bool rewrite_deallocate(struct client *client, const char *text, size_t l
     if (!statement_deallocated_name(text, length, name, sizeof(name)))
         return false;
     struct client_statement *known = client_statement_find(&client->statements, name);
-    if (!known)
-        return false;
+    if (!known) {
+        /* What looks like a name of the proxy's own is nobody's. */
+        if (!str_has_prefix(name, "reeve_"))
+            return false;
+        snprintf(ret_sql, 64, "DEALLOCATE \"?reeve_\"");
+        return true;
+    }
     struct statement *statement = statement_ref(known->statement);
     if (!backend_statements_touch(&backend->statements, statement)) {
         send_parse(client, statement, NULL, EXPECT_PRIVATE);
@@ -246,7 +251,7 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     size_t length = message->body_length - 1;
     if (!statement_definition_check(definition, length))
         return violation(client, "invalid Parse message");
-    struct statement *statement = statement_intern(&client->worker->statements, definition, length);
+    struct statement *statement = statement_intern(&client->pool->statements, definition, length);
     char buffer[64];
     const char *instead =
         replacement(client, statement->flags, definition, strlen(definition), buffer);
@@ -294,7 +299,9 @@ static int take_named_parse(struct client *client, const struct message *message
         ensure_prepared(client, known->statement);
         char server_name[STATEMENT_SERVER_NAME_SIZE];
         statement_server_name(known->statement, server_name);
-        put_definition(client, server_name, known->statement);
+        /* For the error alone, so a short text will do. */
+        wire_put_parse(&client->worker->scratch, server_name, "SELECT 1", NULL, 0);
+        send_scratch(client);
         push(client,
              (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_DUPLICATE, .name = known});
         return TAKEN;
@@ -306,7 +313,7 @@ static int take_named_parse(struct client *client, const struct message *message
                     "close those that are not needed, or ask for a higher max_prepared");
         return GONE;
     }
-    struct statement *statement = statement_intern(&client->worker->statements, definition, length);
+    struct statement *statement = statement_intern(&client->pool->statements, definition, length);
     if (statement->flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, definition, strlen(definition));
     known = client_statement_add(&client->statements, name, statement);
@@ -475,7 +482,7 @@ static int take_copy(struct client *client, const struct message *message)
     if (message->type != 'd') {
         if (backend->copy == COPY_IN)
             backend->copy = COPY_IN_ENDED;
-        else if (backend->copy == COPY_NONE)
+        else /* of a COPY that is to come: there may be several in one query */
             push(client, (struct expect){.kind = EXPECT_COPY_END});
     }
     return forward(client, message);
@@ -510,6 +517,8 @@ static int take_by_type(struct client *client, const struct message *message)
         /* The server ignores Sync while it copies in. */
         if (backend->copy != COPY_IN)
             push(client, (struct expect){.kind = EXPECT_SYNC});
+        else
+            backend->copy_syncs++;
         return forward(client, message);
     case 'H':
         backend_answer_fakes(backend);
@@ -621,9 +630,15 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
     if (!have_backend(client))
         return MORE;
     bool names_something = strchr("PBDC", frame.type) != NULL;
+    if (client->backend->expected.count >= QUEUE_FULL)
+        backend_answer_fakes(
+            client->backend); /* else nothing might be left that brings an answer */
+    if (stream_pending(client->backend->stream) > OUTPUT_HIGH_WATER)
+        stream_flush(client->backend->stream);
     if (client->backend->expected.count >= QUEUE_FULL ||
+        stream_pending(client->backend->stream) > OUTPUT_HIGH_WATER ||
         (names_something && expect_names_in_doubt(&client->backend->expected))) {
-        /* Read on when replies have come. */
+        /* Read on when replies have come, or when the server has read. */
         stream_pause_read(client->stream);
         return MORE;
     }
@@ -675,7 +690,8 @@ size_t client_received(struct client *client, const char *bytes, size_t length)
     if (!backend)
         return at;
     stream_flush(backend->stream);
-    if (stream_pending(backend->stream) > OUTPUT_HIGH_WATER)
+    if (stream_pending(backend->stream) > OUTPUT_HIGH_WATER ||
+        stream_pending(client->stream) > OUTPUT_HIGH_WATER)
         stream_pause_read(client->stream);
     /* Nothing was asked of it (the end of COPY data that the server did not want, a Flush). */
     if (expect_empty(&backend->expected) && backend->status == 'I')

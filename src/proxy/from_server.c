@@ -189,6 +189,11 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         strcmp(fields.sqlstate, SQLSTATE_FEATURE_NOT_SUPPORTED) == 0)
         backend_statements_set_stale(&backend->statements, head->statement);
     backend->copy = COPY_NONE;
+    if (backend->copy_syncs > 0) {
+        /* Nobody knows which of them the server read before it failed, and which it answers yet. */
+        backend->copy_syncs = 0;
+        backend->doubtful = backend->tainted = true;
+    }
     if (head->kind == EXPECT_QUERY)
         undo(backend, head);
     else if (head->kind != EXPECT_FUNCTION_CALL && head->kind != EXPECT_SYNC)
@@ -274,6 +279,7 @@ static enum verdict take_command_complete(struct backend *backend, const struct 
         return out_of_step(backend, "unexpected completion", reply->type);
     enum verdict verdict = verdict_of(head);
     backend->copy = COPY_NONE;
+    backend->copy_syncs = 0; /* all of them were ignored */
     if (verdict == PASS && reply->type == 'C')
         note_tag(backend, reply);
     if (head->kind == EXPECT_EXECUTE)
@@ -312,14 +318,28 @@ static enum verdict take_copy_in(struct backend *backend, const struct reply *re
         expect_remove(expected, end);
         backend->copy = COPY_IN_ENDED;
     }
+    size_t before = expected->count;
     expect_remove_kind(expected, 1, end, EXPECT_SYNC);
+    backend->copy_syncs += (unsigned)(before - expected->count);
     backend->unsynced = !ends_batch(expect_at(expected, expected->count - 1)->kind);
+    return PASS;
+}
+
+/* The answer to a Sync that was sent in the middle of a COPY which failed. */
+static enum verdict take_doubtful_ready(struct backend *backend, const struct reply *reply)
+{
+    backend->status = reply->body[0];
+    backend->unsynced = false;
+    if (backend->client)
+        backend->client->skip_till_sync = false;
     return PASS;
 }
 
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
 {
     struct expect *head = next_expected(backend);
+    if (!head && backend->doubtful && reply->body_length == 1)
+        return take_doubtful_ready(backend, reply);
     if (!head || reply->body_length != 1 ||
         (head->kind != EXPECT_SYNC && head->kind != EXPECT_QUERY &&
          head->kind != EXPECT_FUNCTION_CALL))
@@ -528,7 +548,8 @@ static void ease_pressure(struct backend *backend)
     if (stream_pending(client->stream) > OUTPUT_HIGH_WATER)
         stream_pause_read(backend->stream);
     if (client->state == CLIENT_ACTIVE && backend->expected.count < EXPECT_MAX / 2 &&
-        stream_pending(backend->stream) <= OUTPUT_HIGH_WATER)
+        stream_pending(backend->stream) <= OUTPUT_HIGH_WATER &&
+        stream_pending(client->stream) <= OUTPUT_HIGH_WATER)
         client_resume(client);
 }
 

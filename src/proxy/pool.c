@@ -40,6 +40,15 @@ static int fill_target(struct pool *pool, const struct route_snapshot *snapshot,
     return 0;
 }
 
+/* A pool may outlive the service of its placement, while clients leave it, and see it come back. */
+static bool pool_is_served(struct pool *pool, const struct route_snapshot *snapshot,
+                           const struct route_placement *placement, struct error *err)
+{
+    if (pool->epoch != -1 && placement->state == ROUTE_PLACEMENT_READY)
+        return true;
+    return fill_target(pool, snapshot, placement, err) == 0;
+}
+
 struct pool *pool_of(struct worker *worker, const struct route_snapshot *snapshot,
                      const struct route_tenant *tenant, const struct route_placement *placement,
                      bool read_only, struct error *err)
@@ -49,7 +58,7 @@ struct pool *pool_of(struct worker *worker, const struct route_snapshot *snapsho
          node = hash_table_find_next(node)) {
         struct pool *pool = container_of(node, struct pool, node);
         if (pool->placement_id == placement->id && pool->read_only == read_only)
-            return pool;
+            return pool_is_served(pool, snapshot, placement, err) ? pool : NULL;
     }
     struct pool *pool = xcalloc(1, sizeof(*pool));
     pool->worker = worker;
@@ -61,6 +70,8 @@ struct pool *pool_of(struct worker *worker, const struct route_snapshot *snapsho
     list_init(&pool->backends);
     list_init(&pool->waiting);
     list_init(&pool->starving);
+    list_init(&pool->unused);
+    statement_store_init(&pool->statements);
     budget_claim_init(&pool->claim, worker);
     if (fill_target(pool, snapshot, placement, err) < 0) {
         free(pool);
@@ -129,14 +140,34 @@ void pool_remove_client(struct pool *pool)
     pool_check_unused(pool);
 }
 
+static bool is_unused(const struct pool *pool)
+{
+    return pool->client_count == 0 && pool->backend_count == 0 && !pool->held;
+}
+
 void pool_check_unused(struct pool *pool)
 {
-    if (pool->client_count > 0 || pool->backend_count > 0 || pool->held)
-        return;
+    if (is_unused(pool) && list_empty(&pool->unused))
+        list_append(&pool->worker->unused, &pool->unused);
+}
+
+static void free_pool(struct pool *pool)
+{
     withdraw_claim(pool);
     forget_known(pool);
+    statement_store_free(&pool->statements);
     hash_table_remove(&pool->worker->pools, &pool->node);
     free(pool);
+}
+
+void pools_free_unused(struct worker *worker)
+{
+    struct pool *pool;
+    while ((pool = list_first(&worker->unused, struct pool, unused)) != NULL) {
+        list_remove(&pool->unused);
+        if (is_unused(pool))
+            free_pool(pool);
+    }
 }
 
 /* ---- logging in to the server ---- */

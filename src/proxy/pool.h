@@ -18,7 +18,9 @@ struct pool {
     struct list starving; /* worker.starving, while the claim is queued */
     int64_t tenant_id, placement_id, epoch;
     bool read_only;
+    struct list unused; /* worker.unused, until the end of the turn */
     bool held; /* somebody up the stack goes on with it: neither freed nor served from below */
+    struct statement_store statements; /* of its clients: ids tell nothing of other tenants */
     struct proxy_target target;
     char tenant[ROUTE_NAME_SIZE];
     struct list idle;     /* most recently used first */
@@ -56,8 +58,9 @@ void pool_stop_waiting(struct client *client);
 void pool_serve(struct pool *pool);
 /* A login failed: back off, and keep the server's error for those who wait in vain. */
 void pool_connect_failed(struct pool *pool, const struct error *err);
-/* Frees it when nobody uses it. */
+/* When nobody uses it, it is freed at the end of the turn: there may be users up the stack. */
 void pool_check_unused(struct pool *pool);
+void pools_free_unused(struct worker *worker);
 /* ParameterStatus values that a login with these settings would be told; NULL: not known yet. */
 struct pairs *pool_known_parameters(struct pool *pool, struct pairs *settings);
 void pool_remember(struct pool *pool, struct pairs *settings, struct pairs *parameters);

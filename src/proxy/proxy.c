@@ -164,6 +164,64 @@ struct budget *proxy_budget(struct proxy *proxy, const struct route_cluster *clu
     return budget;
 }
 
+struct eviction_note {
+    struct note note;
+    struct budget *budget;
+};
+
+static void eviction_received(struct worker *worker, struct note *note);
+
+static void ask_eviction(struct proxy *proxy, const struct worker *but, struct budget *budget)
+{
+    for (int i = 0; i < proxy->worker_count; i++) {
+        struct worker *worker = proxy->workers[i];
+        if (worker == but ||
+            atomic_load_explicit(&worker->counters.backends_idle, memory_order_relaxed) == 0)
+            continue;
+        struct eviction_note *eviction = xcalloc(1, sizeof(*eviction));
+        eviction->budget = budget;
+        atomic_fetch_add(&budget->evictions_asked, 1);
+        worker_post(worker, &eviction->note, LETTER_EVICT, eviction_received);
+    }
+}
+
+/* Closes an idle backend for each claim that waits, and for each slot that there are too many of.
+ */
+static bool evict_here(struct worker *worker, struct budget *budget)
+{
+    struct worker_cluster *cluster = worker_cluster_of(worker, budget);
+    bool found = false;
+    for (int left = budget_wanted(budget); left > 0; left--) {
+        struct backend *victim = list_first(&cluster->idle, struct backend, cluster_lru);
+        if (!victim)
+            break;
+        backend_evict(victim);
+        found = true;
+    }
+    return found;
+}
+
+static void eviction_received(struct worker *worker, struct note *note)
+{
+    struct eviction_note *eviction = container_of(note, struct eviction_note, note);
+    struct budget *budget = eviction->budget;
+    free(eviction);
+    if (evict_here(worker, budget))
+        atomic_store(&budget->evictions_found, true);
+    if (atomic_fetch_sub(&budget->evictions_asked, 1) > 1)
+        return;
+    /* Who came to wait during this round did not ask. */
+    if (atomic_exchange(&budget->evictions_found, false) && budget_wanted(budget) > 0)
+        ask_eviction(worker->proxy, NULL, budget);
+}
+
+void proxy_ask_eviction(struct worker *worker, struct budget *budget)
+{
+    /* One round of questions at a time; a backend that becomes idle meanwhile looks for itself. */
+    if (atomic_load(&budget->evictions_asked) == 0)
+        ask_eviction(worker->proxy, worker, budget);
+}
+
 static void renew_budgets(struct proxy *proxy, const struct route_globals *globals)
 {
     pthread_mutex_lock(&proxy->lock);
@@ -175,45 +233,10 @@ static void renew_budgets(struct proxy *proxy, const struct route_globals *globa
         struct worker *woken;
         while ((woken = budget_grant(budget)) != NULL)
             worker_tell_granted(woken);
+        if (budget_wanted(budget) > 0)
+            ask_eviction(proxy, NULL, budget);
     }
     pthread_mutex_unlock(&proxy->lock);
-}
-
-struct eviction_note {
-    struct note note;
-    struct budget *budget;
-};
-
-static void eviction_received(struct worker *worker, struct note *note)
-{
-    struct eviction_note *eviction = container_of(note, struct eviction_note, note);
-    struct budget *budget = eviction->budget;
-    free(eviction);
-    atomic_fetch_sub(&budget->evictions_asked, 1);
-    if (atomic_load(&budget->starving_count) == 0)
-        return;
-    struct worker_cluster *cluster = worker_cluster_of(worker, budget);
-    struct backend *victim = list_first(&cluster->idle, struct backend, cluster_lru);
-    if (victim)
-        backend_evict(victim);
-}
-
-void proxy_ask_eviction(struct worker *worker, struct budget *budget)
-{
-    struct proxy *proxy = worker->proxy;
-    /* One round of questions at a time; a backend that becomes idle meanwhile looks for itself. */
-    if (atomic_load(&budget->evictions_asked) > 0)
-        return;
-    for (int i = 0; i < proxy->worker_count; i++) {
-        if (proxy->workers[i] == worker ||
-            atomic_load_explicit(&proxy->workers[i]->counters.backends_idle,
-                                 memory_order_relaxed) == 0)
-            continue;
-        struct eviction_note *eviction = xcalloc(1, sizeof(*eviction));
-        eviction->budget = budget;
-        atomic_fetch_add(&budget->evictions_asked, 1);
-        worker_post(proxy->workers[i], &eviction->note, LETTER_EVICT, eviction_received);
-    }
 }
 
 /* ---- routes ---- */
@@ -284,6 +307,7 @@ int proxy_create(const struct proxy_config *config, struct route_table *routes,
     auth_derive_key(config->key, AUTH_ISSUER_KEY_LABEL, proxy->issuer_key);
     crypto_wipe(proxy->config.key, sizeof(proxy->config.key));
     proxy->connectors = threads_new("connector", CONNECTOR_THREADS);
+    proxy->cancellers = threads_new("cancel", CANCEL_THREADS);
     proxy->authenticators = threads_new("auth", AUTH_THREADS);
     int result = renew_from_routes(proxy, err);
     if (result == 0)
@@ -346,6 +370,7 @@ void proxy_wait(struct proxy *proxy)
     }
     threads_free(take_pointer(proxy->authenticators));
     threads_free(take_pointer(proxy->connectors));
+    threads_free(take_pointer(proxy->cancellers));
 }
 
 void proxy_free(struct proxy *proxy)
@@ -354,6 +379,7 @@ void proxy_free(struct proxy *proxy)
         return;
     threads_free(proxy->authenticators);
     threads_free(proxy->connectors);
+    threads_free(proxy->cancellers);
     for (int i = 0; i < proxy->worker_count; i++)
         worker_free(proxy->workers[i]);
     for (size_t i = 0; i < proxy->budget_count; i++) {

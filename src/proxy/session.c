@@ -5,10 +5,12 @@
  * simple query resets everything and sets the client's. After a transaction that may have changed
  * settings, another asks which are in force, and they are the client's from then on.
  *
- * The server does not list settings with a dot that nobody has defined ("app.user"): their names
- * are taken from the client's own texts and parameters. A name that was made up inside the server
- * escapes this and is not carried, but it does not reach another client either: after a text that
- * may have set anything the session is reset before anybody else gets it (`settings_of`).
+ * What changes settings is found by the words of a text, ParameterStatus and command tags. The
+ * server does not list settings with a dot that nobody has defined ("app.user"): their names are
+ * taken from the client's own texts and parameters. After a text that may have set anything the
+ * session is reset before another client of the tenant gets it (`settings_of`). What escapes all this
+ * (a function that calls set_config by itself, a name spelled with escapes) stays in the backend for
+ * the same tenant's next client; under login enforcement no backend ever meets another tenant.
  */
 #include <ctype.h>
 #include <strings.h>
@@ -64,9 +66,8 @@ static void put_literal(struct buffer *out, const char *text)
     buffer_append_string(out, "E'");
     while (*text) {
         uint32_t point = next_code_point(&text);
-        if (point == '\'' || point == '\\')
-            buffer_printf(out, "\\%c", (char)point);
-        else if (point < 0x20 || point == 0x7F)
+        /* Octal for quotes too: the client before may have set backslash_quote. */
+        if (point < 0x20 || point == 0x7F || point == '\'' || point == '\\')
             buffer_printf(out, "\\%03o", point);
         else if (point < 0x80)
             buffer_append_byte(out, (uint8_t)point);

@@ -317,6 +317,11 @@ void worker_shut_down(struct worker *worker, struct note *note)
 
 /* ---- making ---- */
 
+static void turn_ended(void *owner)
+{
+    pools_free_unused(owner);
+}
+
 static void client_arrived(void *owner, int fd)
 {
     client_accepted(owner, fd);
@@ -332,9 +337,9 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     list_init(&worker->waiting);
     list_init(&worker->idle);
     list_init(&worker->starving);
+    list_init(&worker->unused);
     pairs_store_init(&worker->pairs);
     worker->no_pairs = pairs_make(&worker->pairs, NULL, 0);
-    statement_store_init(&worker->statements);
     buffer_init(&worker->scratch, WIRE_MAX_MESSAGE);
     int result = engine_create(ENGINE_EPOLL, &worker->engine, err);
     if (result == 0)
@@ -346,6 +351,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
         worker_free(worker);
         return result;
     }
+    engine_on_turn_end(worker->engine, turn_ended, worker);
     timer_init(&worker->login_timer, worker->engine, login_expired, worker);
     timer_init(&worker->wait_timer, worker->engine, wait_expired, worker);
     timer_init(&worker->idle_timer, worker->engine, idle_expired, worker);
@@ -403,6 +409,7 @@ void worker_free(struct worker *worker)
         backend_close(list_first(&worker->idle, struct backend, lru));
     mailbox_free(worker->mailbox);
     hash_table_each(&worker->pools, free_pool_node, NULL);
+    pools_free_unused(worker);
     hash_table_each(&worker->clusters, free_cluster_node, NULL);
     hash_table_free(&worker->pools);
     hash_table_free(&worker->clusters);
@@ -410,7 +417,6 @@ void worker_free(struct worker *worker)
     hash_table_free(&worker->keys);
     pairs_unref(worker->no_pairs);
     pairs_store_free(&worker->pairs);
-    statement_store_free(&worker->statements);
     buffer_free(&worker->scratch);
     engine_free(worker->engine);
     free(worker);

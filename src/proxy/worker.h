@@ -29,6 +29,7 @@ enum {
     CLUSTERS_MAX = 1024,
     OUTPUT_HIGH_WATER = 256 * 1024, /* bytes waiting for a peer at which the other side is paused */
     CONNECTOR_THREADS = 16,
+    CANCEL_THREADS = 4, /* their own: a server that does not answer them must not stop logins */
     AUTH_THREADS = 4,
 };
 
@@ -93,10 +94,10 @@ struct worker {
     struct list waiting;        /* clients that wait for a backend, oldest first */
     struct list idle;           /* idle backends of all clusters, least recently used first */
     struct list starving;       /* pools that have a claim */
+    struct list unused;         /* pools that may be freed at the end of the turn */
     struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
-    struct statement_store statements;
     struct counters counters;
     int jobs; /* tasks under way on other threads */
     uint64_t next_serial;
@@ -124,7 +125,7 @@ struct proxy {
     struct proxy_resolver resolver;
     struct keyring *keyring;
     uint8_t token_key[CRYPTO_KEY_SIZE], mock_key[CRYPTO_KEY_SIZE], issuer_key[CRYPTO_KEY_SIZE];
-    struct threads *connectors, *authenticators;
+    struct threads *connectors, *authenticators, *cancellers;
     struct budget *budgets[CLUSTERS_MAX];
     size_t budget_count;
     _Atomic int client_count;

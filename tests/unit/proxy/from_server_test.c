@@ -108,7 +108,7 @@ static int set_up(void **state)
     memset(&worker, 0, sizeof(worker));
     memset(&backend, 0, sizeof(backend));
     memset(&client, 0, sizeof(client));
-    statement_store_init(&worker.statements);
+    statement_store_init(&pool.statements);
     buffer_init(&worker.scratch, 1024 * 1024);
     backend.worker = &worker;
     backend.pool = &pool;
@@ -132,8 +132,8 @@ static int tear_down(void **state)
     backend_statements_free(&backend.statements);
     client_statements_clear(&client.statements);
     hash_table_free(&client.statements);
-    assert_int_equal(worker.statements.statements.count, 0);
-    statement_store_free(&worker.statements);
+    assert_int_equal(pool.statements.statements.count, 0);
+    statement_store_free(&pool.statements);
     buffer_free(&worker.scratch);
     buffer_free(&told);
     return 0;
@@ -143,8 +143,7 @@ static struct statement *prepare(const char *text)
 {
     _cleanup_free_ char *definition = xcalloc(1, strlen(text) + 3);
     memcpy(definition, text, strlen(text) + 1);
-    struct statement *statement =
-        statement_intern(&worker.statements, definition, strlen(text) + 3);
+    struct statement *statement = statement_intern(&pool.statements, definition, strlen(text) + 3);
     backend_statements_add(&backend.statements, statement);
     return statement;
 }

@@ -245,7 +245,7 @@ static void test_settings_are_put_in_force(void **state)
     (void)state;
     use_settings((const struct pair[]){{"a.b", "it's \\ \"x\""}, {"c", "\xc3\xa4\n$1"}}, 2);
     session_enter(&backend, &client);
-    check_sent("SELECT pg_catalog.set_config(E'a.b', E'it\\'s \\\\ \"x\"', false), "
+    check_sent("SELECT pg_catalog.set_config(E'a.b', E'it\\047s \\134 \"x\"', false), "
                "pg_catalog.set_config(E'c', E'\\U000000E4\\012$1', false)");
     assert_ptr_equal(backend.settings, client.settings);
     assert_int_equal(expect_first(&backend.expected)->action, EXPECT_SETTINGS);
