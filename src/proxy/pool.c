@@ -162,9 +162,9 @@ static void free_pool(struct pool *pool)
 
 void pools_free_unused(struct worker *worker)
 {
-    struct pool *pool;
-    while ((pool = list_first(&worker->unused, struct pool, unused)) != NULL) {
-        list_remove(&pool->unused);
+    list_for_each_safe (link, &worker->unused) {
+        struct pool *pool = list_entry(link, struct pool, unused);
+        list_remove(link);
         if (is_unused(pool))
             free_pool(pool);
     }

@@ -8,9 +8,10 @@
  * What changes settings is found by the words of a text, ParameterStatus and command tags. The
  * server does not list settings with a dot that nobody has defined ("app.user"): their names are
  * taken from the client's own texts and parameters. After a text that may have set anything the
- * session is reset before another client of the tenant gets it (`settings_of`). What escapes all this
- * (a function that calls set_config by itself, a name spelled with escapes) stays in the backend for
- * the same tenant's next client; under login enforcement no backend ever meets another tenant.
+ * session is reset before another client of the tenant gets it (`settings_of`). What escapes all
+ * this (a function that calls set_config by itself, a name spelled with escapes) stays in the
+ * backend for the same tenant's next client; under login enforcement no backend ever meets another
+ * tenant.
  */
 #include <ctype.h>
 #include <strings.h>
