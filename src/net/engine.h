@@ -146,6 +146,10 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
  * cannot know yet: what that call leaves unconsumed fails the stream, with the same error, by
  * `closed`. */
 int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err);
+/* The same for a client that begins with the handshake: `bytes` are what `received` was given, all
+ * of which it must then say that it consumed. Within `received` alone. */
+int stream_start_direct_tls(struct stream *stream, SSL_CTX *context, const char *bytes,
+                            size_t length, struct error *err);
 SSL *stream_ssl(struct stream *stream); /* NULL for plain text; the stream's */
 int stream_fd(const struct stream *stream);
 

@@ -10,11 +10,23 @@ static BIO_METHOD *method;
 static int method_type;
 static pthread_once_t method_once = PTHREAD_ONCE_INIT;
 
+static int read_ahead(struct socket_bio *socket_bio, char *bytes, int length)
+{
+    size_t left = socket_bio->ahead_length - socket_bio->ahead_at;
+    size_t taken = left < (size_t)length ? left : (size_t)length;
+    memcpy(bytes, socket_bio->ahead + socket_bio->ahead_at, taken);
+    socket_bio->ahead_at += taken;
+    socket_bio->dry = false;
+    return (int)taken;
+}
+
 static int bio_read(BIO *bio, char *bytes, int length)
 {
     struct socket_bio *socket_bio = BIO_get_data(bio);
     ssize_t got;
     BIO_clear_retry_flags(bio);
+    if (unlikely(socket_bio->ahead_at < socket_bio->ahead_length))
+        return read_ahead(socket_bio, bytes, length);
     do
         got = recv(socket_bio->fd, bytes, (size_t)length, 0);
     while (got < 0 && errno == EINTR);
@@ -53,7 +65,10 @@ static long bio_control(BIO *bio, int command, long number reeve_unused, void *p
 
 static int bio_destroy(BIO *bio)
 {
-    free(BIO_get_data(bio));
+    struct socket_bio *socket_bio = BIO_get_data(bio);
+    if (socket_bio)
+        free(socket_bio->ahead);
+    free(socket_bio);
     BIO_set_data(bio, NULL);
     return 1;
 }
@@ -70,7 +85,7 @@ static void make_method(void)
     BIO_meth_set_destroy(method, bio_destroy);
 }
 
-bool socket_bio_attach(SSL *ssl, int fd)
+bool socket_bio_attach(SSL *ssl, int fd, const char *ahead, size_t ahead_length)
 {
     pthread_once(&method_once, make_method);
     BIO *bio = method ? BIO_new(method) : NULL;
@@ -78,6 +93,10 @@ bool socket_bio_attach(SSL *ssl, int fd)
         return false;
     struct socket_bio *socket_bio = xcalloc(1, sizeof(*socket_bio));
     socket_bio->fd = fd;
+    socket_bio->ahead = ahead_length > 0 ? xmalloc(ahead_length) : NULL;
+    socket_bio->ahead_length = ahead_length;
+    if (ahead_length > 0)
+        memcpy(socket_bio->ahead, ahead, ahead_length);
     BIO_set_data(bio, socket_bio);
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio);

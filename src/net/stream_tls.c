@@ -121,7 +121,8 @@ void stream_tls_adopt(struct stream *stream, SSL *ssl, bool owned)
     SSL_set_read_ahead(ssl, 1); /* a record's header and body with one read */
 }
 
-int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err)
+static int start(struct stream *stream, SSL_CTX *context, const char *ahead, size_t ahead_length,
+                 struct error *err)
 {
     if (stream->state != STREAM_OPEN || stream->tls != TLS_OFF)
         return error_set(err, ERROR_STATE, "TLS cannot be started on this connection");
@@ -129,7 +130,7 @@ int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err)
         return error_set(err, ERROR_PROTOCOL, "bytes were sent in front of the TLS handshake");
     prepare_call();
     SSL *ssl = SSL_new(context);
-    if (!ssl || !socket_bio_attach(ssl, stream->fd)) {
+    if (!ssl || !socket_bio_attach(ssl, stream->fd, ahead, ahead_length)) {
         SSL_free(ssl);
         return error_set(err, ERROR_INTERNAL, "cannot make a TLS session: %s",
                          reason_text(ERR_peek_error()));
@@ -140,6 +141,20 @@ int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err)
     stream->plain_left = stream_output_left(stream);
     stream->tls = stream->plain_left > 0 ? TLS_BEHIND_PLAIN : TLS_HANDSHAKE;
     return 0;
+}
+
+int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err)
+{
+    return start(stream, context, NULL, 0, err);
+}
+
+int stream_start_direct_tls(struct stream *stream, SSL_CTX *context, const char *bytes,
+                            size_t length, struct error *err)
+{
+    int result = start(stream, context, bytes, length, err);
+    if (result == 0)
+        stream->readable = true; /* there are bytes that epoll does not know of */
+    return result;
 }
 
 bool stream_tls_handshake(struct stream *stream)

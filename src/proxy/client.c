@@ -44,6 +44,7 @@ static void secured(void *owner)
 {
     struct client *client = owner;
     client->secure = true;
+    login_secured(client);
 }
 
 static void closed(void *owner, const struct error *reason)

@@ -101,6 +101,8 @@ void client_fail(struct client *client, const char *sqlstate, const char *messag
 void client_fail_error(struct client *client, const struct error *err);
 
 /* login.c */
+/* TLS is on. */
+void login_secured(struct client *client);
 size_t login_received(struct client *client, const char *bytes, size_t length);
 void login_free(struct login *login);
 /* AuthenticationOk, ParameterStatus, BackendKeyData, ReadyForQuery; then it is IDLE. */

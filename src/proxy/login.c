@@ -9,8 +9,11 @@
 
 enum {
     PEER_NAME_SIZE = 80,
+    TLS_HANDSHAKE_RECORD = 0x16,      /* no length of a startup packet begins with it */
     PASSWORD_MESSAGE_MAX = 16 * 1024, /* a token and SASL's messages fit well */
 };
+
+static const char alpn_protocol[] = "postgresql";
 
 /* The one mechanism: the list ends with an empty string. */
 static const char mechanisms[] = "SCRAM-SHA-256\0";
@@ -227,11 +230,47 @@ static int take_cancel(struct client *client, const struct wire_startup *startup
     return LOGIN_GONE;
 }
 
+/* "Direct" TLS, as PostgreSQL 17 takes it: no SSLRequest in front, and ALPN must say what it is. */
+static bool begins_with_handshake(const struct client *client, const char *bytes)
+{
+    return bytes[0] == TLS_HANDSHAKE_RECORD && !client->secure && !client->login->asked_ssl &&
+           !client->login->asked_gss;
+}
+
+static int take_handshake(struct client *client, const char *bytes, size_t length,
+                          size_t *ret_taken)
+{
+    struct error err = {0};
+    SSL_CTX *tls = proxy_tls(client->worker->proxy);
+    if (!tls)
+        return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION, "TLS is not offered here", NULL);
+    client->login->asked_ssl = client->login->direct_tls = true;
+    int result = stream_start_direct_tls(client->stream, tls, bytes, length, &err);
+    SSL_CTX_free(tls);
+    *ret_taken = length;
+    return result < 0 ? reject_error(client, &err) : LOGIN_TAKEN;
+}
+
+void login_secured(struct client *client)
+{
+    const unsigned char *protocol = NULL;
+    unsigned length = 0;
+    if (!client->login || !client->login->direct_tls)
+        return;
+    SSL_get0_alpn_selected(stream_ssl(client->stream), &protocol, &length);
+    if (length != sizeof(alpn_protocol) - 1 || memcmp(protocol, alpn_protocol, length) != 0)
+        login_reject(client, SQLSTATE_PROTOCOL_VIOLATION,
+                     "direct TLS without the protocol \"postgresql\" (ALPN)",
+                     "use a client of PostgreSQL 17 or newer, or SSLRequest");
+}
+
 static int take_packet(struct client *client, const char *bytes, size_t length, size_t *ret_taken)
 {
     struct error err = {0};
     struct wire_startup startup = {0};
     size_t size = 0;
+    if (begins_with_handshake(client, bytes))
+        return take_handshake(client, bytes, length, ret_taken);
     int result = wire_startup_size(bytes, length, &size, &err);
     if (result < 0)
         return reject_error(client, &err);

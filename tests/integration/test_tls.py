@@ -63,6 +63,46 @@ def test_tls_versions(world, server, version):
         assert connection.ask(wire.query("SELECT 1"))[-1].body == b"I"
 
 
+def direct_context(*protocols):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    return context
+
+
+def test_direct_tls(world, server):
+    """What libpq 17 does with sslnegotiation=direct: the handshake comes first."""
+    tenant = world.tenant("schema")
+    with wire.Wire("127.0.0.1", server.port) as connection:
+        connection.start_tls(direct_context("postgresql"))
+        assert connection.socket.selected_alpn_protocol() == "postgresql"
+        connection.login(tenant.slug, tenant.service, tenant.token)
+        assert connection.ask(wire.query("SELECT 1"))[-1].body == b"I"
+
+
+@pytest.mark.parametrize("protocols", [(), ("http/1.1",)], ids=["no protocol", "another"])
+def test_direct_tls_without_its_protocol_is_refused(world, server, protocols):
+    tenant = world.tenant("schema")
+    with wire.Wire("127.0.0.1", server.port, seconds=20) as connection:
+        with pytest.raises((wire.Refused, wire.Closed, ssl.SSLError, ConnectionError)):
+            connection.start_tls(direct_context(*protocols))
+            connection.login(tenant.slug, tenant.service, tenant.token)
+
+
+def test_direct_tls_where_there_is_none(world):
+    with wire.Wire("127.0.0.1", world.reeve.port, seconds=20) as connection:
+        with pytest.raises((ssl.SSLError, ConnectionError, OSError)):
+            connection.start_tls(direct_context("postgresql"))
+
+
+def test_direct_tls_within_tls_is_refused(server):
+    with wire.Wire("127.0.0.1", server.port, seconds=20) as connection:
+        connection.start_tls(direct_context("postgresql"))
+        connection.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        assert [message.type for message in connection.rest()] in ([], ["E"])
+
+
 def test_old_tls_is_refused(server):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
