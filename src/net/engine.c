@@ -148,6 +148,15 @@ static void run_scheduled(struct engine *engine)
     }
 }
 
+static void hand_out(const struct epoll_event *events, int count, bool first)
+{
+    for (int i = 0; i < count; i++) {
+        struct source *source = events[i].data.ptr;
+        if (source->first == first)
+            source->ready(source, events[i].events);
+    }
+}
+
 static void turn(struct engine *engine)
 {
     struct epoll_event events[EVENTS_A_TURN];
@@ -158,10 +167,8 @@ static void turn(struct engine *engine)
         abort();
     }
     engine->now_us = time_monotonic_us();
-    for (int i = 0; i < count; i++) {
-        struct source *source = events[i].data.ptr;
-        source->ready(source, events[i].events);
-    }
+    hand_out(events, count, true);
+    hand_out(events, count, false);
     engine_expire_timers(engine);
     run_scheduled(engine);
     if (engine->turn_end) {

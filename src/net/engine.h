@@ -150,6 +150,9 @@ int stream_start_tls(struct stream *stream, SSL_CTX *context, struct error *err)
  * of which it must then say that it consumed. Within `received` alone. */
 int stream_start_direct_tls(struct stream *stream, SSL_CTX *context, const char *bytes,
                             size_t length, struct error *err);
+/* From the next turn on its events are handled before those of streams that are not so: what a
+ * server said (that it ends, that it is free) is known before a client is taken to it. */
+void stream_set_first(struct stream *stream);
 SSL *stream_ssl(struct stream *stream); /* NULL for plain text; the stream's */
 int stream_fd(const struct stream *stream);
 

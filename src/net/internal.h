@@ -18,6 +18,7 @@
 /* What epoll tells of; the first member of its owner. */
 struct source {
     void (*ready)(struct source *source, uint32_t events);
+    bool first; /* in a turn, in front of those that are not */
 };
 
 /* Something closed whose memory is kept until the end of the turn. */

@@ -245,6 +245,11 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
     stream->owner = owner;
 }
 
+void stream_set_first(struct stream *stream)
+{
+    stream->source.first = true;
+}
+
 int stream_fd(const struct stream *stream)
 {
     return stream->fd;

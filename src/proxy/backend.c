@@ -96,6 +96,7 @@ static int adopt_connection(struct backend *backend, struct error *err)
         close(fd);
         return result;
     }
+    stream_set_first(backend->stream);
     adopt_parameters(backend);
     backend->settings = pairs_ref(backend->worker->no_pairs);
     backend->status = 'I';

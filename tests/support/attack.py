@@ -61,6 +61,8 @@ class Stage:
                     " WHERE usename = %s", [role]).fetchone() == (0,)
 
             wait_until(gone, "the attacker's server connections are gone")
+        with self.connect() as connection:
+            quietly(connection, "SELECT 1")  # one may have been on its way to the end
 
     def restore_attacker(self, settings):
         """A role may change its own defaults and so harm itself, which must not harm later tests."""
