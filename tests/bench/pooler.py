@@ -90,7 +90,10 @@ def measure(subject, mode, clients, seconds):
     if running.returncode != 0:
         raise RuntimeError(f"pgbench through {subject.name} failed:\n{out}{errors}")
     count = int(re.search(r"actually processed: (\d+)", out).group(1))
-    rate = float(re.search(r"tps = ([\d.]+) \(without initial", out).group(1))
+    found = re.search(r"tps = ([\d.]+) \(without initial", out)
+    if not found or count == 0:
+        raise RuntimeError(f"pgbench through {subject.name} measured nothing:\n{out}{errors}")
+    rate = float(found.group(1))
     return rate, (after - before) * 1e6 / count if subject.pid else None
 
 
