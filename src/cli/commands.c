@@ -14,6 +14,7 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_url,
     &cli_noun_issuer,
     &cli_noun_migrate,
+    &cli_noun_audit,
     &cli_noun_job,
     &cli_noun_events,
     &cli_noun_completion,
