@@ -7,7 +7,7 @@ PYTHON := /usr/bin/python3
 SOAK_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build build-asan packages demo check check-all lint format fuzz soak bench \
+.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak bench \
         bench-pooler reference clean
 
 help: ## what can be made
@@ -31,6 +31,9 @@ build-asan: packages $(BUILD)/asan/build.ninja ## build/asan/reeve: clang, sanit
 
 demo: build ## the guided tour: three tenants, three isolations, one endpoint
 	@scripts/demo
+
+attack: build ## attack an embedded Reeve in every isolation; fails when anything got through
+	@scripts/attack
 
 check: packages ## build and run all tests; the last line counts them (what CI runs)
 	@scripts/check

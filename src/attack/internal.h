@@ -105,6 +105,7 @@ enum attack_flag {
     NEEDS_PAIR = 1 << 3,     /* a table that refers to another */
     ALL_STYLES = 1 << 4,     /* simple, extended, and in one message */
     OWN_TEXT = 1 << 5,       /* the secret stands in the text: an answer that repeats it is none */
+    WHOLE_TABLE = 1 << 7,    /* gives all rows that can be seen: not where others' can be */
     QUIET = 1 << 6, /* an error may show somebody's row: the report gets its SQLSTATE alone */
 };
 
@@ -298,6 +299,15 @@ const char *plant_insert(struct arena *arena, const struct plant_table *table, c
 const char *plant_insert_with(struct arena *arena, const struct plant_table *table,
                               const char *schema, const char *secret, const char *column,
                               const char *value);
+
+/* ---- before.c ---- */
+
+/* Looks at what tenants of the target share, before any is made, as that repairs it: *ret, when
+ * *ret_applies. *ret_refused: no tenant can be made as it is. ERROR_STATE when migrations wait. */
+int before_tenants(const struct attack_options *options, struct catalog *catalog,
+                   const struct attack_target *target, struct arena *arena,
+                   struct attack_result *ret, bool *ret_applies, bool *ret_refused,
+                   struct error *err);
 
 /* ---- remove.c ---- */
 

@@ -147,7 +147,7 @@ static int run_prepared(struct pg_connection *victim, enum pg_raw_style style, c
 {
     const struct pg_raw_request request = {.style = style,
                                            .sql = sql,
-                                           .name = "reeve_attack",
+                                           .name = "attacked",
                                            .timeout_us = ATTACK_STATEMENT_TIMEOUT_US,
                                            .visit = session_note,
                                            .owner = outcome};
@@ -177,6 +177,16 @@ static int play_deallocate(struct attack_stage *stage, const struct attack *atta
     outcome->inconclusive |= aside.inconclusive;
     outcome_free(&aside);
     return result;
+}
+
+/* ---- 22: values that a language keeps ---- */
+
+static void judge_languages(const struct attack *attack, struct attack_outcome *outcome)
+{
+    if (strcmp(outcome->stage->target->enforcement, "login") == 0)
+        judge_residual(attack, outcome);
+    else
+        judge_empty(attack, outcome);
 }
 
 /* ---- the table ---- */
@@ -222,8 +232,8 @@ const struct attack attacks_leftover[] = {
     LEFTOVER("random", 18, "the seed of random()", play_value,
              "SELECT setseed(0.25); SELECT random(); DO $$ BEGIN PERFORM setseed(0.25); END $$",
              "SELECT random()"),
-    LEFTOVER("prepare", 19, "PREPARE", play_leftover, "PREPARE reeve_attack AS SELECT 1",
-             "SELECT count(*) FROM pg_prepared_statements WHERE name = 'reeve_attack'"),
+    LEFTOVER("prepare", 19, "PREPARE", play_leftover, "PREPARE attack_left AS SELECT 1",
+             "SELECT count(*) FROM pg_prepared_statements WHERE name = 'attack_left'"),
     {.id = "leftover.deallocate",
      .threat = 19,
      .title = "DEALLOCATE ALL and DISCARD ALL",
@@ -252,11 +262,14 @@ const struct attack attacks_leftover[] = {
     LEFTOVER("copy_out", 21, "an answer that nobody reads, and a client that vanishes", play_unread,
              "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 20000)) TO STDOUT",
              NEW_TRANSACTION),
-    ATTACK_SEEN("leftover.languages", 22, "procedural languages that keep values between calls",
-                REACH_ANY,
-                "SELECT lanname FROM pg_language WHERE lanname NOT IN ('internal', 'c', 'sql',"
-                " 'plpgsql') AND has_language_privilege(oid, 'USAGE')",
-                "such a language may keep values in the session; no other tenant is given a session"
-                " where a tenant logs in as itself"),
+    {.id = "leftover.languages",
+     .threat = 22,
+     .title = "procedural languages that keep values between calls",
+     .sql =
+         "SELECT lanname FROM pg_language WHERE lanname NOT IN ('internal', 'c', 'sql', 'plpgsql')"
+         " AND has_language_privilege(oid, 'USAGE')",
+     .residual = "such a language keeps values in the session; but where a tenant logs in as itself"
+                 " no other tenant is given its session",
+     .judge = judge_languages},
     {0},
 };

@@ -390,14 +390,28 @@ static void add_forgery(struct attack_stage *stage, const char *schema)
               false);
 }
 
+/* Attacks that need a table say so by these, and are skipped. */
+static void no_words(struct attack_stage *stage)
+{
+    static const char *const names[] = {
+        "table",    "table_name",      "own_table",    "victim_table", "column",
+        "sequence", "victim_sequence", "unique",       "forge",        "forge_same",
+        "own_same", "forge_columns",   "forge_values",
+    };
+    for (size_t i = 0; i < array_size(names); i++)
+        words_add(stage, names[i], NULL, false);
+}
+
 static int add_words(struct attack_stage *stage, struct pg_connection *victim, struct error *err)
 {
     struct arena *arena = stage->arena;
     const struct plant_table *table = stage->plant.chosen;
     const char *victims = stage->victim.place->isolated.schema;
     const char *own = stage->attacker.place->isolated.schema;
-    if (!table)
+    if (!table) {
+        no_words(stage);
         return 0;
+    }
     _cleanup_pg_result_ struct pg_result *facts = NULL;
     int result = pg_query(victim, sql_attack_table_facts, 2,
                           (const char *const[]){victims, table->name}, &facts, err);

@@ -155,6 +155,8 @@ static const char *why_not(const struct attack_stage *stage, const struct attack
         return "no table could be filled with rows to attack";
     if (attack->flags & NEEDS_PAIR && !stage->plant.child)
         return "no table that could be filled refers to another by one number";
+    if (attack->flags & WHOLE_TABLE && stage->known_leak_count > 0)
+        return "it would read all rows that context.nothing says can be seen";
     if (!attack->sql || words_expand(stage, arena, attack->sql, true, &missing))
         return NULL;
     if (!stage->plant.chosen)

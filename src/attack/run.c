@@ -94,22 +94,36 @@ static const char *list_tables(const struct plant *plant, struct arena *arena, b
     return arena_strdup(arena, buffer_string(&list));
 }
 
-static int note_cluster(struct run *run, struct attack_stage *stage, struct error *err)
+/* Which server it is, once a cluster. */
+static int note_cluster(struct run *run, const struct attack_target *target, struct error *err)
 {
+    _cleanup_arena_ struct arena arena = {0};
     _cleanup_pg_connection_ struct pg_connection *admin = NULL;
     struct attack_report *report = run->report;
+    struct catalog_cluster cluster;
+    struct server server;
     for (size_t i = 0; i < report->cluster_count; i++)
-        if (report->clusters[i].id == stage->target->cluster_id)
+        if (report->clusters[i].id == target->cluster_id)
             return 0;
-    int result = stage_admin(stage, NULL, &admin, err);
+    int result = catalog_cluster_get(run->catalog, &arena, target->cluster_id, &cluster, err);
+    server_init(&server, run->options->job, &cluster);
+    if (result == 0)
+        result = server_connect(&server, NULL, &admin, err);
     if (result < 0)
         return result;
     const char *version = pg_parameter(admin, "server_version");
     report->clusters[report->cluster_count++] = (struct attack_cluster){
-        .id = stage->target->cluster_id,
-        .name = stage->target->cluster,
+        .id = target->cluster_id,
+        .name = target->cluster,
         .version = arena_strdup(&report->arena, version ? version : "unknown")};
     return 0;
+}
+
+/* Counts the result that was written behind those that there are. */
+static void keep_result(struct run *run, struct attack_target *target)
+{
+    run->report->counts[target->results[target->count].verdict]++;
+    target->count++;
 }
 
 static int play_all(struct run *run, struct attack_stage *stage, struct attack_target *target,
@@ -117,7 +131,6 @@ static int play_all(struct run *run, struct attack_stage *stage, struct attack_t
 {
     struct arena *arena = &run->report->arena;
     int result = 0;
-    target->results = arena_zalloc(arena, attack_count() * sizeof(*target->results));
     for (size_t i = 0; result == 0 && attack_tables[i]; i++)
         for (const struct attack *attack = attack_tables[i]; result == 0 && attack->id; attack++) {
             _cleanup_free_ char *text =
@@ -129,33 +142,48 @@ static int play_all(struct run *run, struct attack_stage *stage, struct attack_t
             result = play(stage, attack, arena, &target->results[target->count], &applies, err);
             if (result < 0 || !applies)
                 continue;
-            run->report->counts[target->results[target->count].verdict]++;
-            target->count++;
+            keep_result(run, target);
         }
     return result;
 }
 
-static int attack_target(struct run *run, struct attack_target *target, struct error *err)
+/* With tenants of its own. */
+static int attack_with_tenants(struct run *run, struct attack_target *target, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
     _cleanup_(stage_end) struct attack_stage stage = {
         .options = run->options, .catalog = run->catalog, .arena = &arena, .target = target};
-    _cleanup_free_ char *text = xasprintf("%s %s on %s: make two tenants", target->service,
-                                          target->isolation, target->cluster);
-    tell(run, run->number, text);
     int result = stage_begin(&stage, err);
-    if (result == 0)
-        result = note_cluster(run, &stage, err);
-    if (result < 0) {
-        error_prefix(err, "service \"%s\", isolation %s, cluster \"%s\"", target->service,
-                     target->isolation, target->cluster);
+    if (result < 0)
         return result;
-    }
     target->attacker = arena_strdup(&run->report->arena, stage.attacker.slug);
     target->victim = arena_strdup(&run->report->arena, stage.victim.slug);
     target->filled = list_tables(&stage.plant, &run->report->arena, true);
     target->unfilled = list_tables(&stage.plant, &run->report->arena, false);
     return play_all(run, &stage, target, err);
+}
+
+static int attack_target(struct run *run, struct attack_target *target, struct error *err)
+{
+    _cleanup_free_ char *text = xasprintf("%s %s on %s: make two tenants", target->service,
+                                          target->isolation, target->cluster);
+    struct arena *arena = &run->report->arena;
+    bool applies = false, refused = false;
+    tell(run, run->number, text);
+    target->attacker = target->victim = target->filled = target->unfilled = "";
+    target->results = arena_zalloc(arena, (attack_count() + 1) * sizeof(*target->results));
+    int result = note_cluster(run, target, err);
+    if (result == 0)
+        result = before_tenants(run->options, run->catalog, target, arena, &target->results[0],
+                                &applies, &refused, err);
+    if (result == 0 && applies)
+        keep_result(run, target);
+    if (result == 0 && !refused)
+        result = attack_with_tenants(run, target, err);
+    if (result < 0 && result != -ERROR_CANCELLED)
+        error_prefix(err, "service \"%s\", isolation %s, cluster \"%s\"", target->service,
+                     target->isolation, target->cluster);
+    return result;
 }
 
 /* ---- a run ---- */

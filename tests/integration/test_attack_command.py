@@ -1,0 +1,489 @@
+"""`reeve audit --attack`: passes on a healthy system, finds holes that the administrator made, leaves
+nothing behind, and signs what it says."""
+import contextlib
+import json
+import re
+import signal
+import subprocess
+
+import pytest
+
+from support import process, reeve as reeve_support
+from support.agreement import server_objects
+from support.world import DATA, create_service
+
+ATTACKED, NO_SUCH, BUSY, USAGE, UNREACHABLE, INTERRUPTED, INVALID = 12, 66, 75, 2, 69, 130, 65
+SECONDS = 420
+# What can be tried as a tenant with SQL: docs/attack.md says what the others are.
+THREATS = {*range(1, 7), *range(8, 31), 32, 36, 37, 38}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A Reeve of this module's own with one service and no tenants: holes are made in it."""
+    with reeve_support.running_reeve() as running:
+        create_service(running, "things", DATA / "things")
+        yield running
+
+
+def attack(server, *arguments, check=True, json=False):
+    return server.cli("audit", "--attack", *arguments, check=check, json=json, seconds=SECONDS)
+
+
+def results(report):
+    """(isolation, id) -> the attack's entry."""
+    return {(target["isolation"], entry["id"]): entry
+            for target in report["targets"] for entry in target["attacks"]}
+
+
+def ids(report, verdict):
+    return {name for (_, name), entry in results(report).items() if entry["verdict"] == verdict}
+
+
+def throwaway(server):
+    """Tenants of the suite that are not gone."""
+    return server.query("SELECT slug, status FROM reeve.tenant WHERE slug LIKE 'reeve-attack-%'"
+                        " AND status <> 'deleted'")
+
+
+def rows_left(server):
+    return server.query("SELECT (SELECT count(*) FROM app.thing) + (SELECT count(*) FROM app.part)"
+                        " + (SELECT count(*) FROM reeve.role_tenant)",
+                        database="svc_things")[0][0]
+
+
+# ---- a healthy system ----
+
+@pytest.fixture(scope="module")
+def healthy(server):
+    """The report of a run in every isolation, as JSON text, and what there was before it."""
+    before = server_objects(server), rows_left(server)
+    done = attack(server, "--isolation", "row,schema,database", json=True)
+    return done, before
+
+
+def test_nothing_gets_through(healthy):
+    report = healthy[0].json
+    assert ids(report, "FINDING") == set()
+    assert ids(report, "SKIPPED") == set()
+    assert report["counts"]["FINDING"] == 0
+    assert report["not_removed"] is None
+    modes = {target["isolation"] for target in report["targets"]}
+    assert modes == {"row", "schema", "database"}
+    for mode in modes:
+        tried = [entry for (isolation, _), entry in results(report).items() if isolation == mode]
+        assert len(tried) > 140, f"{mode}: only {len(tried)} attacks"
+        assert all(entry["tried"] for entry in tried)
+
+
+def test_every_threat_is_tried(healthy):
+    tried = {entry["threat"] for entry in results(healthy[0].json).values()
+             if entry["verdict"] != "SKIPPED"}
+    assert tried == THREATS
+
+
+def test_residuals_are_those_that_are_documented(healthy):
+    text = (process.ROOT / "docs" / "attack.md").read_text()
+    for name in ids(healthy[0].json, "RESIDUAL"):
+        assert f"`{name}`" in text, f"{name} is not in docs/attack.md"
+
+
+def test_it_starts_with_what_was_attacked(healthy):
+    report = healthy[0].json
+    assert list(report)[:5] == ["format", "reeve", "started_at", "ended_at", "endpoint"]
+    assert report["clusters"][0]["name"] == "local"
+    assert report["clusters"][0]["server_version"].startswith("1")
+    assert list(report)[-1] == "signature"
+    target = report["targets"][0]
+    assert target["service"] == "things" and target["enforcement"] == "login"
+    assert "thing" in target["filled"] and "part" in target["filled"]
+    assert target["unfilled"] == ""
+
+
+def test_nothing_is_left(server, healthy):
+    assert (server_objects(server), rows_left(server)) == healthy[1]
+    assert throwaway(server) == []
+    assert server.cli("tenant", "list", json=True).json == []
+    assert server.query("SELECT count(*) FROM reeve.credential WHERE revoked_at IS NULL") == [(0,)]
+
+
+def test_it_is_in_the_audit_trail(server, healthy):
+    events = {event["action"]: event
+              for event in server.cli("events", "--limit", "500", json=True).json}
+    assert "attack.start" in events
+    counts = healthy[0].json["counts"]
+    assert events["attack.end"]["detail"]["pass"] == counts["PASS"]
+    assert events["attack.end"]["detail"]["finding"] == 0
+
+
+def test_no_secret_in_the_report(healthy):
+    out = healthy[0].out + healthy[0].err
+    assert "eyJ" not in out, "a token"
+    # The markers that stood in the victims' rows are 20 digits.
+    for entry in results(healthy[0].json).values():
+        assert not re.search(r"\bLIKE '%\d{20}%'", entry["tried"])
+
+
+# ---- the signature ----
+
+def verify(server, path):
+    return server.cli("audit", "--verify", path, check=False)
+
+
+def test_signature_of_json(server, healthy, tmp_path):
+    path = tmp_path / "report.json"
+    path.write_text(healthy[0].out)
+    assert verify(server, path).code == 0
+
+
+@pytest.fixture(scope="module")
+def text_report(server, tmp_path_factory):
+    path = tmp_path_factory.mktemp("attack") / "report.txt"
+    attack(server, "--isolation", "database", "--output", path)
+    return path
+
+
+def test_report_for_people(text_report):
+    lines = text_report.read_text().splitlines()
+    assert lines[0] == "Reeve attack report"
+    assert any(line.startswith("cluster: local, PostgreSQL ") for line in lines)
+    assert re.fullmatch(r"counts: PASS \d+, FINDING 0, RESIDUAL \d+, SKIPPED 0", lines[-2])
+    assert re.fullmatch(r"signature: hmac-sha256 [0-9a-f]{64}", lines[-1])
+
+
+def test_a_changed_byte_is_noticed(server, text_report, tmp_path):
+    good = text_report.read_bytes()
+    assert verify(server, text_report).code == 0
+    path = tmp_path / "changed"
+    places = [0, len(good) // 3, len(good) // 2, good.index(b"counts:") + 13, len(good) - 100,
+              len(good) - 60, len(good) - 2, len(good) - 1]
+    forgeries = [good[:place] + bytes([good[place] ^ 1]) + good[place + 1:] for place in places]
+    forgeries += [good[1:], good[:-1], good + b"\n", good + good, b"", b"x", good[-80:]]
+    for forged in forgeries:
+        path.write_bytes(forged)
+        refused = verify(server, path)
+        assert refused.code == INVALID, refused.text
+
+
+def test_another_key_is_noticed(text_report):
+    with reeve_support.running_reeve() as other:
+        assert verify(other, text_report).code == INVALID
+
+
+def test_control_characters_stay_on_their_line(text_report):
+    for line in text_report.read_text().split("\n"):
+        assert line == "" or line.isprintable(), repr(line)
+    assert "\\n" in text_report.read_text(), "an attack with a newline in a name was tried"
+
+
+# ---- holes ----
+
+def run_with_holes(server, isolation, holes, mends=()):
+    """Holes and mends are SQL of the administrator's in the shared database."""
+    for text in holes:
+        server.query(text, database="svc_things")
+    try:
+        done = attack(server, "--isolation", isolation, json=True, check=False)
+    finally:
+        for text in mends:
+            server.query(text, database="svc_things")
+    assert throwaway(server) == []
+    assert done.code == ATTACKED, done.text[-3000:]
+    return done.json
+
+
+def test_what_making_a_tenant_repairs(server):
+    """It is looked at before the tenants are made, who therefore find it whole."""
+    report = run_with_holes(server, "row", [
+        "ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY",
+        "ALTER VIEW app.thing_parts RESET (security_invoker)",
+        "GRANT TRUNCATE ON app.part TO run_things",
+        "GRANT UPDATE ON app.kind TO run_things",
+        "CREATE UNIQUE INDEX hole ON app.thing (name)"], ["DROP INDEX app.hole"])
+    assert ids(report, "FINDING") == {"rows.shape"}
+    why = results(report)["row", "rows.shape"]["why"]
+    for part in ("table thing: row-level security", "view thing_parts", "index hole",
+                 "TRUNCATE on part for run_things", "UPDATE on kind for run_things"):
+        assert part in why
+    # And it has said the truth: the tables are whole now.
+    healed = attack(server, "--isolation", "row", json=True).json
+    assert results(healed)["row", "rows.shape"]["verdict"] == "PASS"
+
+
+def test_what_no_tenant_can_be_made_with(server):
+    report = run_with_holes(
+        server, "row,schema",
+        ["CREATE POLICY hole ON app.thing USING (true)",
+         "CREATE FUNCTION app.hole() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT 1::bigint'"],
+        ["DROP POLICY hole ON app.thing", "DROP FUNCTION app.hole()"])
+    entry = results(report)["row", "rows.shape"]
+    assert entry["verdict"] == "FINDING"
+    assert 'function "hole" is SECURITY DEFINER' in entry["why"] and 'policy "hole"' in entry["why"]
+    tried = [isolation for isolation, _ in results(report)]
+    assert tried.count("row") == 1, "the row target was attacked"
+    assert tried.count("schema") > 140, "the other target was not attacked"
+
+
+@contextlib.contextmanager
+def made_again(server, *texts):
+    """The administrator's holes come back whenever a tenant has been made, as an event trigger does
+    it with the grants that are the last step of it."""
+    body = " ".join(f"EXECUTE {quoted(text)};" for text in texts)
+    server.query("CREATE FUNCTION public.sabotage() RETURNS event_trigger LANGUAGE plpgsql"
+                 " SECURITY DEFINER AS $hole$ BEGIN"
+                 " IF current_setting('sabotage.busy', true) = 'yes' THEN RETURN; END IF;"
+                 f" PERFORM set_config('sabotage.busy', 'yes', true); {body}"
+                 " PERFORM set_config('sabotage.busy', '', true); END $hole$",
+                 database="svc_things")
+    server.query("REVOKE EXECUTE ON FUNCTION public.sabotage() FROM PUBLIC", database="svc_things")
+    server.query("CREATE EVENT TRIGGER sabotage ON ddl_command_end WHEN TAG IN ('GRANT')"
+                 " EXECUTE FUNCTION public.sabotage()", database="svc_things")
+    try:
+        yield
+    finally:
+        server.query("DROP EVENT TRIGGER sabotage", database="svc_things")
+        server.query("DROP FUNCTION public.sabotage()", database="svc_things")
+        # Making a tenant mends the rest.
+        server.add_tenant("mender", "things", "row", credentials=False)
+        server.cli("tenant", "delete", "mender", "--yes")
+
+
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def test_row_security_off(server):
+    with made_again(server, "ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY"):
+        report = run_with_holes(server, "row", [])
+    found = ids(report, "FINDING")
+    wanted = {"context.nothing", "rows.forced", "rows.insert", "rows.insert_select", "rows.update",
+              "rows.merge", "rows.merge_update", "rows.update_victims", "rows.delete_victims",
+              "rows.delete_by_name", "context.by_name", "statistics.cast", "statistics.values",
+              "prepared.shared", "copy.from", "keys.cascade"}
+    assert wanted <= found, (wanted - found, [results(report)["row", name]
+                                              for name in wanted - found])
+    why = results(report)["row", "context.nothing"]["why"]
+    assert "app.thing" in why and "app.part" not in why
+    # What leaks anyway is said once: an attack that adds nothing to it held.
+    assert not {"role.reset", "context.set", "role.discard", "startup.role"} & found
+    # The victim's row is there at the end: what got through was rolled back.
+    assert "rows are not what they were" not in str(report)
+
+
+def test_policy_by_a_setting(server):
+    """What everybody does: a policy that reads a setting which SQL may set."""
+    with made_again(server, "ALTER POLICY reeve_tenant ON app.thing USING (tenant_id = coalesce("
+                            "nullif(current_setting('reeve.tenant_id', true), '')::bigint,"
+                            " reeve.tenant_id()))"):
+        report = run_with_holes(server, "row", [])
+    found = ids(report, "FINDING")
+    assert {"context.set", "context.set_config", "context.set_config_local", "context.do",
+            "context.do_set", "startup.tenant"} <= found
+    assert not {"context.nothing", "rows.forced", "role.reset", "context.set_other_names",
+                "rows.delete_victims"} & found
+
+
+def test_tenant_by_a_setting(server):
+    """The function that says who the tenant is, asked by every policy."""
+    original = server.query("SELECT pg_get_functiondef('reeve.tenant_id()'::regprocedure)",
+                            database="svc_things")[0][0]
+    report = run_with_holes(
+        server, "row",
+        ["CREATE OR REPLACE FUNCTION reeve.tenant_id() RETURNS bigint LANGUAGE sql STABLE"
+         " SECURITY DEFINER AS $$ SELECT coalesce(nullif(current_setting('app.tenant_id', true), '')"
+         "::bigint, (SELECT r.tenant_id FROM reeve.role_tenant r WHERE r.role_name = session_user))"
+         " $$"], [original])
+    found = ids(report, "FINDING")
+    assert "context.set_other_names" in found
+    assert "counts as tenant" in results(report)["row", "context.set_other_names"]["why"]
+    assert not {"context.nothing", "context.set", "context.set_config"} & found
+
+
+def test_keys_without_the_tenant(server):
+    """Unique keys and references over natural columns alone tell of neighbours."""
+    with made_again(server, "DROP INDEX IF EXISTS app.hole",
+                    "CREATE UNIQUE INDEX hole ON app.thing (name)"):
+        report = run_with_holes(server, "row", [], ["DROP INDEX app.hole"])
+    assert "keys.unique" in ids(report, "FINDING")
+    assert "table thing" in results(report)["row", "keys.unique"]["why"]
+
+
+def test_many_small_holes(server):
+    """Each is found by the attack that is meant for it."""
+    again = {
+        "rows.insert": "ALTER POLICY reeve_tenant ON app.thing WITH CHECK (true)",
+        "rows.shared": "GRANT UPDATE ON app.kind TO run_things",
+        "views.invoker": "ALTER VIEW app.thing_parts RESET (security_invoker)",
+        "privileges.truncate": "GRANT TRUNCATE ON app.thing, app.part TO run_things",
+        "privileges.tables": "GRANT TRIGGER ON app.part TO run_things",
+    }
+    holes = {
+        "views.definer": ("CREATE FUNCTION public.hole() RETURNS bigint LANGUAGE sql"
+                          " SECURITY DEFINER AS 'SELECT 1::bigint'", "DROP FUNCTION public.hole()"),
+        "public.connect": ("GRANT CONNECT ON DATABASE postgres TO PUBLIC",
+                           "REVOKE CONNECT ON DATABASE postgres FROM PUBLIC"),
+        "public.temporary": ("GRANT TEMP ON DATABASE svc_things TO PUBLIC",
+                             "REVOKE TEMP ON DATABASE svc_things FROM PUBLIC"),
+        "public.create": ("GRANT CREATE ON SCHEMA public TO PUBLIC",
+                          "REVOKE CREATE ON SCHEMA public FROM PUBLIC"),
+        "objects.large": ("GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC",
+                          "REVOKE EXECUTE ON FUNCTION lo_create(oid) FROM PUBLIC"),
+        "files.read": ("GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC",
+                       "REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM PUBLIC"),
+        "shared.query_text": ("GRANT pg_read_all_stats TO use_things",
+                              "REVOKE pg_read_all_stats FROM use_things"),
+        "shared.running_query": ("GRANT pg_signal_backend TO use_things",
+                                 "REVOKE pg_signal_backend FROM use_things"),
+        "context.mapping": ("GRANT SELECT ON reeve.role_tenant TO PUBLIC",
+                            "REVOKE SELECT ON reeve.role_tenant FROM PUBLIC"),
+    }
+    with made_again(server, *again.values()):
+        report = run_with_holes(server, "row", [hole for hole, _ in holes.values()],
+                                [mend for _, mend in holes.values()])
+    found = ids(report, "FINDING")
+    assert {*again, *holes} <= found, {*again, *holes} - found
+    # A view of all tenants' rows, and what the victim runs, are seen without doing anything.
+    why = results(report)["row", "context.nothing"]["why"]
+    assert "app.thing_parts" in why and "pg_stat_activity" in why
+    # These had nothing to do with it.
+    assert not {"context.set", "role.set", "rows.forced", "login.others_token", "login.read_only",
+                "shared.notify", "code.load", "cancel.guessed", "keys.unique"} & found
+
+
+def test_open_schemas(server):
+    """Every tenant's schema is opened to everybody as it is made."""
+    with made_again(
+            server, "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace"
+            r" WHERE nspname LIKE ''t\_%'' LOOP EXECUTE format(''GRANT USAGE ON SCHEMA %I TO PUBLIC'',"
+            " name); EXECUTE format(''GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA %I TO PUBLIC'',"
+            " name); END LOOP; END $$".replace("''", "'")):
+        report = run_with_holes(server, "schema", [])
+    found = ids(report, "FINDING")
+    assert {"context.nothing", "context.by_name", "rows.delete_by_name"} <= found
+    assert not {"context.set", "role.set", "rows.insert", "suspend.open_connection"} & found
+
+
+def test_a_proxy_that_does_not_hear_of_suspension():
+    with reeve_support.running_reeve(REEVE_MUTATE="proxy.suspend") as server:
+        create_service(server, "things", DATA / "things")
+        done = attack(server, "--isolation", "schema", json=True, check=False)
+        assert done.code == ATTACKED
+        assert ids(done.json, "FINDING") == {"suspend.open_connection"}
+        assert throwaway(server) == []
+
+
+# ---- being interrupted ----
+
+def start(server, *arguments):
+    """A run that goes on by itself, when it has attacked a little."""
+    running = process.spawn(
+        [str(reeve_support.binary()), "audit", "--attack", "--isolation", "schema", *arguments],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=reeve_support.environment(REEVE_CONFIG=server.config_path))
+    for line in running.stderr:
+        if line.startswith("[10/"):
+            return running
+    raise AssertionError(f"it ended with {running.wait()}")
+
+
+def finish(running):
+    rest = running.stderr.read()
+    running.stderr.close()
+    return running.wait(timeout=120), rest
+
+
+def test_interrupted(server):
+    before = server_objects(server)
+    running = start(server)
+    try:
+        assert len(throwaway(server)) == 2
+        second = attack(server, check=False)
+        assert second.code == BUSY and "somebody else" in second.err
+        assert len(throwaway(server)) == 2, "a run took away another's tenants"
+    finally:
+        running.send_signal(signal.SIGINT)
+    code, rest = finish(running)
+    assert code == INTERRUPTED, rest
+    assert "interrupted" in rest
+    assert throwaway(server) == []
+    assert server_objects(server) == before
+
+
+def test_killed(server):
+    """The next run takes away what is left."""
+    before = server_objects(server)
+    running = start(server)
+    running.kill()
+    finish(running)
+    assert len(throwaway(server)) == 2
+    assert server_objects(server) != before
+    # A tenant that only has such a name is somebody's.
+    server.cli("tenant", "create", "reeve-attack-0123456789ab-a", "--name", "Ours")
+    server.cli("tenant", "create", "reeve-attack-mine")
+    refused = process.wait_until(
+        lambda: not_busy(attack(server, "--service", "nothing", check=False)),
+        "the killed run's lock is free")
+    assert refused.code == NO_SUCH
+    assert {slug for slug, _ in throwaway(server)} == {"reeve-attack-0123456789ab-a",
+                                                      "reeve-attack-mine"}
+    assert server_objects(server) == before
+    for slug, _ in throwaway(server):
+        server.cli("tenant", "delete", slug, "--yes")
+
+
+def not_busy(result):
+    return result if result.code != BUSY else None
+
+
+# ---- what it is told ----
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["--attack"], NO_SUCH, "--isolation"),
+    (["--attack", "--service", "nothing"], NO_SUCH, "nothing"),
+    (["--attack", "--isolation", "islands"], USAGE, "islands"),
+    (["--attack", "--isolation", "row", "--endpoint", "nonsense"], USAGE, "HOST:PORT"),
+    (["--attack", "--isolation", "row", "--endpoint", "127.0.0.1:99999"], USAGE, "HOST:PORT"),
+    (["--attack", "--isolation", "row", "--endpoint", "127.0.0.1:1"], UNREACHABLE, "127.0.0.1"),
+    (["--attack", "--isolation", "row", "--output", "/nowhere/report"], 74, "/nowhere/report"),
+    (["--attack", "--verify", "x"], USAGE, "exclude"),
+    (["--verify", "/nowhere/report"], NO_SUCH, "/nowhere/report"),
+    (["--verify", "/etc/hostname"], INVALID, "signature"),
+])
+def test_wrong(server, arguments, code, words):
+    before = server_objects(server)
+    refused = server.cli("audit", *arguments, check=False, seconds=SECONDS)
+    assert refused.code == code, refused.text
+    assert words in refused.err
+    assert "reeve: " in refused.err
+    assert throwaway(server) == []
+    assert server_objects(server) == before
+
+
+def test_it_attacks_what_is_in_use(server):
+    """Without --isolation: where tenants are. Their rows stay as they are."""
+    tenant = server.add_tenant("customer", "things", "database")
+    try:
+        with server.connect(tenant) as connection:
+            connection.execute("INSERT INTO thing (name) VALUES ('mine')")
+            before = connection.execute("SELECT * FROM thing").fetchall()
+            done = attack(server, json=True)
+            assert connection.execute("SELECT * FROM thing").fetchall() == before
+        targets = json.loads(done.out)["targets"]
+        assert [(target["isolation"], target["placements"]) for target in targets] == [
+            ("database", 1)]
+    finally:
+        server.cli("tenant", "delete", "customer", "--yes")
+
+
+def test_a_service_that_nobody_can_fill(server, tmp_path):
+    """Tables that take no row: catalogs alone are attacked, and the report says so."""
+    (tmp_path / "0001_odd.sql").write_text(
+        "CREATE TABLE odd (word text NOT NULL CHECK (word = 'nobody guesses this'));")
+    server.cli("service", "create", "odd", "--migrations", tmp_path, "--isolation", "schema")
+    done = attack(server, "--service", "odd", "--isolation", "schema", json=True)
+    target = done.json["targets"][0]
+    assert target["filled"] == "" and "odd (23514" in target["unfilled"]
+    skipped = ids(done.json, "SKIPPED")
+    assert "rows.own" in skipped and "context.nothing" not in skipped
+    assert "no table could be filled" in results(done.json)["schema", "rows.own"]["why"]
+    server.cli("service", "delete", "odd", "--yes")
