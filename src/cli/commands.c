@@ -1,5 +1,6 @@
 #include "cli/nouns.h"
 
+/* clang-format off */
 const struct cli_noun *const cli_nouns[] = {
     &cli_noun_dev,
     &cli_noun_serve,
@@ -22,3 +23,4 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_help,
     NULL,
 };
+/* clang-format on */
