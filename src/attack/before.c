@@ -19,7 +19,7 @@ static int check_pending(const struct site *site, const struct isolation_target 
                          struct arena *arena, struct error *err)
 {
     struct migration_set set;
-    struct migrate_result pending;
+    struct migrate_result pending = {0};
     int result = migrate_check_folder(site->service.migrations_dir, arena, &set, err);
     if (result == 0)
         result = migrate_target(&site->login, target, &set, true, arena, &pending, err);

@@ -206,7 +206,7 @@ int look_after_victim(struct attack_stage *stage, struct attack_outcome *outcome
         stage->watch = pg_close(stage->watch);
         return 0;
     }
-    if (stage->digest && strcmp(stage->digest, now) != 0)
+    if (stage->digest && now && strcmp(stage->digest, now) != 0)
         outcome_gain(outcome, "the victim's rows are not what they were");
     free(stage->digest);
     stage->digest = take_pointer(now);

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from support import process, reeve as reeve_support
+from support import certificates, process, reeve as reeve_support
 from support.agreement import server_objects
 from support.world import DATA, create_service
 
@@ -475,6 +475,22 @@ def test_it_attacks_what_is_in_use(server):
             ("database", 1)]
     finally:
         server.cli("tenant", "delete", "customer", "--yes")
+
+
+def test_through_tls_and_a_unix_socket(server):
+    """The endpoint that the configuration asks for, or another."""
+    with process.temporary_folder("reeve-tls-") as folder:
+        certificate, key = certificates.write_certificate(folder)
+        port = process.free_port()
+        with reeve_support.running_serve(server, tls_cert=certificate, tls_key=key,
+                                         tls_required="on",
+                                         listen=[f"127.0.0.1:{port}", f"{folder}:{port}"]) as proxy:
+            for arguments, endpoint in (([], f"127.0.0.1:{port}"),
+                                        (["--endpoint", f"{folder}:{port}"], f"{folder}:{port}")):
+                done = attack(server, "--isolation", "database", "--config", proxy.config_path,
+                              *arguments, json=True)
+                assert done.json["endpoint"] == endpoint
+                assert ids(done.json, "FINDING") == ids(done.json, "SKIPPED") == set()
 
 
 def test_a_service_that_nobody_can_fill(server, tmp_path):
