@@ -18,7 +18,7 @@
 enum {
     ATTACK_SECRET_SIZE = 21,               /* digits, and the NUL */
     ATTACK_TEXT_MAX = 1 << 20,             /* of anything that is made for an attack */
-    ATTACK_STATEMENT_TIMEOUT_US = 30000000 /* then the answer counts as not given */
+    ATTACK_STATEMENT_TIMEOUT_US = 40000000 /* then the answer counts as not given */
 };
 
 /* ---- filling tables (plant.c) ---- */

@@ -293,14 +293,14 @@ static int play_odd_names(struct attack_stage *stage, const struct attack *attac
     memset(longest, 'a', 10000);
     longest[10000] = '\0';
     const char *slug = stage->victim.slug;
+    static const char look_alike[] = "\xd0\xb0" /* a Cyrillic a */ "cme";
     const char *const names[] = {arena_printf(&arena, "%s'--", slug),
                                  arena_printf(&arena, "%s\"", slug),
                                  arena_printf(&arena, "%s\n", slug),
                                  arena_printf(&arena, " %s", slug),
                                  arena_printf(&arena, "%s\x1b[31m", slug),
                                  "../../etc/passwd",
-                                 "\xd0\xb0"
-                                 "cme",
+                                 look_alike,
                                  longest};
     int result = 0;
     outcome_tried(outcome,
@@ -410,7 +410,7 @@ static void put_u32(uint8_t *at, uint32_t value)
 /* One CancelRequest to where the connection's other end is. Failures are the attacker's lot. */
 static void send_cancel(const struct pg_connection *connection, uint32_t pid, uint32_t key)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t size = sizeof(address);
     uint8_t packet[CANCEL_PACKET];
     if (getpeername(pg_socket(connection), (struct sockaddr *)&address, &size) < 0)

@@ -66,8 +66,10 @@ static int play_advisory(struct attack_stage *stage, const struct attack *attack
                              &aside, err);
     if (result == 0 && aside.accepted > 0 && aside.value[0] == 'f')
         outcome_decide(outcome, ATTACK_RESIDUAL, "%s", attack->residual);
+    else if (result == 0 && aside.inconclusive && !outcome->inconclusive)
+        outcome_decide(outcome, ATTACK_SKIPPED,
+                       "the victim was given no server connection while the attacker had one");
     outcome_back(outcome, "the victim gets \"%s\"", aside.refused ? aside.sqlstate : aside.value);
-    outcome->inconclusive |= aside.inconclusive;
     outcome_free(&aside);
     session_rollback(attacker);
     return result;
@@ -132,7 +134,7 @@ static int play_running(struct attack_stage *stage, const struct attack *attack 
     outcome_init(&aside, stage, &arena);
     const struct pg_raw_request query = {
         .style = PG_RAW_SIMPLE,
-        .sql = arena_printf(&arena, "/* %s */ SELECT pg_sleep(3)", stage->activity),
+        .sql = arena_printf(&arena, "/* %s */ SELECT pg_sleep(3); COMMIT", stage->activity),
         .timeout_us = ATTACK_STATEMENT_TIMEOUT_US,
         .visit = session_note,
         .owner = &aside};

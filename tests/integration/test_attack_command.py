@@ -14,6 +14,7 @@ from support.world import DATA, create_service
 
 ATTACKED, NO_SUCH, BUSY, USAGE, UNREACHABLE, INTERRUPTED, INVALID = 12, 66, 75, 2, 69, 130, 65
 SECONDS = 420
+pytestmark = pytest.mark.timeout(900)  # a run is a minute, and more on a busy machine
 # What can be tried as a tenant with SQL: docs/attack.md says what the others are.
 THREATS = {*range(1, 7), *range(8, 31), 32, 36, 37, 38}
 
@@ -376,14 +377,14 @@ def test_a_proxy_that_does_not_hear_of_suspension():
 
 # ---- being interrupted ----
 
-def start(server, *arguments):
-    """A run that goes on by itself, when it has attacked a little."""
+def start(server, *arguments, until="[10/"):
+    """A run that goes on by itself, when it has got as far as the line that begins so."""
     running = process.spawn(
         [str(reeve_support.binary()), "audit", "--attack", "--isolation", "schema", *arguments],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         env=reeve_support.environment(REEVE_CONFIG=server.config_path))
     for line in running.stderr:
-        if line.startswith("[10/"):
+        if line.startswith(until):
             return running
     raise AssertionError(f"it ended with {running.wait()}")
 
@@ -407,6 +408,16 @@ def test_interrupted(server):
     code, rest = finish(running)
     assert code == INTERRUPTED, rest
     assert "interrupted" in rest
+    assert throwaway(server) == []
+    assert server_objects(server) == before
+
+
+def test_interrupted_while_tenants_are_made(server):
+    before = server_objects(server)
+    running = start(server, until="things schema on local: make two tenants")
+    running.send_signal(signal.SIGINT)
+    code, rest = finish(running)
+    assert code == INTERRUPTED, rest
     assert throwaway(server) == []
     assert server_objects(server) == before
 
@@ -475,6 +486,22 @@ def test_it_attacks_what_is_in_use(server):
             ("database", 1)]
     finally:
         server.cli("tenant", "delete", "customer", "--yes")
+
+
+def test_one_server_connection_for_both(server):
+    """What needs two at once is skipped, and says why; all else works."""
+    def budget(number):
+        server.query("UPDATE reeve.cluster SET max_backends = %s", number)
+
+    budget(1)
+    try:
+        report = attack(server, "--isolation", "schema", json=True).json
+    finally:
+        budget(100)
+    assert ids(report, "FINDING") == set()
+    assert ids(report, "SKIPPED") <= {"shared.running_query", "shared.advisory_locks"}
+    for name in ids(report, "SKIPPED"):
+        assert "server connection" in results(report)["schema", name]["why"]
 
 
 def test_through_tls_and_a_unix_socket(server):
