@@ -39,6 +39,9 @@ static inline bool guard_is_locked(void)
     return guard_armed || guard_is_entered();
 }
 
+/* session.c: what DISCARD ALL and DEALLOCATE ALL do, but for the proxy's statements. */
+void guard_session_discard(bool top_level);
+
 /* settings.c: the hooks of `role` and `session_authorization`, and the setting that takes the
  * context to parallel workers. */
 void guard_settings_init(void);

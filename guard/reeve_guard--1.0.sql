@@ -11,6 +11,9 @@ CREATE OR REPLACE FUNCTION reeve.leave(key bytea) RETURNS void
 REVOKE ALL ON FUNCTION reeve.arm(bytea), reeve.enter(bytea, bigint, integer, bytea),
     reeve.leave(bytea) FROM PUBLIC;
 
+-- Also for sessions that are not armed: these are known by their login (reeve.login_tenant).
+CREATE OR REPLACE FUNCTION reeve.tenant_id() RETURNS bigint
+    LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME', 'reeve_guard_tenant_id';
 CREATE OR REPLACE FUNCTION reeve.tenant_slug() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME', 'reeve_guard_tenant_slug';
 

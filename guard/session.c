@@ -47,7 +47,8 @@ bool guard_armed;
 
 static uint8 guard_key[GUARD_KEY_SIZE];
 
-/* Errors are fatal until the transaction that enters or leaves has ended. */
+/* Errors are fatal, and cancel requests wait, until the transaction that enters or leaves has
+ * ended. */
 static bool changing;
 static bool exit_on_any_error_before;
 
@@ -115,6 +116,9 @@ static void begin_change(void)
 {
     if (!changing)
         exit_on_any_error_before = ExitOnAnyError;
+    else
+        RESUME_INTERRUPTS();
+    HOLD_INTERRUPTS();
     changing = true;
     ExitOnAnyError = true;
 }
@@ -125,6 +129,7 @@ static void at_transaction_event(XactEvent event, void *argument)
     if (changing && event == XACT_EVENT_COMMIT) {
         changing = false;
         ExitOnAnyError = exit_on_any_error_before;
+        RESUME_INTERRUPTS();
     }
 }
 
@@ -161,6 +166,12 @@ static void clear_session(void)
     double seed = pg_prng_double(&pg_global_prng_state) * 2.0 - 1.0;
     if (!guard_mutation("guard.random"))
         DirectFunctionCall1(setseed, Float8GetDatum(seed));
+}
+
+void guard_session_discard(bool top_level)
+{
+    PreventInTransactionBlock(top_level, "DISCARD ALL");
+    clear_session();
 }
 
 /* ---- entering ---- */

@@ -139,30 +139,33 @@ void guard_context_withdraw(void)
 
 /* ---- what SQL may ask ---- */
 
-/* A session that is nobody's proxy's is known by its login role: reeve.login_tenant() looks it up,
- * and the answer holds as long as the role is logged in. */
-static bool login_tenant(int64 *ret)
+/* A session that no proxy has armed is known by its login role: functions of Reeve's look it up. */
+static bool ask_login(const char *name, Datum *ret)
 {
-    static Oid known_role = InvalidOid;
-    static int64 known_tenant = 0;
-    if (known_role == GetSessionUserId()) {
-        *ret = known_tenant;
-        return true;
-    }
     Oid function = LookupFuncName(
-        list_make2(makeString(pstrdup("reeve")), makeString(pstrdup("login_tenant"))), 0, NULL,
-        true);
+        list_make2(makeString(pstrdup("reeve")), makeString(pstrdup(name))), 0, NULL, true);
     if (!OidIsValid(function))
         return false;
     FmgrInfo info;
     LOCAL_FCINFO(call, 0);
     fmgr_info(function, &info);
     InitFunctionCallInfoData(*call, &info, 0, InvalidOid, NULL, NULL);
-    Datum value = FunctionCallInvoke(call);
-    if (call->isnull)
-        return false;
-    known_role = GetSessionUserId();
-    known_tenant = DatumGetInt64(value);
+    *ret = FunctionCallInvoke(call);
+    return !call->isnull;
+}
+
+/* The answer holds as long as the role is logged in. */
+static bool login_tenant(int64 *ret)
+{
+    static Oid known_role = InvalidOid;
+    static int64 known_tenant = 0;
+    Datum answer;
+    if (known_role != GetSessionUserId()) {
+        if (!ask_login("login_tenant", &answer))
+            return false;
+        known_role = GetSessionUserId();
+        known_tenant = DatumGetInt64(answer);
+    }
     *ret = known_tenant;
     return true;
 }
@@ -179,9 +182,12 @@ Datum reeve_guard_tenant_id(PG_FUNCTION_ARGS)
 
 Datum reeve_guard_tenant_slug(PG_FUNCTION_ARGS)
 {
-    if (!guard_is_entered())
+    Datum answer;
+    if (guard_is_entered())
+        PG_RETURN_TEXT_P(cstring_to_text(guard_context.slug));
+    if (guard_armed || !ask_login("login_tenant_slug", &answer))
         PG_RETURN_NULL();
-    PG_RETURN_TEXT_P(cstring_to_text(guard_context.slug));
+    PG_RETURN_DATUM(answer);
 }
 
 void guard_settings_init(void)

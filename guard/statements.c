@@ -11,6 +11,7 @@
  */
 #include "guard.h"
 
+#include "catalog/pg_class.h"
 #include "commands/prepare.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
@@ -38,7 +39,7 @@ static void forget_prepared(const char *name)
     foreach(cell, prepared_names)
     {
         char *known = lfirst(cell);
-        if (name && strcmp(known, name) != 0)
+        if (strcmp(known, name) != 0)
             continue;
         prepared_names = foreach_delete_current(prepared_names, cell);
         pfree(known);
@@ -90,6 +91,14 @@ static void check_lock(const LockStmt *statement)
         refuse("lock a whole table here", "Lock rows instead: SELECT ... FOR UPDATE.");
 }
 
+static void check_created(const RangeVar *relation)
+{
+    refuse(relation->relpersistence == RELPERSISTENCE_TEMP
+               ? "create temporary tables in a shared session"
+               : "create or change objects, roles or rights",
+           NULL);
+}
+
 static void check_utility(const Node *statement);
 
 static void check_explained(const Node *query)
@@ -113,8 +122,11 @@ static void check_utility(const Node *statement)
     case T_ExecuteStmt:
         check_name(((const ExecuteStmt *)statement)->name);
         break;
-    case T_DeallocateStmt:
-        check_name(((const DeallocateStmt *)statement)->name);
+    case T_CreateStmt:
+        check_created(((const CreateStmt *)statement)->relation);
+        break;
+    case T_CreateTableAsStmt:
+        check_created(((const CreateTableAsStmt *)statement)->into->rel);
         break;
     case T_ExplainStmt:
         check_explained(((const ExplainStmt *)statement)->query);
@@ -135,6 +147,7 @@ static void check_utility(const Node *statement)
     case T_CallStmt:
     case T_DiscardStmt:
     case T_ConstraintsSetStmt:
+    case T_DeallocateStmt:
     case T_NotifyStmt:
     case T_UnlistenStmt:
         break;
@@ -149,8 +162,31 @@ static void note_done(const Node *statement)
         note_prepared(((const PrepareStmt *)statement)->name);
     else if (IsA(statement, DeallocateStmt))
         forget_prepared(((const DeallocateStmt *)statement)->name);
+}
+
+/*
+ * DEALLOCATE of a statement that the proxy has prepared: the client has it by another name, and the
+ * proxy, which knows that, puts its own into the text. Others may use it too, so it stays.
+ */
+static bool is_shared_deallocate(const Node *statement)
+{
+    const char *name =
+        IsA(statement, DeallocateStmt) ? ((const DeallocateStmt *)statement)->name : NULL;
+    return name && strncmp(name, PROXY_PREFIX, strlen(PROXY_PREFIX)) == 0 &&
+           FetchPreparedStatement(name, false) && !guard_mutation("guard.names");
+}
+
+/* What takes all prepared statements away takes those that SQL has made: the proxy's are not the
+ * tenant's alone. Returns whether it was that. */
+static bool run_discard(const Node *statement, ProcessUtilityContext context)
+{
+    if (IsA(statement, DeallocateStmt) && !((const DeallocateStmt *)statement)->name)
+        guard_statements_drop();
     else if (IsA(statement, DiscardStmt) && ((const DiscardStmt *)statement)->target == DISCARD_ALL)
-        forget_prepared(NULL);
+        guard_session_discard(context == PROCESS_UTILITY_TOPLEVEL);
+    else
+        return false;
+    return true;
 }
 
 static void run_utility(PlannedStmt *planned, const char *text, bool read_only,
@@ -162,9 +198,8 @@ static void run_utility(PlannedStmt *planned, const char *text, bool read_only,
     bool entered = guard_is_entered();
     if (entered && GetUserId() == guard_context.role && !guard_mutation("guard.utility"))
         check_utility(statement);
-    /* DEALLOCATE in a definer function gets at the proxy's names too. */
-    else if (entered && IsA(statement, DeallocateStmt))
-        check_name(((const DeallocateStmt *)statement)->name);
+    if (entered && (is_shared_deallocate(statement) || run_discard(statement, context)))
+        return;
     (next_utility ? next_utility : standard_ProcessUtility)(
         planned, text, read_only, context, parameters, environment, destination, completion);
     if (entered)

@@ -30,6 +30,7 @@ struct proxy_config {
     int64_t idle_backend_us;      /* an idle backend is closed after this */
     int64_t shutdown_timeout_us;  /* running transactions may finish for this long */
     int max_prepared;             /* statements a client may have; and per backend */
+    int max_schemas;              /* that a shared backend may have been on */
     uint8_t key[CRYPTO_KEY_SIZE]; /* the key file's */
 };
 
@@ -40,6 +41,9 @@ struct proxy_connection {
     SSL *ssl;           /* NULL, or the handle's */
     int server_version; /* 150020 */
     int32_t backend_pid;
+    /* Of a guarded one: what it was armed with, and reeve.enter's OID. */
+    uint8_t guard_key[CRYPTO_KEY_SIZE];
+    uint32_t enter_function;
     size_t parameter_count; /* ParameterStatus as at login */
     struct {
         char name[64];
@@ -51,6 +55,7 @@ struct proxy_target {
     char conninfo[1024]; /* struct route_cluster.conninfo */
     char database[ROUTE_NAME_SIZE];
     struct route_login login;
+    bool guarded; /* to be armed after its login */
     int64_t timeout_us;
 };
 

@@ -402,11 +402,14 @@ def the_proxys_prepared_statements(server):
         session.ask(wire.parse("SELECT 'text of 1'", "reeve_1"), wire.sync())
         session.enter(2)
         for text in ("EXECUTE reeve_1", "EXPLAIN EXECUTE reeve_1", "EXPLAIN VERBOSE EXECUTE reeve_1",
-                     "CREATE TEMP TABLE t AS EXECUTE reeve_1", "DEALLOCATE reeve_1",
+                     "CREATE TEMP TABLE t AS EXECUTE reeve_1",
                      "PREPARE reeve_2 AS SELECT 1",
-                     "DO $$ BEGIN EXECUTE 'EXECUTE reeve_1'; END $$",
-                     "DO $$ BEGIN EXECUTE 'DEALLOCATE reeve_1'; END $$"):
+                     "DO $$ BEGIN EXECUTE 'EXECUTE reeve_1'; END $$"):
             assert session.run(text) in ("42939", "42501"), text
+        # The proxy says this in place of a client's own name; nothing is to come of it.
+        assert session.run("DEALLOCATE reeve_1") == []
+        assert session.run("DO $$ BEGIN EXECUTE 'DEALLOCATE reeve_1'; END $$") == []
+        assert session.run("DEALLOCATE reeve_2") == "26000"
         assert session.run("SELECT * FROM pg_prepared_statements") == "42501"
         assert session.run("SELECT * FROM pg_prepared_statement()") == "42501"
         assert guard.outcome(session.ask(wire.bind(name="reeve_1"), wire.execute(),

@@ -11,19 +11,6 @@ SHARED_TABLES = 2
 TENANTS = (1, 2)
 
 
-def library():
-    """The guard that belongs to the program under test, or else that of the sanitized build."""
-    program = os.environ.get("REEVE_BINARY")
-    folders = [process.ROOT / "build" / name for name in ("asan", "release")]
-    if program and "release" in program:
-        folders.reverse()
-    for folder in folders:
-        path = folder / "guard" / "reeve_guard-15.so"
-        if path.exists():
-            return path
-    raise RuntimeError("there is no build/asan/guard/reeve_guard-15.so: run make build-asan")
-
-
 def functions(path):
     """The extension's script for a library at an absolute path."""
     script = (process.ROOT / "guard" / "reeve_guard--1.0.sql").read_text()
@@ -34,18 +21,15 @@ def functions(path):
 def running_guarded(preload=False, mutate=None, **settings):
     """A server with the guard, two schema tenants (t_1, t_2) and two row tenants (role run_s) in
     database `shared`. `mutate` takes defences out."""
-    def copy_library(server):
-        target = server.folder / "reeve_guard.so"
-        target.write_bytes(library().read_bytes())
-        target.chmod(0o755)
+    def load(server):
         if preload:
-            server.settings["shared_preload_libraries"] = str(target)
+            server.settings["shared_preload_libraries"] = str(server.guard)
 
     before = os.environ.get("REEVE_MUTATE")
     if mutate:
         os.environ["REEVE_MUTATE"] = mutate
     try:
-        with postgres.running_postgres(prepare=copy_library, settings=settings) as server:
+        with postgres.running_postgres(prepare=load, settings=settings) as server:
             set_up(server)
             yield server
     finally:
@@ -66,10 +50,7 @@ def set_up(server):
     with server.connect("shared") as admin:
         admin.execute("CREATE SCHEMA reeve; GRANT USAGE ON SCHEMA reeve TO PUBLIC;"
                       " REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-        admin.execute(functions(server.folder / "reeve_guard.so"))
-        path = server.folder / "reeve_guard.so"
-        admin.execute("CREATE FUNCTION reeve.tenant_id() RETURNS bigint LANGUAGE c STABLE"
-                      f" PARALLEL SAFE LEAKPROOF AS '{path}', 'reeve_guard_tenant_id'")
+        admin.execute(functions(server.guard))
         admin.execute("GRANT EXECUTE ON FUNCTION reeve.arm(bytea), reeve.enter(bytea, bigint,"
                       " integer, bytea), reeve.leave(bytea) TO reeve_pool")
         admin.execute("CREATE SCHEMA app; GRANT USAGE ON SCHEMA app TO run_s;"
