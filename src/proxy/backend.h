@@ -114,6 +114,8 @@ const char *backend_tenant(const struct backend *backend);
 /* prepare.c */
 /* A message of that type was sent. */
 void backend_note_sent(struct backend *backend, char type);
+/* A copy was parsed without an error: what it stands for is to be prepared when it is entered. */
+void backend_want(struct backend *backend, struct statement *statement);
 
 /* enter.c */
 /* Under the guard: makes it the client's, unless it is already. */

@@ -270,6 +270,8 @@ static enum verdict complete(struct backend *backend, const struct reply *reply,
     if (!head || head->kind != kind)
         return out_of_step(backend, "unexpected completion", reply->type);
     enum verdict verdict = verdict_of(head);
+    if (kind == EXPECT_PARSE && head->statement && head->statement->stands_for)
+        backend_want(backend, head->statement->stands_for);
     expect_pop(&backend->expected);
     return verdict;
 }

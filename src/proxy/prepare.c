@@ -63,12 +63,14 @@ struct statement_store *prepare_store(struct client *client)
 }
 
 /* One that nobody else has, on this backend and until it is entered again. */
-static struct statement *copy_for_turn(struct backend *backend, const struct statement *statement)
+static struct statement *copy_for_turn(struct backend *backend, struct statement *statement)
 {
     const struct statement_scope scope = {.id = (int64_t)backend->turn, .turn = true};
     struct statement_store *store = statement_store_get(&backend->worker->statements, &scope);
     struct statement *copy = statement_intern(store, statement->definition, statement->length);
     statement_store_unref(store); /* the statement has it */
+    if (!copy->stands_for)
+        copy->stands_for = statement_ref(statement);
     return copy;
 }
 
@@ -128,7 +130,7 @@ void prepare_apart(struct backend *backend, struct statement *statement)
 
 /* ---- which statement ---- */
 
-static void want(struct backend *backend, struct statement *statement)
+void backend_want(struct backend *backend, struct statement *statement)
 {
     for (size_t i = 0; i < backend->wanted_count; i++) {
         if (backend->wanted[i] == statement)
@@ -152,7 +154,6 @@ static struct statement *choose(struct client *client, struct statement *stateme
     if (backend->pristine || backend_statements_has(&backend->statements, shared))
         return shared;
     struct statement *copy = copy_for_turn(backend, shared);
-    want(backend, shared);
     statement_unref(shared);
     return copy;
 }

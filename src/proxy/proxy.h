@@ -102,4 +102,24 @@ struct proxy_statistics {
 };
 void proxy_get_statistics(struct proxy *proxy, struct proxy_statistics *ret);
 
+/* A server connection, for `reeve ps`. */
+struct proxy_backend {
+    int32_t pid; /* of the server's process; 0 while it connects */
+    int worker;
+    int64_t cluster_id, placement_id; /* that it serves, or served last; 0: none */
+    const char
+        *state; /* connecting, idle, active, idle in transaction, kept, cancelling, closing */
+    bool guarded, read_only;
+    size_t prepared; /* statements */
+    size_t schemas;  /* of how many tenants it has served, where each has its own */
+    char database[ROUTE_NAME_SIZE], login_role[ROUTE_NAME_SIZE];
+    char tenant[ROUTE_NAME_SIZE]; /* "": none */
+    char service[ROUTE_NAME_SIZE];
+};
+/* Calls `found` on this thread for every backend of every worker. False: not all workers answered
+ * in time. Not for worker threads, nor while the proxy is freed. */
+bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
+                         void (*found)(void *owner, const struct proxy_backend *backend),
+                         void *owner);
+
 #endif

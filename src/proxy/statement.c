@@ -79,6 +79,7 @@ void statement_unref(struct statement *statement)
         return;
     hash_table_remove(&statement->store->statements, &statement->node);
     statement_store_unref(statement->store);
+    statement_unref(statement->stands_for);
     free(statement);
 }
 

@@ -50,6 +50,7 @@ struct statement {
     struct statement_store *store;
     uint64_t id;
     size_t references;
+    struct statement *stands_for; /* of a turn's copy: the shared one; referenced */
     unsigned flags;
     size_t length;     /* of the definition */
     char definition[]; /* a Parse message's body behind the name: text NUL count types */

@@ -467,7 +467,7 @@ def check_role_attributes(stage):
             powerful = admin.execute(
                 "SELECT g.rolname FROM pg_roles g WHERE g.rolname <> %s AND"
                 " pg_has_role(%s, g.oid, 'MEMBER') AND (g.rolsuper OR g.rolbypassrls OR"
-                " g.rolcreaterole OR g.rolcanlogin OR g.rolname LIKE 'pg\\_%%' OR"
+                " g.rolcreaterole OR g.rolcanlogin OR g.rolname ~ '^t_[0-9]+' OR g.rolname LIKE 'pg\\_%%' OR"
                 " EXISTS (SELECT FROM pg_class WHERE relowner = g.oid))", [role, role]).fetchall()
             assert powerful == [], f"{role} is a member of {powerful}"
 

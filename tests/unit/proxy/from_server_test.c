@@ -95,6 +95,12 @@ void backend_enter_refused(struct backend *backend_, const struct wire_error_fie
     (void)fields;
 }
 
+void backend_want(struct backend *backend_, struct statement *statement)
+{
+    (void)backend_;
+    (void)statement;
+}
+
 const char *backend_tenant(const struct backend *backend_)
 {
     (void)backend_;
