@@ -1,5 +1,6 @@
 #include "cli/nouns.h"
 
+/* clang-format off */
 const struct cli_noun *const cli_nouns[] = {
     &cli_noun_dev,
     &cli_noun_serve,
@@ -14,6 +15,7 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_url,
     &cli_noun_issuer,
     &cli_noun_migrate,
+    &cli_noun_audit,
     &cli_noun_job,
     &cli_noun_events,
     &cli_noun_completion,
@@ -21,3 +23,4 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_help,
     NULL,
 };
+/* clang-format on */
