@@ -12,7 +12,8 @@ JOIN pg_catalog.pg_class c ON c.oid = x.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_catalog.pg_attribute a
   ON a.attrelid = c.oid AND a.attname = 'tenant_id' AND NOT a.attisdropped
-LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = x.indexrelid AND k.contype = 'x'
+LEFT JOIN pg_catalog.pg_constraint k
+  ON k.conrelid = c.oid AND k.conindid = x.indexrelid AND k.contype = 'x'
 WHERE x.indrelid = ANY ($1::oid[] || $2::oid[])
   AND CASE WHEN k.oid IS NULL
       THEN x.indisunique

@@ -57,6 +57,8 @@ enum { AUDIT_CHECK_VALUES = 4 };
 
 enum audit_flag {
     IN_MIGRATION = 1, /* audit_target runs it too */
+    ROW_ONLY = 32,    /* there, only of tables that row-level security keeps apart: elsewhere it is
+                         critical of nothing */
     EVERYTHING = 2,   /* only where the facts are complete */
     ORPHAN = 4,       /* what the server has too much */
     MISSING = 8,      /* what it has too little */

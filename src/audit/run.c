@@ -203,7 +203,8 @@ static bool is_wanted(const struct audit_run *run, const struct audit_check *che
                       enum audit_scope scope)
 {
     if (run->in_migration)
-        return check->flags & IN_MIGRATION;
+        return (check->flags & IN_MIGRATION) &&
+               (!(check->flags & ROW_ONLY) || run->targets->row_security);
     return check->scope == scope && (!(check->flags & EVERYTHING) || run->facts->everything);
 }
 
