@@ -1,6 +1,7 @@
 -- Memberships of roles: what a role inherits, or may become.
 -- $1 roles that sessions of tenants and of the proxy may have, $2 owner roles; $3 members and
--- $4 roles: the memberships that there are to be
+-- $4 roles: the memberships that there are to be; $5 roles that are
+-- complete
 WITH wanted AS (
     SELECT * FROM unnest($3::text[], $4::text[]) AS w(member, role)
 )
@@ -22,6 +23,7 @@ SELECT format('role %I', w.member), format('is not a member of "%s": it finds no
 FROM wanted w
 JOIN pg_catalog.pg_roles m ON m.rolname = w.member::name
 JOIN pg_catalog.pg_roles g ON g.rolname = w.role::name
-WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members a
+WHERE w.member = ANY ($5::text[])
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_auth_members a
                   WHERE a.member = m.oid AND a.roleid = g.oid)
 ORDER BY 1, 2

@@ -76,11 +76,9 @@ const struct audit_check *audit_check_at(size_t index);
 const char *audit_check_code(const struct audit_check *check);
 const char *audit_check_title(const struct audit_check *check);
 enum audit_severity audit_check_severity(const struct audit_check *check); /* its worst */
-/* True: compares what the catalog has with what the server has, so that a finding is to be thrown
- * away when the catalog, read again behind the server, says otherwise. `orphan`: the server has too
- * much; `missing`: too little. */
-bool audit_check_orphan(const struct audit_check *check);
-bool audit_check_missing(const struct audit_check *check);
+/* True: compares what the catalog has with what the server has, which change meanwhile: a finding
+ * holds when it is found twice, the second time from a catalog that was read anew. */
+bool audit_check_compares(const struct audit_check *check);
 
 /* ---- facts: what the catalog has on one cluster ---- */
 

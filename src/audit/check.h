@@ -53,26 +53,25 @@ enum audit_value {
     AUDIT_VALUES
 };
 
-enum { AUDIT_CHECK_VALUES = 4 };
+enum { AUDIT_CHECK_VALUES = 5 };
 
 enum audit_flag {
     IN_MIGRATION = 1, /* audit_target runs it too */
-    ROW_ONLY = 32,    /* there, only of tables that row-level security keeps apart: elsewhere it is
+    ROW_ONLY = 16,    /* there, only of tables that row-level security keeps apart: elsewhere it is
                          critical of nothing */
     EVERYTHING = 2,   /* only where the facts are complete */
-    ORPHAN = 4,       /* what the server has too much */
-    MISSING = 8,      /* what it has too little */
-    GENERATES = 16,   /* the query gives queries, each of which gives findings */
+    COMPARES = 4,     /* what the catalog has with what the server has */
+    GENERATES = 8,    /* the query gives queries, each of which gives findings */
 };
 
 struct audit_check {
     const char *code;
+    const char *title;
+    const char *sql;
     enum audit_severity severity; /* the worst: a row's own, where it says one, is at most this */
     enum audit_scope scope;
-    const char *sql;
-    enum audit_value values[AUDIT_CHECK_VALUES];
-    const char *title;
     unsigned int flags;
+    enum audit_value values[AUDIT_CHECK_VALUES];
 };
 
 /* Columns of a check's query. */

@@ -73,7 +73,7 @@ static void add(struct audit_report *report, const struct hole *hole, int major,
 void audit_holes(int server_version, struct audit_report *report)
 {
     int major = server_version / 10000, minor = server_version % 10000;
-    if (mutation("audit.server"))
+    if (failpoint_fails("audit.server"))
         minor = 0;
     if (major < FIRST_MAJOR || major >= FIRST_MAJOR + MAJORS)
         return;

@@ -117,6 +117,7 @@ void audit_report_failure(struct audit_report *report, const char *database, con
         .database = database,
         .object = object,
         .message = arena_printf(report->arena, "could not be looked at: %s", error->message),
+        .subject = database,
         .remedy = error->hint[0] ? error->hint : "mend that, then audit again",
     };
     audit_report_add(report, &finding);

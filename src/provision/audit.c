@@ -318,89 +318,59 @@ static int audit_server(struct audit_job *job, struct server *server, const stru
 
 /* ---- looking twice ---- */
 
+/*
+ * An object that the server has at two times and the catalog has not in between belongs to nobody;
+ * one that the catalog has at two times and the server has not in between is missing. So tenants
+ * may come and go while the audit runs.
+ */
 struct second_look {
-    const struct audit_job *job;
-    const char *cluster;
-    const char **known, **expected; /* ascending */
-    size_t known_count, expected_count;
+    struct audit_finding *before; /* of the first, sorted */
+    size_t before_count;
+    size_t first; /* where the second begins */
+    const struct audit_finding *findings;
 };
 
-static int compare_names(const void *a, const void *b)
+static int compare_places(const void *left, const void *right)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const struct audit_finding *a = left, *b = right;
+    const char *const texts[][2] = {{a->code, b->code},
+                                    {a->database, b->database},
+                                    {a->object, b->object},
+                                    {a->subject, b->subject}};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < array_size(texts); i++)
+        r = strcmp(texts[i][0] ? texts[i][0] : "", texts[i][1] ? texts[i][1] : "");
+    return r;
 }
 
-static void collect(const char **list, size_t *count, const struct audit_names *names)
-{
-    for (size_t i = 0; i < names->count; i++)
-        list[(*count)++] = names->items[i];
-}
-
-static size_t count_names(const struct audit_facts *facts)
-{
-    size_t count = facts->known_roles.count + facts->database_names.count;
-    for (const struct audit_database *at = facts->databases; at; at = at->next)
-        count += at->known_schemas.count + at->row_tenants.count + at->mapped_roles.count;
-    return count;
-}
-
-static void take_names(struct arena *arena, const struct audit_facts *facts,
-                       struct second_look *ret)
-{
-    size_t size = (count_names(facts) + 1) * sizeof(const char *);
-    ret->known = arena_zalloc(arena, size);
-    ret->expected = arena_zalloc(arena, size);
-    collect(ret->known, &ret->known_count, &facts->known_roles);
-    collect(ret->known, &ret->known_count, &facts->database_names);
-    collect(ret->expected, &ret->expected_count, &facts->expected_roles);
-    collect(ret->expected, &ret->expected_count, &facts->expected_databases);
-    for (const struct audit_database *at = facts->databases; at; at = at->next) {
-        collect(ret->known, &ret->known_count, &at->known_schemas);
-        collect(ret->known, &ret->known_count, &at->row_tenants);
-        collect(ret->expected, &ret->expected_count, &at->missing_schemas);
-    }
-    qsort(ret->known, ret->known_count, sizeof(*ret->known), compare_names);          /* NOLINT */
-    qsort(ret->expected, ret->expected_count, sizeof(*ret->expected), compare_names); /* NOLINT */
-}
-
-static bool has_name(const char *const *list, size_t count, const char *name)
-{
-    return name && bsearch(&name, list, count, sizeof(name), compare_names); /* NOLINT */
-}
-
-/* An orphan that the catalog knows by now was none; nor is missing what it has forgotten. */
 static bool still_holds(void *context, const struct audit_finding *finding)
 {
     const struct second_look *look = context;
-    if (!finding->cluster || strcmp(finding->cluster, look->cluster) != 0)
-        return true;
-    if (audit_check_orphan(finding->check))
-        return !has_name(look->known, look->known_count, finding->subject);
-    if (audit_check_missing(finding->check))
-        return has_name(look->expected, look->expected_count, finding->subject);
-    return true;
+    bool second = finding >= look->findings + look->first;
+    return !second || !audit_check_compares(finding->check) ||
+           bsearch(finding, look->before, look->before_count, sizeof(*finding), compare_places);
 }
 
 static bool disagrees(const struct audit_report *report, size_t first)
 {
     for (size_t i = first; i < report->count; i++)
-        if (audit_check_orphan(report->findings[i].check) ||
-            audit_check_missing(report->findings[i].check))
+        if (audit_check_compares(report->findings[i].check))
             return true;
     return false;
 }
 
-static int look_again(struct audit_job *job, const struct catalog_cluster *cluster,
-                      struct error *err)
+/* Takes the cluster's findings out of the report, and keeps a copy. */
+static void put_aside(struct audit_job *job, size_t first, struct second_look *ret)
 {
-    _cleanup_picture_ struct picture picture = {0};
-    int r = picture_load(job, cluster, &picture, err);
-    if (r < 0)
-        return r;
-    struct second_look look = {.job = job, .cluster = cluster->name};
-    take_names(job->arena, &picture.facts, &look);
-    audit_report_filter(job->report, still_holds, &look);
-    return 0;
+    struct audit_report *report = job->report;
+    size_t count = report->count - first;
+    *ret = (struct second_look){
+        .before = arena_memdup(job->arena, report->findings + first, count * sizeof(*ret->before)),
+        .before_count = count,
+        .first = first,
+    };
+    qsort(ret->before, count, sizeof(*ret->before), compare_places);
+    report->count = first;
 }
 
 /* ---- all clusters ---- */
@@ -436,8 +406,7 @@ static bool is_of_cluster(void *context, const struct audit_finding *finding)
            is_audited(scope->picture, finding->service);
 }
 
-static int audit_one_cluster(struct audit_job *job, const struct catalog_cluster *cluster,
-                             struct error *err)
+static int look(struct audit_job *job, const struct catalog_cluster *cluster, struct error *err)
 {
     _cleanup_picture_ struct picture picture = {0};
     int r = picture_load(job, cluster, &picture, err);
@@ -448,12 +417,23 @@ static int audit_one_cluster(struct audit_job *job, const struct catalog_cluster
     size_t first = job->report->count;
     r = audit_server(job, &server, &picture, err);
     attribute(job->report, first, &picture, cluster);
-    if (r < 0)
-        return r;
-    if (disagrees(job->report, first))
-        r = look_again(job, cluster, err);
     struct cluster_scope scope = {&picture, cluster->name};
     audit_report_filter(job->report, is_of_cluster, &scope);
+    return r;
+}
+
+static int audit_one_cluster(struct audit_job *job, const struct catalog_cluster *cluster,
+                             struct error *err)
+{
+    size_t first = job->report->count;
+    int r = look(job, cluster, err);
+    if (r < 0 || !disagrees(job->report, first))
+        return r;
+    struct second_look second;
+    put_aside(job, first, &second);
+    r = look(job, cluster, err);
+    second.findings = job->report->findings;
+    audit_report_filter(job->report, still_holds, &second);
     return r;
 }
 
