@@ -35,7 +35,9 @@
     X(ERROR_MIGRATION,    "55000",  422, 65, "a migration failed or cannot be shaped")             \
     X(ERROR_IO,           "58030",  500, 74, "a file or socket failed")                            \
     X(ERROR_CANCELLED,    "57014",  409, 130, "interrupted or not confirmed")                      \
-    X(ERROR_UNSUPPORTED,  "0A000",  501, 64, "not supported")
+    X(ERROR_UNSUPPORTED,  "0A000",  501, 64, "not supported")                                      \
+    X(ERROR_WARNINGS,     "55000",  409, 10, "the audit found warnings, and nothing critical")     \
+    X(ERROR_CRITICAL,     "55000",  409, 11, "the audit found something critical")
 
 enum error_code {
     ERROR_NONE = 0,

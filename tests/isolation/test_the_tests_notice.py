@@ -212,6 +212,22 @@ def attack_suspension(world):
     test_identity.attack_after_suspension(world, "schema", "catalog")
 
 
+def attack_migration(world):
+    """38: a migration opens a column to everybody, where neither shaping nor grants look. The command
+    runs without the defence; integration/test_audit_migrations.py has the same migration refused."""
+    with process.temporary_folder("reeve-hostile-") as folder:
+        (folder / "1_item.sql").write_text("CREATE TABLE item (id bigint PRIMARY KEY, name text);")
+        world.reeve.cli("service", "create", "hostile", "--cluster", "local", "--migrations", folder,
+                        "--isolation", "row")
+        (folder / "2_open.sql").write_text(
+            "DO $$ BEGIN GRANT SELECT (name) ON item TO PUBLIC; END $$;")
+        world.reeve.cli("migrate", "hostile", env={"REEVE_MUTATE": "migrate.audit"})
+    open_columns = world.reeve.query(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.item'::regclass"
+        " AND attacl IS NOT NULL", database="svc_hostile")
+    assert open_columns == [(0,)], "a column is open to everybody"
+
+
 def attack_entering(world):
     """Two tenants on one shared backend."""
     tenants = world.tenant("row", "a"), world.tenant("row", "b")
@@ -233,8 +249,9 @@ def attack_flush(world):
         assert "E" not in [message.type for message in found], found
 
 
-ATTACKS = {"proxy.settings": attack_settings, "proxy.suspend": attack_suspension,
-           "proxy.pristine": attack_meaning, "proxy.enter": attack_entering, "proxy.flush": attack_flush}
+ATTACKS = {"migrate.audit": attack_migration, "proxy.settings": attack_settings, "proxy.suspend": attack_suspension,
+           "proxy.pristine": attack_meaning, "proxy.enter": attack_entering,
+           "proxy.flush": attack_flush}
 
 
 GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.pristine"}

@@ -119,11 +119,11 @@ def test_texts_of_other_tenants_leave_no_trace(world):
         return rows_of(connection.ask(query("SELECT name FROM pg_prepared_statements")))
 
     tenants = [world.new_tenant("row") for _ in range(2)]
-    if world.placement(tenants[0])["enforcement"] == "guard":
-        with wire.connect_to_tenant(world.reeve, tenants[0]) as curious:
-            found = curious.ask(query("SELECT name FROM pg_prepared_statements"))
+    with wire.connect_to_tenant(world.reeve, tenants[0]) as curious:
+        found = curious.ask(query("SELECT name FROM pg_prepared_statements"))
+        if found[0].type == "E":  # where the guard is, nobody may look
             assert found[0].sqlstate == "42501"
-        return
+            return
     with (wire.connect_to_tenant(world.reeve, tenants[0]) as neighbour,
           wire.connect_to_tenant(world.reeve, tenants[1]) as curious):
         for number in range(20):
