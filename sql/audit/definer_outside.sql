@@ -13,7 +13,7 @@ JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 WHERE p.prosecdef AND n.nspname <> ALL ($1::text[]::name[])
   AND n.nspname !~ '^pg_(toast_)?temp_'
   AND NOT (n.nspname = 'reeve'
-           AND p.proname IN ('tenant_id', 'tenant_slug', 'arm', 'enter', 'leave'))
+           AND p.proname IN ('tenant_id', 'tenant_slug', 'login_tenant', 'login_tenant_slug'))
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
                   WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid

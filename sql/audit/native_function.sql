@@ -13,4 +13,7 @@ WHERE p.oid >= 16384::oid -- below are those of initdb
   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                   WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
                     AND d.deptype = 'e')
+  -- The guard's functions, where Reeve has put them there by its library's path.
+  AND NOT (n.nspname = 'reeve' AND p.prosrc LIKE 'reeve\_guard\_%'
+           AND p.probin LIKE '%reeve\_guard%')
 ORDER BY 1

@@ -49,8 +49,11 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
     SELECT o.kind, o.name, 'is not one of Reeve''s', format('DROP ROUTINE %s', o.name)
     FROM object o JOIN pg_catalog.pg_proc p ON p.oid = o.oid
     WHERE o.is_function
-      AND NOT (p.proname IN ('tenant_id', 'tenant_slug', 'arm', 'enter', 'leave')
-               AND (p.pronargs = 0 OR p.proname NOT IN ('tenant_id', 'tenant_slug')))
+      AND NOT (p.proname IN ('tenant_id', 'tenant_slug', 'login_tenant', 'login_tenant_slug')
+               AND p.pronargs = 0)
+      AND NOT (p.prosrc LIKE 'reeve\_guard\_%' AND p.probin LIKE '%reeve\_guard%'
+               AND (p.proname IN ('arm', 'enter', 'leave')
+                    OR p.proname ~ '^(try_)?advisory_(xact_)?(un)?lock(_shared)?$'))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
                       WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass

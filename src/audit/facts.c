@@ -155,6 +155,9 @@ static void placement_roles(struct audit_facts *facts, const struct isolation_se
                  {placement->ro_role, target->grant_ro_role}};
     bool shared =
         service->shared_database && strcmp(placement->database, service->shared_database) == 0;
+    /* Under the guard, rows need no role of the tenant's own: who it is stands in the session. */
+    if (placement->guarded && target->tenant_id == 0)
+        return;
     for (size_t i = 0; i < array_size(roles); i++) {
         add(arena, &facts->session_roles, roles[i].role);
         add(arena, &facts->known_roles, roles[i].role);
@@ -162,6 +165,8 @@ static void placement_roles(struct audit_facts *facts, const struct isolation_se
             add(arena, &facts->expected_roles, roles[i].role);
         if (about->suspended)
             add(arena, &facts->suspended_roles, roles[i].role);
+        if (placement->guarded)
+            continue; /* it is entered, and needs no membership to connect */
         if (strcmp(roles[i].role, roles[i].granted) != 0)
             add_pair(arena, &facts->members, &facts->member_of, roles[i].role, roles[i].granted);
         else if (shared)
@@ -180,7 +185,7 @@ static void placement_mapping(struct arena *arena, struct audit_database *databa
     const char *const roles[] = {placement->role, placement->ro_role};
     for (size_t i = 0; i < array_size(roles); i++) {
         add(arena, &database->roles, roles[i]);
-        if (placed)
+        if (placed && !placement->guarded)
             add_pair(arena, &database->mapped_roles, &database->mapped_tenants, roles[i], tenant);
     }
     if (shared_tables)

@@ -1,6 +1,6 @@
 /*
- * status_socket.h - where a running server tells of itself: connect, write a line that names what is
- * asked, read one line of JSON.
+ * status_socket.h - where a running server tells of itself: connect, write a line that names what
+ * is asked, read one line of JSON.
  *
  * Mode 0600: for the user who runs the server, and root. The server's side is a thread of its own,
  * which serves one asker after the other, each within a deadline.

@@ -18,8 +18,15 @@ OWN_TESTS = {"migration-outside", "server-hole", "not-audited"}
 
 @pytest.fixture(scope="module")
 def audited():
+    """Under login enforcement, where there is more to be wrong: roles, memberships, mappings."""
     with running_reeve() as server:
+        server.cli("cluster", "enforce", "local", "login")
         yield Audited(World(server))
+
+
+def test_a_sound_world_under_the_guard():
+    with running_reeve() as server:
+        Audited(World(server)).assert_sound()
 
 
 @pytest.fixture(autouse=True)
