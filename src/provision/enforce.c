@@ -150,7 +150,7 @@ int provision_enforce(const struct job_context *context, const char *tenant, con
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_catalog_ struct catalog *catalog = NULL;
-    struct catalog_placement placement;
+    struct catalog_placement placement = {.enforcement = ""};
     struct place *place = NULL;
     int64_t job_id = 0;
     int r = catalog_open(context->control, &catalog, err);

@@ -27,7 +27,6 @@ enum copy_state {
 };
 
 struct backend {
-    enum backend_state state;
     struct pool *pool;
     struct worker *worker;
     struct worker_cluster *cluster; /* whose slot it has */
@@ -46,7 +45,26 @@ struct backend {
     /* Schemas that it has been on, by placement: an open hash table. */
     int64_t *touched;
     size_t touched_size, touched_count;
-    char status;     /* of the last ReadyForQuery */
+    uint64_t
+        settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
+    uint64_t turn;   /* counts how often it was entered, over all backends of the worker */
+    struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
+    size_t wanted_count;
+    struct expect_queue expected;
+    struct backend_statements statements;
+    uint64_t unnamed_client; /* serial of the client whose unnamed statement it has; 0: not known */
+    struct statement *unnamed;      /* NULL: none, or one that was streamed through */
+    struct pairs *settings;         /* in force beyond the role's defaults */
+    struct pairs *parameters;       /* as reported by ParameterStatus */
+    size_t forward_left, drop_left; /* of the message at hand */
+    /* Rows of a capture, gathered. */
+    struct pair captured[PAIRS_MAX];
+    size_t captured_count;
+    enum backend_state state;
+    enum copy_state copy;
+    unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
+    int cancels;         /* cancel requests under way */
+    char status;         /* of the last ReadyForQuery */
     bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
     bool connected;  /* `connection` is to be closed */
     bool entered;    /* the settings are in force: told after the message at hand */
@@ -55,30 +73,12 @@ struct backend {
     bool worn;       /* the same: it has been on too many schemas */
     bool pristine;   /* the session is as entering made it: nothing has run since */
     bool batch_open; /* messages that begin a transaction were sent since the last Sync */
-    bool flushed;    /* the client has asked for what there is, the proxy's own answers too */
     bool reply_due;  /* something was sent since the last Flush that is answered */
-    uint64_t
-        settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
+    bool flushed;    /* the client has asked for what there is, the proxy's own answers too */
     bool settings_dirty; /* the client may have changed settings: to be captured */
-    enum copy_state copy;
-    unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
     bool doubtful; /* it may answer more often than is expected: closed when the client has its due
                     */
-    int cancels;   /* cancel requests under way */
-    struct expect_queue expected;
-    struct backend_statements statements;
-    uint64_t turn; /* counts how often it was entered, over all backends of the worker */
-    struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
-    size_t wanted_count;
-    uint64_t unnamed_client; /* serial of the client whose unnamed statement it has; 0: not known */
-    struct statement *unnamed; /* NULL: none, or one that was streamed through */
     bool unnamed_streamed;
-    struct pairs *settings;         /* in force beyond the role's defaults */
-    struct pairs *parameters;       /* as reported by ParameterStatus */
-    size_t forward_left, drop_left; /* of the message at hand */
-    /* Rows of a capture, gathered. */
-    struct pair captured[PAIRS_MAX];
-    size_t captured_count;
     bool capture_overflow;
 };
 
