@@ -132,7 +132,8 @@ static void send_enter(struct backend *backend, struct client *client, struct pa
     pairs_replace(&backend->settings, pairs_ref(settings));
     backend->batch_open = backend->reply_due = false;
     backend->pristine = true;
-    prepare_entered(backend);
+    if (settings == client->settings)
+        prepare_entered(backend, client);
 }
 
 /* ---- entering ---- */

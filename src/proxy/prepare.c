@@ -222,12 +222,15 @@ void prepare_leave(struct backend *backend)
     backend->turn = ++backend->worker->next_turn;
 }
 
-void prepare_entered(struct backend *backend)
+void prepare_entered(struct backend *backend, struct client *client)
 {
+    const struct statement_store *store = prepare_store(client);
     for (size_t i = 0; i < backend->wanted_count; i++) {
-        if (!backend_statements_touch(&backend->statements, backend->wanted[i]))
-            prepare_apart(backend, backend->wanted[i]);
-        statement_unref(backend->wanted[i]);
+        struct statement *wanted = backend->wanted[i];
+        /* One for other settings is not parsed under these: it will be wanted again. */
+        if (wanted->store == store && !backend_statements_touch(&backend->statements, wanted))
+            prepare_apart(backend, wanted);
+        statement_unref(wanted);
     }
     backend->wanted_count = 0;
 }

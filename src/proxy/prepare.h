@@ -31,9 +31,10 @@ void prepare_send(struct client *client);
 /* A Parse that changes nothing if it fails, with a Sync of its own. */
 void prepare_apart(struct backend *backend, struct statement *statement);
 
-/* In front of entering: takes this turn's copies away. Behind it: prepares what is wanted. */
+/* In front of entering: takes this turn's copies away. Behind it: prepares what is wanted and has
+ * the client's meaning. */
 void prepare_leave(struct backend *backend);
-void prepare_entered(struct backend *backend);
+void prepare_entered(struct backend *backend, struct client *client);
 void prepare_free(struct backend *backend);
 
 #endif
