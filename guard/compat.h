@@ -15,7 +15,7 @@
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
 
-#if PG_VERSION_NUM < 150000
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 150000
 #error "reeve_guard needs PostgreSQL 15 or newer"
 #endif
 

@@ -81,6 +81,7 @@ static void wrap(struct wrapped *wrapped, GucStringCheckHook check, GucStringAss
         ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
                         errmsg("reeve_guard: this server has no setting \"%s\"", wrapped->name)));
     struct config_string *text = (struct config_string *)setting;
+    /* cppcheck-suppress nullPointerRedundantCheck ; a fatal error does not return */
     if (!text->check_hook || !text->assign_hook)
         ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
                         errmsg("reeve_guard: the setting \"%s\" has no hooks", wrapped->name)));
