@@ -1,1 +1,2 @@
-SELECT id, name, conninfo, max_backends FROM reeve.cluster ORDER BY id
+SELECT id, name, conninfo, max_backends, coalesce(pool_role, ''), pool_password
+FROM reeve.cluster ORDER BY id

@@ -4,7 +4,12 @@
 -- $1 schema, $2 owner role
 WITH wanted(policy, role, expression) AS (
     VALUES ('reeve_tenant'::name, 0::oid,
-            '(tenant_id = ( SELECT reeve.tenant_id() AS tenant_id))'),
+            -- The guard's function costs nothing; the other one is asked once a query.
+            CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_proc p
+                              JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+                              WHERE p.oid = 'reeve.tenant_id()'::regprocedure AND l.lanname = 'c')
+            THEN '(tenant_id = reeve.tenant_id())'
+            ELSE '(tenant_id = ( SELECT reeve.tenant_id() AS tenant_id))' END),
            ('reeve_owner', pg_catalog.to_regrole(quote_ident($2::text))::oid,
             'COALESCE((tenant_id = (NULLIF(current_setting(''reeve_owner.tenant''::text, true), '
             '''''::text))::bigint), true)')

@@ -1,10 +1,10 @@
 /*
  * attack.h - the attack suite: two throwaway tenants, one of them hostile, on the live system.
  *
- * For every service, isolation and cluster in use, two tenants are made, both connect through the
- * proxy's endpoint as any client does, and the attacker sends what a hostile tenant would. After
- * each attack the suite looks round: what can the attacker read, who is it, is the victim unharmed?
- * Then both tenants are removed, whatever happened.
+ * For every service, isolation, cluster and enforcement in use, two tenants are made, both connect
+ * through the proxy's endpoint as any client does, and the attacker sends what a hostile tenant
+ * would. After each attack the suite looks round: what can the attacker read, who is it, is the
+ * victim unharmed? Then both tenants are removed, whatever happened.
  *
  * What would do damage if it got through is sent in a transaction that is rolled back, touches the
  * throwaway tenants' rows alone, or is looked up instead of tried.
@@ -49,13 +49,14 @@ struct attack_result {
     const char *why;   /* of the verdict, where it does not speak for itself; or NULL */
 };
 
-/* One service in one isolation on one cluster. */
+/* One service in one isolation and enforcement on one cluster. */
 struct attack_target {
     int64_t service_id, cluster_id;
     const char *service, *isolation, *cluster;
-    const char *enforcement;       /* "login": how the server knows a tenant */
+    const char *enforcement;       /* "guard" or "login": how the server knows a tenant */
     int64_t placements;            /* that are in it now */
     const char *attacker, *victim; /* slugs */
+    bool shares_sessions; /* the victim was seen to get server sessions that the attacker had */
     const char *filled, *unfilled; /* tables that got a secret row, and those that did not */
     struct attack_result *results;
     size_t count;

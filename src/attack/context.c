@@ -10,9 +10,10 @@ static int play_nothing(struct attack_stage *stage, const struct attack *attack 
     outcome_tried(outcome, "reading every relation that can be named, right after the login");
     for (size_t i = 0; i < stage->known_leak_count; i++)
         outcome_gain(outcome, "the attacker reads %s", stage->known_leaks[i]);
-    if (strcmp(own->who.current_user, own->place->isolated.role) != 0)
-        outcome_gain(outcome, "the attacker is %s and not %s", own->who.current_user,
-                     own->place->isolated.role);
+    const struct isolation_placement *place = &own->place->isolated;
+    const char *role = place->guarded ? place->enter_role : place->role;
+    if (strcmp(own->who.current_user, role) != 0)
+        outcome_gain(outcome, "the attacker is %s and not %s", own->who.current_user, role);
     if (own->who.tenant_id != own->tenant_id)
         outcome_gain(outcome, "the attacker counts as tenant %lld and not %lld",
                      (long long)own->who.tenant_id, (long long)own->tenant_id);

@@ -78,8 +78,10 @@ struct attack_stage {
     struct catalog *catalog;
     struct arena *arena; /* as long as the stage */
     const struct attack_target *target;
+    const char *enforcement; /* what both have; before they are made: what they shall, or NULL */
     struct attack_side attacker, victim;
     bool same_database, same_tables;   /* what both share */
+    bool shares_sessions;              /* the victim was seen to get one that the attacker had */
     bool superuser;                    /* the cluster's administrator is one */
     char activity[ATTACK_SECRET_SIZE]; /* stands in a query of the victim's, and in no row */
     struct plant plant;
@@ -315,6 +317,11 @@ int before_tenants(const struct attack_options *options, struct catalog *catalog
  * lock, so no run that is alive has any. */
 int remove_tenants(const struct attack_options *options, struct catalog *catalog,
                    struct error *err);
+
+/* ---- leftover.c ---- */
+
+/* Whether the victim can be given a server session that the attacker had. */
+int leftover_shares_session(struct attack_stage *stage, bool *ret, struct error *err);
 
 /* ---- playing and judging ---- */
 

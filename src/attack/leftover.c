@@ -2,52 +2,160 @@
 #include "attack/internal.h"
 #include "base/time.h"
 
-enum { SETTLE_US = 3000000, PROBES = 3 };
+enum { SETTLE_US = 3000000, PROBES = 3, HUNTERS = 6, HUNT_TIMEOUT_US = 2000000 };
 
 /* ---- a question that the victim asks before and after ---- */
 
-/* The answer, or the SQLSTATE of the refusal, of a session of the victim's own. */
-static int ask_victim(struct attack_stage *stage, const char *probe, char ret[256],
+struct answer {
+    char value[256]; /* or the SQLSTATE of the refusal */
+    char pid[24];    /* of the server process that gave it */
+};
+
+/* In a session of the victim's own. */
+static int ask_victim(struct attack_stage *stage, const char *probe, struct answer *ret,
                       struct attack_outcome *outcome, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *victim = NULL;
+    _cleanup_arena_ struct arena arena = {0};
     struct attack_outcome aside;
     int result = session_try(stage, &stage->victim, NULL, outcome, &victim, err);
     if (result < 0 || !victim)
         return result;
     outcome_init(&aside, stage, outcome->arena);
-    result = session_say(victim, PG_RAW_SIMPLE, probe, &aside, err);
-    snprintf(ret, 256, "%s", aside.refused > 0 ? aside.sqlstate : aside.value);
+    result = session_say(victim, PG_RAW_SIMPLE,
+                         arena_printf(&arena, "SELECT pg_backend_pid(); %s", probe), &aside, err);
+    const char *names = buffer_string(&aside.names); /* the process, and what it answered */
+    snprintf(ret->pid, sizeof(ret->pid), "%.*s", (int)strcspn(names, ","), names);
+    snprintf(ret->value, sizeof(ret->value), "%s",
+             aside.refused > 0 ? aside.sqlstate : aside.value);
     outcome->inconclusive |= aside.inconclusive;
     outcome_free(&aside);
     return result;
 }
 
-/* What a session leaves is cleared behind its end, so it may take a moment until the answer is as
- * it was; but then it must be so every time. */
-static int compare_answers(struct attack_stage *stage, const char *probe, const char *before,
-                           struct attack_outcome *outcome, struct error *err)
+/* ---- the same server session ---- */
+
+static int ask_quickly(struct pg_connection *connection, const char *sql,
+                       struct attack_outcome *outcome, struct error *err)
 {
-    int64_t deadline_us = time_monotonic_us() + SETTLE_US;
-    char now[256] = "";
+    const struct pg_raw_request request = {.style = PG_RAW_SIMPLE,
+                                           .sql = sql,
+                                           .timeout_us = HUNT_TIMEOUT_US,
+                                           .visit = session_note,
+                                           .owner = outcome};
+    int result = pg_raw_run(connection, &request, err);
+    return result < 0 ? session_failed(outcome, result, err) : 0;
+}
+
+/* One more client of the victim's, which keeps the server connection that it is given; asks the
+ * question there when it is the attacker's (`pid`). */
+static int hunt_once(struct attack_stage *stage, const char *probe, const char *pid,
+                     struct pg_connection **ret, struct answer *answer, struct arena *arena,
+                     struct error *err)
+{
+    struct attack_outcome aside;
+    outcome_init(&aside, stage, arena);
+    int result = session_try(stage, &stage->victim, NULL, &aside, ret, err);
+    if (result == 0 && *ret)
+        result = ask_quickly(*ret, "BEGIN; SELECT pg_backend_pid()", &aside, err);
+    bool found = result == 0 && strcmp(aside.value, pid) == 0;
+    if (found) {
+        result = ask_quickly(*ret, arena_printf(arena, "ROLLBACK; %s", probe), &aside, err);
+        snprintf(answer->pid, sizeof(answer->pid), "%s", pid);
+        snprintf(answer->value, sizeof(answer->value), "%s",
+                 aside.refused > 0 ? aside.sqlstate : aside.value);
+    }
+    outcome_free(&aside);
+    return result;
+}
+
+/* Proxies keep tenants to the server sessions that they had. The victim takes more and more of them
+ * until it has the attacker's; answer->pid stays empty when it never gets it. */
+static int hunt(struct attack_stage *stage, const char *probe, const char *pid,
+                struct answer *answer, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    struct pg_connection *hunters[HUNTERS] = {NULL};
     int result = 0;
-    do
-        result = ask_victim(stage, probe, now, outcome, err);
-    while (result == 0 && strcmp(now, before) != 0 && time_monotonic_us() < deadline_us);
-    for (int i = 0; result == 0 && i < PROBES && strcmp(now, before) == 0; i++)
-        result = ask_victim(stage, probe, now, outcome, err);
-    if (result < 0)
-        return result;
-    outcome_back(outcome, "the victim finds \"%s\"", now);
-    if (strcmp(now, before) != 0 && !outcome->inconclusive)
+    if (!stage->same_database || strcmp(stage->enforcement, "login") == 0 || !*pid)
+        return 0; /* no session is ever another tenant's */
+    for (size_t i = 0; result == 0 && i < HUNTERS && !*answer->pid; i++) {
+        result = hunt_once(stage, probe, pid, &hunters[i], answer, &arena, err);
+        if (!hunters[i] || pg_is_broken(hunters[i]))
+            break; /* there are no more to be had */
+    }
+    for (size_t i = 0; i < HUNTERS; i++)
+        pg_close(hunters[i]);
+    return result;
+}
+
+int leftover_shares_session(struct attack_stage *stage, bool *ret, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *attacker = NULL;
+    struct attack_outcome aside;
+    struct answer same = {0};
+    outcome_init(&aside, stage, stage->arena);
+    int result = session_try(stage, &stage->attacker, NULL, &aside, &attacker, err);
+    if (result == 0 && attacker)
+        result = session_say(attacker, PG_RAW_SIMPLE, "SELECT pg_backend_pid()", &aside, err);
+    attacker = pg_close(attacker);
+    if (result == 0)
+        result = hunt(stage, "SELECT 1", aside.value, &same, err);
+    outcome_free(&aside);
+    *ret = *same.pid != '\0';
+    return result;
+}
+
+/* ---- before and after ---- */
+
+static void compare(const struct answer *now, const char *before, struct attack_outcome *outcome)
+{
+    if (strcmp(now->value, before) != 0 && !outcome->inconclusive)
         outcome_gain(outcome,
                      "what the attacker left changes what the victim finds: \"%s\" instead"
                      " of \"%s\"",
-                     now, before);
+                     now->value, before);
+}
+
+/*
+ * What a session leaves is cleared behind its end, so it may take a moment until the answer is as
+ * it was; but then it must be so every time, and in the session that the attacker had (`pid`).
+ */
+static int compare_answers(struct attack_stage *stage, const char *probe, const char *before,
+                           const char *pid, struct attack_outcome *outcome, struct error *err)
+{
+    int64_t deadline_us = time_monotonic_us() + SETTLE_US;
+    struct answer now = {0}, same = {0};
+    int result = 0;
+    do
+        result = ask_victim(stage, probe, &now, outcome, err);
+    while (result == 0 && strcmp(now.value, before) != 0 && time_monotonic_us() < deadline_us);
+    for (int i = 0; result == 0 && i < PROBES && strcmp(now.value, before) == 0; i++)
+        result = ask_victim(stage, probe, &now, outcome, err);
+    if (result == 0)
+        result = hunt(stage, probe, pid, &same, err);
+    if (result < 0)
+        return result;
+    compare(&now, before, outcome);
+    if (*same.pid)
+        compare(&same, before, outcome);
+    outcome_back(outcome, "the victim finds \"%s\"%s", now.value,
+                 *same.pid ? ", also in the server session that the attacker had" : "");
     return 0;
 }
 
-static int leave(struct attack_stage *stage, const char *text, bool cut,
+static int ask_pid(struct pg_connection *attacker, struct attack_outcome *outcome, char ret[24],
+                   struct error *err)
+{
+    struct attack_outcome aside;
+    outcome_init(&aside, outcome->stage, outcome->arena);
+    int result = session_say(attacker, PG_RAW_SIMPLE, "SELECT pg_backend_pid()", &aside, err);
+    snprintf(ret, 24, "%s", aside.value);
+    outcome_free(&aside);
+    return result;
+}
+
+static int leave(struct attack_stage *stage, const char *text, bool cut, char ret_pid[24],
                  struct attack_outcome *outcome, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *attacker = NULL;
@@ -55,6 +163,7 @@ static int leave(struct attack_stage *stage, const char *text, bool cut,
     int result = session_try(stage, &stage->attacker, NULL, outcome, &attacker, err);
     if (result < 0 || !attacker)
         return result;
+    result = ask_pid(attacker, outcome, ret_pid, err);
     for (const char *sql; result == 0 && (sql = words_next_statement(&arena, &text));)
         result = session_say(attacker, PG_RAW_SIMPLE, sql, outcome, err);
     if (cut)
@@ -67,16 +176,17 @@ static int play_left(struct attack_stage *stage, const struct attack *attack, bo
 {
     _cleanup_arena_ struct arena arena = {0};
     const char *missing;
-    char before[256] = "";
+    char pid[24] = "";
+    struct answer before = {0};
     const char *text = words_expand(stage, &arena, attack->sql, false, &missing);
     const char *probe = words_expand(stage, &arena, attack->probe, false, &missing);
     outcome_tried(outcome, "then, as the victim: %s",
                   words_expand(stage, &arena, attack->probe, true, &missing));
-    int result = ask_victim(stage, probe, before, outcome, err);
+    int result = ask_victim(stage, probe, &before, outcome, err);
     if (result == 0)
-        result = leave(stage, text, cut, outcome, err);
+        result = leave(stage, text, cut, pid, outcome, err);
     if (result == 0)
-        result = compare_answers(stage, probe, before, outcome, err);
+        result = compare_answers(stage, probe, before.value, pid, outcome, err);
     return result < 0 ? result : look_anew(stage, "in its next session", outcome, err);
 }
 
@@ -100,8 +210,9 @@ static int play_unread(struct attack_stage *stage, const struct attack *attack,
     _cleanup_arena_ struct arena arena = {0};
     _cleanup_pg_connection_ struct pg_connection *attacker = NULL;
     const char *missing;
-    char before[256] = "";
-    int result = ask_victim(stage, attack->probe, before, outcome, err);
+    char pid[24] = "";
+    struct answer before = {0};
+    int result = ask_victim(stage, attack->probe, &before, outcome, err);
     if (result == 0)
         result = session_try(stage, &stage->attacker, NULL, outcome, &attacker, err);
     if (result < 0 || !attacker)
@@ -110,15 +221,23 @@ static int play_unread(struct attack_stage *stage, const struct attack *attack,
         .style = PG_RAW_SIMPLE,
         .sql = words_expand(stage, &arena, attack->sql, false, &missing),
         .timeout_us = ATTACK_STATEMENT_TIMEOUT_US};
-    result = pg_raw_send(attacker, &request, err);
+    result = ask_pid(attacker, outcome, pid, err);
+    if (result == 0)
+        result = pg_raw_send(attacker, &request, err);
     if (result < 0)
         return session_failed(outcome, result, err);
     pg_raw_cut(attacker);
     outcome_back(outcome, "the client is gone");
-    return compare_answers(stage, attack->probe, before, outcome, err);
+    return compare_answers(stage, attack->probe, before.value, pid, outcome, err);
 }
 
 /* ---- values that a session keeps ---- */
+
+static void note_value(struct attack_outcome *outcome, const struct answer *answer)
+{
+    if (outcome->value[0] && strcmp(answer->value, outcome->value) == 0)
+        outcome_gain(outcome, "the victim finds the attacker's value");
+}
 
 /* The victim must not find the attacker's value. */
 static int play_value(struct attack_stage *stage, const struct attack *attack,
@@ -126,17 +245,21 @@ static int play_value(struct attack_stage *stage, const struct attack *attack,
 {
     _cleanup_arena_ struct arena arena = {0};
     const char *missing;
-    char theirs[256] = "";
+    struct answer theirs = {0}, same = {0};
+    char pid[24] = "";
     outcome_tried(outcome, "then, as the victim: %s", attack->probe);
-    int result = leave(stage, words_expand(stage, &arena, attack->sql, false, &missing), false,
+    int result = leave(stage, words_expand(stage, &arena, attack->sql, false, &missing), false, pid,
                        outcome, err);
     for (int i = 0; result == 0 && i < PROBES; i++) {
-        result = ask_victim(stage, attack->probe, theirs, outcome, err);
-        if (result == 0 && outcome->value[0] && strcmp(theirs, outcome->value) == 0)
-            outcome_gain(outcome, "the victim finds the attacker's value");
+        result = ask_victim(stage, attack->probe, &theirs, outcome, err);
+        note_value(outcome, &theirs);
     }
     if (result == 0)
-        outcome_back(outcome, "the victim finds another value, or none");
+        result = hunt(stage, attack->probe, pid, &same, err);
+    note_value(outcome, &same);
+    if (result == 0)
+        outcome_back(outcome, "the victim finds another value, or none%s",
+                     *same.pid ? ", also in the server session that the attacker had" : "");
     return result;
 }
 
@@ -160,6 +283,7 @@ static int play_deallocate(struct attack_stage *stage, const struct attack *atta
 {
     _cleanup_pg_connection_ struct pg_connection *victim = NULL;
     struct attack_outcome aside;
+    char pid[24] = "";
     int result = session_try(stage, &stage->victim, NULL, outcome, &victim, err);
     if (result < 0 || !victim)
         return result;
@@ -167,7 +291,7 @@ static int play_deallocate(struct attack_stage *stage, const struct attack *atta
     outcome_init(&aside, stage, outcome->arena);
     result = run_prepared(victim, PG_RAW_PREPARE, "SELECT 42", &aside, err);
     for (int i = 0; result == 0 && i < PROBES; i++) {
-        result = leave(stage, attack->sql, false, outcome, err);
+        result = leave(stage, attack->sql, false, pid, outcome, err);
         if (result == 0)
             result = run_prepared(victim, PG_RAW_PREPARED, NULL, &aside, err);
     }
@@ -183,7 +307,7 @@ static int play_deallocate(struct attack_stage *stage, const struct attack *atta
 
 static void judge_languages(const struct attack *attack, struct attack_outcome *outcome)
 {
-    if (strcmp(outcome->stage->target->enforcement, "login") == 0)
+    if (strcmp(outcome->stage->enforcement, "login") == 0)
         judge_residual(attack, outcome);
     else
         judge_empty(attack, outcome);

@@ -77,7 +77,8 @@ static void compare(const struct attack_stage *stage, const json_t *said, const 
     json_t *leak;
     read_who(said, &who);
     const char *group = stage->victim.place->site.isolation.run_role;
-    if (strcmp(who.session_user, own->session_user) == 0 && strcmp(who.current_user, group) == 0)
+    if (strcmp(who.session_user, own->session_user) == 0 && strcmp(who.current_user, group) == 0 &&
+        strcmp(own->current_user, group) != 0)
         outcome->as_group = true; /* whose rights it has anyway, and no more */
     else if (strcmp(who.session_user, own->session_user) != 0 ||
              strcmp(who.current_user, own->current_user) != 0)

@@ -47,9 +47,11 @@ static void put_target(struct buffer *out, const struct attack_target *target)
 {
     buffer_printf(out,
                   "\n== service %s, isolation %s, cluster %s, enforcement %s\n"
-                  "placements in it: %lld\nattacker: %s\nvictim: %s\n",
+                  "placements in it: %lld\nattacker: %s\nvictim: %s\n"
+                  "server sessions shared by both: %s\n",
                   target->service, target->isolation, target->cluster, target->enforcement,
-                  (long long)target->placements, target->attacker, target->victim);
+                  (long long)target->placements, target->attacker, target->victim,
+                  target->shares_sessions ? "yes" : "no");
     put_line(out, "tables with rows to steal: ", *target->filled ? target->filled : "none");
     put_line(out, "tables that took no row: ", *target->unfilled ? target->unfilled : "none");
     for (size_t i = 0; i < target->count; i++)
@@ -128,6 +130,7 @@ static json_t *target_json(const struct attack_target *target)
     json_object_set_new(object, "placements", json_integer(target->placements));
     set_text(object, "attacker", target->attacker);
     set_text(object, "victim", target->victim);
+    json_object_set_new(object, "shares_sessions", json_boolean(target->shares_sessions));
     set_text(object, "filled", target->filled);
     set_text(object, "unfilled", target->unfilled);
     for (size_t i = 0; i < target->count; i++)

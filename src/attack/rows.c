@@ -452,10 +452,9 @@ const struct attack attacks_rows[] = {
     ATTACK_EMPTY("views.definer", 12, "functions that run with their owner's rights", REACH_ANY,
                  "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE prosecdef AND"
                  " has_function_privilege(p.oid, 'EXECUTE') AND"
-                 " has_schema_privilege(pronamespace, 'USAGE') AND NOT (proname = 'tenant_id' AND"
-                 " pronamespace = 'reeve'::regnamespace) AND NOT EXISTS (SELECT FROM pg_depend d"
-                 " JOIN pg_extension e ON e.oid = d.refobjid WHERE d.objid = p.oid AND"
-                 " d.deptype = 'e' AND e.extname = 'reeve_guard')"),
+                 " has_schema_privilege(pronamespace, 'USAGE') AND NOT (pronamespace ="
+                 " 'reeve'::regnamespace AND proname IN ('tenant_id', 'tenant_slug',"
+                 " 'login_tenant', 'login_tenant_slug'))"),
 
     ATTACK_EMPTY("privileges.partitions", 13, "partitions that can be read directly", REACH_TABLES,
                  "SELECT relname FROM pg_class c WHERE relispartition AND relkind IN ('r', 'p') AND"

@@ -72,7 +72,7 @@ static int find_targets(struct run *run, struct error *err)
                                    .isolation = pg_text_copy(rows, i, 2, arena),
                                    .cluster_id = pg_i64(rows, i, 3),
                                    .cluster = pg_text_copy(rows, i, 4, arena),
-                                   .enforcement = "login",
+                                   .enforcement = pg_text_copy(rows, i, 6, arena),
                                    .placements = pg_i64(rows, i, 5)};
     }
     return report->target_count > 0 ? 0 : no_target(run->options, err);
@@ -148,16 +148,22 @@ static int play_all(struct run *run, struct attack_stage *stage, struct attack_t
 }
 
 /* With tenants of its own. */
-static int attack_with_tenants(struct run *run, struct attack_target *target, struct error *err)
+static int attack_with_tenants(struct run *run, struct attack_target *target,
+                               const char *enforcement, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    _cleanup_(stage_end) struct attack_stage stage = {
-        .options = run->options, .catalog = run->catalog, .arena = &arena, .target = target};
+    _cleanup_(stage_end) struct attack_stage stage = {.options = run->options,
+                                                      .catalog = run->catalog,
+                                                      .arena = &arena,
+                                                      .target = target,
+                                                      .enforcement = enforcement};
     int result = stage_begin(&stage, err);
     if (result < 0)
         return result;
     target->attacker = arena_strdup(&run->report->arena, stage.attacker.slug);
     target->victim = arena_strdup(&run->report->arena, stage.victim.slug);
+    target->enforcement = arena_strdup(&run->report->arena, stage.enforcement);
+    target->shares_sessions = stage.shares_sessions;
     target->filled = list_tables(&stage.plant, &run->report->arena, true);
     target->unfilled = list_tables(&stage.plant, &run->report->arena, false);
     return play_all(run, &stage, target, err);
@@ -171,6 +177,8 @@ static int attack_target(struct run *run, struct attack_target *target, struct e
     bool applies = false, refused = false;
     tell(run, run->number, text);
     target->attacker = target->victim = target->filled = target->unfilled = "";
+    const char *wanted = target->enforcement;
+    target->enforcement = wanted ? wanted : "that of new placements";
     target->results = arena_zalloc(arena, (attack_count() + 1) * sizeof(*target->results));
     int result = note_cluster(run, target, err);
     if (result == 0)
@@ -179,7 +187,7 @@ static int attack_target(struct run *run, struct attack_target *target, struct e
     if (result == 0 && applies)
         keep_result(run, target);
     if (result == 0 && !refused)
-        result = attack_with_tenants(run, target, err);
+        result = attack_with_tenants(run, target, wanted, err);
     if (result < 0 && result != -ERROR_CANCELLED)
         error_prefix(err, "service \"%s\", isolation %s, cluster \"%s\"", target->service,
                      target->isolation, target->cluster);

@@ -8,7 +8,7 @@
 #include "provision/provision.h"
 #include "sql/statements.h"
 
-enum { RUN_ID_BYTES = 6, ANALYZE_MAX_BYTES = 8 << 20 };
+enum { RUN_ID_BYTES = 6, ANALYZE_MAX_BYTES = 8 << 20, VICTIMS = 4 };
 
 /* ---- tenants ---- */
 
@@ -59,20 +59,41 @@ static int make_side(struct attack_stage *stage, struct attack_side *side, const
     return result < 0 ? result : credential_issue(stage, side, &own, true, &side->token, NULL, err);
 }
 
-static int make_sides(struct attack_stage *stage, struct error *err)
+static const char *new_slug(struct arena *arena, char side)
 {
     uint8_t random[RUN_ID_BYTES];
     char run[2 * RUN_ID_BYTES + 1];
     crypto_random(random, sizeof(random));
     str_hex(random, sizeof(random), run);
+    return arena_printf(arena, ATTACK_SLUG_PREFIX "%s-%c", run, side);
+}
+
+static int make_victim(struct attack_stage *stage, struct error *err)
+{
+    stage->victim.token = catalog_wipe(stage->victim.token);
+    int result = make_side(stage, &stage->victim, new_slug(stage->arena, 'b'), "victim", err);
+    if (result < 0)
+        return result;
+    const struct isolation_placement *own = &stage->attacker.place->isolated;
+    const struct isolation_placement *victim = &stage->victim.place->isolated;
+    stage->enforcement = stage->victim.place->placement.enforcement;
+    stage->same_database = strcmp(own->database, victim->database) == 0;
+    stage->same_tables = stage->same_database && strcmp(own->schema, victim->schema) == 0;
+    return leftover_shares_session(stage, &stage->shares_sessions, err);
+}
+
+/* Where sessions are shared at all, a proxy shares them among those tenants that chance has given
+ * to one of its threads: another victim may be luckier. What is left over goes with all others. */
+static int make_sides(struct attack_stage *stage, struct error *err)
+{
     words_random_digits(stage->activity);
-    int result =
-        make_side(stage, &stage->attacker,
-                  arena_printf(stage->arena, ATTACK_SLUG_PREFIX "%s-a", run), "attacker", err);
+    int result = make_side(stage, &stage->attacker, new_slug(stage->arena, 'a'), "attacker", err);
     if (result == 0)
-        result =
-            make_side(stage, &stage->victim,
-                      arena_printf(stage->arena, ATTACK_SLUG_PREFIX "%s-b", run), "victim", err);
+        result = make_victim(stage, err);
+    for (int i = 1; i < VICTIMS && result == 0 && !stage->shares_sessions && stage->same_database &&
+                    strcmp(stage->enforcement, "login") != 0;
+         i++)
+        result = make_victim(stage, err);
     return result;
 }
 
@@ -141,14 +162,6 @@ static int find_other_service(struct attack_stage *stage, struct error *err)
     return result;
 }
 
-static void compare_places(struct attack_stage *stage)
-{
-    const struct isolation_placement *own = &stage->attacker.place->isolated;
-    const struct isolation_placement *victim = &stage->victim.place->isolated;
-    stage->same_database = strcmp(own->database, victim->database) == 0;
-    stage->same_tables = stage->same_database && strcmp(own->schema, victim->schema) == 0;
-}
-
 static int fill(struct attack_stage *stage, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *victim = NULL, *attacker = NULL;
@@ -166,7 +179,6 @@ int stage_begin(struct attack_stage *stage, struct error *err)
         result = find_other_service(stage, err);
     if (result < 0)
         return result;
-    compare_places(stage);
     words_fill(stage);
     words_add(stage, "other_service", stage->other_service, true);
     result = ask_admin(stage, err);

@@ -15,16 +15,20 @@ int catalog_cluster_create(struct catalog *catalog, const struct catalog_cluster
                            int64_t *ret_id, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    const char *password = NULL;
+    const char *password = NULL, *pool_password = NULL;
     int r = check(cluster, err);
     if (r == 0)
         r = catalog_from_sealed(&arena, &cluster->admin_password, CATALOG_SEALED_MAX, &password,
+                                err);
+    if (r == 0)
+        r = catalog_from_sealed(&arena, &cluster->pool_password, CATALOG_SEALED_MAX, &pool_password,
                                 err);
     if (r < 0)
         return r;
     struct catalog_statement statement = CATALOG_STATEMENT(
         sql_catalog_cluster_insert, cluster->name, cluster->conninfo, cluster->admin_user, password,
-        cluster->maintenance_db, pg_from_i64(&arena, cluster->max_backends));
+        cluster->maintenance_db, pg_from_i64(&arena, cluster->max_backends), cluster->enforcement,
+        cluster->enforcement_reason, cluster->guard_library, cluster->pool_role, pool_password);
     statement.subject = arena_printf(&arena, "cluster \"%s\"", cluster->name);
     return catalog_insert(catalog, &statement, ret_id, err);
 }
@@ -41,8 +45,13 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .maintenance_db = pg_text_copy(result, row, 5, arena),
         .max_backends = (int)pg_i64(result, row, 6),
         .created_unix_us = pg_i64(result, row, 7),
+        .enforcement = pg_text_copy(result, row, 8, arena),
+        .enforcement_reason = pg_text_copy(result, row, 9, arena),
+        .guard_library = pg_text_copy(result, row, 10, arena),
+        .pool_role = pg_text_copy(result, row, 11, arena),
     };
-    return catalog_sealed_copy(result, row, 4, arena, &cluster->admin_password, err);
+    int r = catalog_sealed_copy(result, row, 4, arena, &cluster->admin_password, err);
+    return r < 0 ? r : catalog_sealed_copy(result, row, 12, arena, &cluster->pool_password, err);
 }
 
 int catalog_cluster_find(struct catalog *catalog, struct arena *arena, const char *name,
@@ -69,6 +78,22 @@ int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char
     struct catalog_statement statement =
         CATALOG_STATEMENT(sql_catalog_cluster_set_conninfo, pg_from_i64(&arena, id), conninfo);
     statement.subject = arena_printf(&arena, "cluster %lld", (long long)id);
+    return catalog_change(catalog, &statement, err);
+}
+
+int catalog_cluster_set_enforcement(struct catalog *catalog, const struct catalog_cluster *cluster,
+                                    struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const char *password = NULL;
+    int r =
+        catalog_from_sealed(&arena, &cluster->pool_password, CATALOG_SEALED_MAX, &password, err);
+    if (r < 0)
+        return r;
+    struct catalog_statement statement = CATALOG_STATEMENT(
+        sql_catalog_cluster_set_enforcement, pg_from_i64(&arena, cluster->id), cluster->enforcement,
+        cluster->enforcement_reason, cluster->guard_library, cluster->pool_role, password);
+    statement.subject = arena_printf(&arena, "cluster \"%s\"", cluster->name);
     return catalog_change(catalog, &statement, err);
 }
 

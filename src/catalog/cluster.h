@@ -6,6 +6,10 @@
 
 #include "catalog/catalog.h"
 
+/* Enforcements, of clusters and placements. */
+#define CATALOG_GUARD "guard"
+#define CATALOG_LOGIN "login"
+
 struct catalog_cluster {
     int64_t id;
     const char *name;
@@ -15,6 +19,11 @@ struct catalog_cluster {
     const char *maintenance_db;
     int max_backends; /* of the proxy, over all tenants */
     int64_t created_unix_us;
+    const char *enforcement;        /* "guard" or "login": of new placements in shared databases */
+    const char *enforcement_reason; /* why, for people */
+    const char *guard_library;      /* as CREATE FUNCTION names it there; NULL: none */
+    const char *pool_role;          /* logs in for shared sessions; NULL: none */
+    struct catalog_sealed pool_password; /* context: catalog_login_context */
 };
 
 /* id and created_unix_us are not read. ERROR_EXISTS. */
@@ -27,6 +36,9 @@ int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id
 /* Where it is now; all proxies follow. */
 int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char *conninfo,
                                  struct error *err);
+/* The last five members of `cluster`; all proxies follow. */
+int catalog_cluster_set_enforcement(struct catalog *catalog, const struct catalog_cluster *cluster,
+                                    struct error *err);
 /* By name. */
 int catalog_cluster_list(struct catalog *catalog, struct arena *arena, struct catalog_cluster **ret,
                          size_t *ret_count, struct error *err);

@@ -62,6 +62,9 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .epoch = pg_i64(result, row, 15),
         .state = (enum catalog_placement_state)index,
         .created_unix_us = pg_i64(result, row, 17),
+        .enforcement = pg_text_copy(result, row, 18, arena),
+        .enter_role = pg_text_copy(result, row, 19, arena),
+        .enter_ro_role = pg_text_copy(result, row, 20, arena),
     };
     return fill_passwords(result, row, arena, placement, err);
 }
@@ -141,7 +144,8 @@ int catalog_placement_set_place(struct catalog *catalog, int64_t id,
     struct catalog_statement statement =
         CATALOG_STATEMENT(sql_catalog_placement_set_place, pg_from_i64(&arena, id),
                           pg_from_i64(&arena, place->cluster_id), place->isolation, place->database,
-                          place->schema, place->role, password, place->ro_role, ro_password);
+                          place->schema, place->role, password, place->ro_role, ro_password,
+                          place->enforcement, place->enter_role, place->enter_ro_role);
     statement.subject = describe(&arena, id);
     return catalog_change(catalog, &statement, err);
 }

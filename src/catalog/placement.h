@@ -37,6 +37,8 @@ struct catalog_placement {
     int64_t epoch;                                    /* from 1 */
     enum catalog_placement_state state;
     int64_t created_unix_us;
+    const char *enforcement;                /* "guard" or "login" */
+    const char *enter_role, *enter_ro_role; /* "" but under the guard */
 };
 
 /* State provisioning, without a place. ERROR_EXISTS when the tenant has one for the service;
@@ -70,6 +72,8 @@ struct catalog_place {
     const char *database, *schema;
     const char *role, *ro_role; /* ro_role NULL: none */
     struct catalog_sealed role_password, ro_password;
+    const char *enforcement;
+    const char *enter_role, *enter_ro_role; /* NULL but under the guard */
 };
 int catalog_placement_set_place(struct catalog *catalog, int64_t id,
                                 const struct catalog_place *place, struct error *err);

@@ -56,16 +56,22 @@ static struct route_tenant *owner_of(struct catalog_route_set *set, int64_t tena
 }
 
 /* False: the connector could not log in with it. */
-static bool take_login(const struct pg_result *row, size_t role, size_t password,
+static bool take_login(const struct pg_result *result, size_t row, size_t role, size_t password,
                        struct route_login *ret)
 {
     char context[CATALOG_SECRET_CONTEXT_SIZE];
-    if (!str_copy(ret->role, sizeof(ret->role), pg_text(row, 0, role)))
+    if (!str_copy(ret->role, sizeof(ret->role), pg_text(result, row, role)))
         return false;
     catalog_login_context(ret->role, context);
     return str_copy(ret->seal_context, sizeof(ret->seal_context), context) &&
-           pg_bytea(row, 0, password, ret->sealed_password, sizeof(ret->sealed_password),
+           pg_bytea(result, row, password, ret->sealed_password, sizeof(ret->sealed_password),
                     &ret->sealed_length, NULL) == 0;
+}
+
+static bool take_entry(const struct pg_result *row, size_t role, struct route_entry *ret)
+{
+    return str_copy(ret->role, sizeof(ret->role), pg_text(row, 0, role)) &&
+           str_copy(ret->search_path, sizeof(ret->search_path), pg_text(row, 0, 16));
 }
 
 static int take_placement(const struct pg_result *row, void *argument,
@@ -87,9 +93,15 @@ static int take_placement(const struct pg_result *row, void *argument,
     };
     str_copy(placement->service, sizeof(placement->service), pg_text(row, 0, 6));
     bool good = str_copy(placement->database, sizeof(placement->database), pg_text(row, 0, 7)) &&
-                take_login(row, 8, 9, &placement->read_write);
+                take_login(row, 0, 8, 9, &placement->read_write);
     if (good && *pg_text(row, 0, 10))
-        good = take_login(row, 10, 11, &placement->read_only);
+        good = take_login(row, 0, 10, 11, &placement->read_only);
+    if (good && pg_bool(row, 0, 12)) {
+        placement->guarded = true;
+        placement->shared_tables = pg_bool(row, 0, 13);
+        good = take_entry(row, 14, &placement->read_write_entry) &&
+               take_entry(row, 15, &placement->read_only_entry);
+    }
     if (!good) {
         log_warning("placement %lld has a name or a password that is too long; it is not served",
                     (long long)placement->id);
@@ -175,6 +187,8 @@ static void take_clusters(const struct pg_result *result, struct route_globals *
         str_copy(cluster->name, sizeof(cluster->name), pg_text(result, i, 1));
         str_copy(cluster->conninfo, sizeof(cluster->conninfo), pg_text(result, i, 2));
         cluster->max_backends = (int)pg_i64(result, i, 3);
+        if (*pg_text(result, i, 4) && !take_login(result, i, 4, 5, &cluster->pool))
+            cluster->pool.role[0] = '\0';
     }
 }
 

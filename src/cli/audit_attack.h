@@ -33,7 +33,7 @@
         .help = "check the signature of a report of the suite with the key file, and nothing else" \
     }
 
-/* What --json of the suite's report has; docs/attack.md says more. */
+/* What --json of the suite's report has besides `counts`; docs/attack.md says more. */
 #define AUDIT_ATTACK_FIELDS                                                                        \
     {.key = "format", .kind = OUTPUT_NUMBER, .help = "--attack: of the report, 1"},                \
         {.key = "reeve", .kind = OUTPUT_TEXT, .help = "--attack: the version that attacked"},      \
@@ -45,12 +45,12 @@
          .help = "--attack: name and server_version of each"},                                     \
         {.key = "targets",                                                                         \
          .kind = OUTPUT_LIST,                                                                      \
-         .help = "--attack: an object a service, isolation and cluster, with its attacks: id, "    \
+         .help = "--attack: an object a service, isolation, cluster and enforcement, with its "    \
+                 "attacks: id, "                                                                   \
                  "threat, title, verdict (PASS, FINDING, RESIDUAL, SKIPPED), tried, back, why"},   \
         {.key = "not_removed",                                                                     \
          .kind = OUTPUT_TEXT,                                                                      \
          .help = "--attack: why throwaway tenants are still there; null: they are gone"},          \
-        {.key = "counts", .kind = OUTPUT_OBJECT, .help = "--attack: how many a verdict"},          \
         {.key = "signature",                                                                       \
          .kind = OUTPUT_TEXT,                                                                      \
          .help = "--attack: of all bytes in front of its line, under the key file's key"},         \

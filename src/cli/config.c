@@ -163,6 +163,15 @@ static const struct setting settings[] = {
      .value = "1 to 100000",
      .help = "Prepared statements that a client may have, and that are kept on a server "
              "connection."},
+    {.key = "max_schemas",
+     .kind = SETTING_NUMBER,
+     .offset = AT(max_schemas),
+     .minimum = 1,
+     .maximum = 100000,
+     .fallback = "256",
+     .value = "1 to 100000",
+     .help = "Under the guard, a server connection that has served so many tenants' schemas is "
+             "replaced: the server process keeps what it has read of each one's tables."},
     {.key = "log_level",
      .kind = SETTING_CHOICE,
      .offset = AT(log_level),

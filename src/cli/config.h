@@ -36,6 +36,7 @@ struct config {
     int64_t login_timeout_us, queue_timeout_us, connect_timeout_us, idle_backend_us,
         shutdown_timeout_us;
     int64_t max_prepared;
+    int64_t max_schemas;
     int64_t log_level; /* enum log_level */
     const char *status_socket;
 };

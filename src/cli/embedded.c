@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "cli/guard_file.h"
 #include "cli/process.h"
 #include "pg/connection.h"
 
@@ -116,6 +117,7 @@ static int choose_binaries(struct embedded *server, const char *given, struct ar
     int wanted = data_major(server, arena);
     int found = 0;
     int result = embedded_find_binaries(given, wanted, arena, &server->binary_folder, &found, err);
+    server->major = found;
     if (result < 0 || !wanted || wanted == found)
         return result;
     result = error_set(err, ERROR_UNSUPPORTED,
@@ -338,6 +340,9 @@ int embedded_start(const struct embedded_options *options, struct arena *arena,
         result = choose_socket_folder(&server, folder, arena, err);
     if (result == 0)
         result = embedded_make(&server, folder, arena, err);
+    if (result == 0)
+        result = guard_file_write(arena_printf(arena, "%s/lib", folder), server.major, arena,
+                                  &server.guard, err);
     if (result == 0)
         result = end_leftover(&server, arena, err);
     if (result == 0)

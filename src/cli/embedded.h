@@ -1,6 +1,7 @@
 /*
  * embedded.h - the private PostgreSQL of `reeve dev`: made, started and stopped as a child.
  *
+ *   DIR/lib       the guard's library, which its sessions load
  *   DIR/pg        its data, 0700, of the user that runs it
  *   DIR/socket    its Unix socket, 0700, likewise: the only way in (no TCP). Where DIR's path is
  * too long for a socket, a private folder below $XDG_RUNTIME_DIR or /tmp stands in. DIR/pgpass the
@@ -33,7 +34,9 @@ struct embedded {
     const char *socket_folder;
     const char *passfile;
     const char *log;
-    const char *user; /* who runs it; NULL: the caller */
+    const char *guard; /* the guard's library, for this server; NULL: there is none */
+    int major;         /* of its version */
+    const char *user;  /* who runs it; NULL: the caller */
     uid_t uid;
     gid_t gid;
 };

@@ -42,6 +42,36 @@ static const struct cli_parameter add_options[] = {
      .maximum = 100000,
      .fallback = "100",
      .help = "server connections that one proxy may open to it"},
+    {.name = "enforcement",
+     .value = "HOW",
+     .kind = CLI_CHOICE,
+     .choice = provision_enforcement_at,
+     .help = "guard (shared connections, needs the extension reeve_guard) or login (connections of "
+             "each tenant's own); without it, guard where the server can have it"},
+    {.name = "guard-library",
+     .value = "PATH",
+     .kind = CLI_TEXT,
+     .help = "where that server finds the guard's library, when it is not installed in its own "
+             "folder"},
+    {0},
+};
+
+static const struct cli_parameter enforce_arguments[] = {
+    {.name = "NAME", .required = true, .kind = CLI_TEXT, .help = "the cluster"},
+    {.name = "HOW",
+     .required = true,
+     .kind = CLI_CHOICE,
+     .choice = provision_enforcement_at,
+     .help = "guard or login: of placements that come; those that are there keep theirs"},
+    {0},
+};
+
+static const struct cli_parameter enforce_options[] = {
+    {.name = "guard-library",
+     .value = "PATH",
+     .kind = CLI_TEXT,
+     .help = "where that server finds the guard's library, when it is not installed in its own "
+             "folder"},
     {0},
 };
 
@@ -63,6 +93,15 @@ static const struct output_field fields[] = {
      .title = "MAX-BACKENDS",
      .kind = OUTPUT_NUMBER,
      .help = "server connections that one proxy may open"},
+    {.key = "enforcement",
+     .title = "ENFORCEMENT",
+     .kind = OUTPUT_TEXT,
+     .help = "how tenants that share a database are locked in: guard or login"},
+    {.key = "enforcement_reason",
+     .title = "WHY",
+     .kind = OUTPUT_TEXT,
+     .detail = true,
+     .help = "why it is that"},
     {.key = "created_at", .title = "CREATED", .kind = OUTPUT_TIME, .help = "when it was added"},
     {0},
 };
@@ -80,6 +119,8 @@ static json_t *cluster_record(const struct catalog_cluster *cluster)
     json_object_set_new(record, "admin_user", output_text(cluster->admin_user));
     json_object_set_new(record, "maintenance_db", output_text(cluster->maintenance_db));
     json_object_set_new(record, "max_backends", json_integer(cluster->max_backends));
+    json_object_set_new(record, "enforcement", output_text(cluster->enforcement));
+    json_object_set_new(record, "enforcement_reason", output_text(cluster->enforcement_reason));
     json_object_set_new(record, "created_at", output_time_us(cluster->created_unix_us));
     return record;
 }
@@ -112,7 +153,9 @@ static int add(const struct cli *cli, const struct context *context, int64_t *re
         .admin_user = user ? user : "postgres",
         .admin_password = file ? password : NULL,
         .maintenance_db = cli_text(cli, "maintenance-db"),
-        .max_backends = (int)cli_number(cli, "max-backends", DEFAULT_MAX_BACKENDS)};
+        .max_backends = (int)cli_number(cli, "max-backends", DEFAULT_MAX_BACKENDS),
+        .enforcement = cli_text(cli, "enforcement"),
+        .guard_library = cli_text(cli, "guard-library")};
     result = provision_cluster_add(&context->job, &spec, ret_id, err);
     crypto_wipe(password, sizeof(password));
     return result;
@@ -137,8 +180,33 @@ static int run_add(struct cli *cli, struct error *err)
         cli, cluster_record(&cluster),
         "Cluster \"%s\" (%s) is added: PUBLIC's rights on its databases are taken away, and "
         "tenants can be placed on it.\n"
+        "  enforcement: %s (%s)\n"
         "  next: reeve service create NAME --migrations DIR --isolation MODE --cluster %s",
-        cluster.name, pg_conninfo_describe(&cli->arena, cluster.conninfo), cluster.name);
+        cluster.name, pg_conninfo_describe(&cli->arena, cluster.conninfo), cluster.enforcement,
+        cluster.enforcement_reason, cluster.name);
+    return 0;
+}
+
+/* ---- enforce ---- */
+
+static int run_enforce(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_cluster cluster = {0};
+    const char *name = cli_text(cli, "NAME");
+    int result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0)
+        result = provision_cluster_enforce(&context.job, name, cli_text(cli, "HOW"),
+                                           cli_text(cli, "guard-library"), err);
+    if (result == 0)
+        result = catalog_cluster_find(catalog, &cli->arena, name, &cluster, err);
+    if (result < 0)
+        return result;
+    output_done(cli, cluster_record(&cluster),
+                "Cluster \"%s\" places tenants with enforcement %s (%s).\n"
+                "  placements that are there: reeve placement enforce TENANT SERVICE %s",
+                cluster.name, cluster.enforcement, cluster.enforcement_reason, cluster.enforcement);
     return 0;
 }
 
@@ -222,6 +290,14 @@ static const struct cli_command commands[] = {
      .arguments = name_argument,
      .fields = fields,
      .run = run_show},
+    {.verb = "enforce",
+     .summary = "Choose how tenants that share a database are locked in",
+     .description = "Looks for the guard on the server and prepares the services' databases there "
+                    "for it. Says why when the server cannot have it.",
+     .arguments = enforce_arguments,
+     .options = enforce_options,
+     .fields = fields,
+     .run = run_enforce},
     {.verb = "remove",
      .summary = "Forget a cluster that has no tenants",
      .description = "Refused while placements are on it, or services place their tenants there by "

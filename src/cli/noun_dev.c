@@ -240,21 +240,33 @@ static int add_cluster(const struct dev *dev, const struct context *context, con
     const struct provision_cluster_spec spec = {.name = CLUSTER_NAME,
                                                 .conninfo = conninfo,
                                                 .admin_user = EMBEDDED_SUPERUSER,
-                                                .admin_password = password};
+                                                .admin_password = password,
+                                                .guard_library = dev->server.guard};
     int64_t id = 0;
     result = provision_cluster_add(&context->job, &spec, &id, err);
     crypto_wipe(password, sizeof(password));
     return result;
 }
 
-/* The catalog knows the server by its socket's path. */
-/* The folder was moved: the socket is elsewhere now. */
+/* The catalog knows the server by its socket's path, and the guard's library by its own. */
 static int follow_cluster(struct catalog *catalog, const struct catalog_cluster *cluster,
                           const char *conninfo, struct error *err)
 {
     if (strcmp(cluster->conninfo, conninfo) == 0)
         return 0;
     return catalog_cluster_set_conninfo(catalog, cluster->id, conninfo, err);
+}
+
+/* The folder was moved, or this program has another guard than the one before. */
+static int follow_guard(const struct dev *dev, const struct context *context,
+                        const struct catalog_cluster *cluster, struct error *err)
+{
+    const char *library = dev->server.guard;
+    bool chosen = strcmp(cluster->enforcement, CATALOG_LOGIN) == 0 && cluster->guard_library;
+    if (!library || chosen ||
+        (cluster->guard_library && strcmp(cluster->guard_library, library) == 0))
+        return 0;
+    return provision_cluster_enforce(&context->job, CLUSTER_NAME, CATALOG_GUARD, library, err);
 }
 
 static int set_up_catalog(struct dev *dev, struct error *err)
@@ -275,7 +287,9 @@ static int set_up_catalog(struct dev *dev, struct error *err)
         error_clear(err);
         return add_cluster(dev, &context, conninfo, err);
     }
-    return result < 0 ? result : follow_cluster(catalog, &cluster, conninfo, err);
+    if (result == 0)
+        result = follow_cluster(catalog, &cluster, conninfo, err);
+    return result < 0 ? result : follow_guard(dev, &context, &cluster, err);
 }
 
 static void print_ready(void *owner, const struct config *config)

@@ -6,6 +6,7 @@
 #include "cli/placement_record.h"
 #include "cli/url.h"
 #include "isolation/isolation.h"
+#include "provision/provision.h"
 
 const struct output_field placement_fields[] = {
     {.key = "id", .title = "ID", .kind = OUTPUT_NUMBER, .detail = true, .help = "its number"},
@@ -32,6 +33,10 @@ const struct output_field placement_fields[] = {
      .title = "VERSION",
      .kind = OUTPUT_TEXT,
      .help = "the last migration; null before the first"},
+    {.key = "enforcement",
+     .title = "ENFORCEMENT",
+     .kind = OUTPUT_TEXT,
+     .help = "how it is locked in: guard (shared connections) or login (its own)"},
     {.key = "epoch",
      .title = "EPOCH",
      .kind = OUTPUT_NUMBER,
@@ -74,6 +79,7 @@ json_t *placement_record(struct arena *arena, const struct config *config,
     json_object_set_new(record, "role", text_or_null(placement->role));
     json_object_set_new(record, "ro_role", text_or_null(placement->ro_role));
     json_object_set_new(record, "schema_version", text_or_null(placement->schema_version));
+    json_object_set_new(record, "enforcement", output_text(placement->enforcement));
     json_object_set_new(record, "epoch", json_integer(placement->epoch));
     json_object_set_new(record, "state",
                         output_text(catalog_placement_state_name(placement->state)));
@@ -177,6 +183,38 @@ static int run_show(struct cli *cli, struct error *err)
     return result;
 }
 
+/* ---- enforce ---- */
+
+static const struct cli_parameter enforce_arguments[] = {
+    {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
+    {.name = "SERVICE", .required = true, .kind = CLI_TEXT, .help = "the service"},
+    {.name = "HOW",
+     .required = true,
+     .kind = CLI_CHOICE,
+     .choice = provision_enforcement_at,
+     .help = "guard or login"},
+    {0},
+};
+
+static int run_enforce(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_placement placement = {0};
+    const char *tenant = cli_text(cli, "SLUG"), *service = cli_text(cli, "SERVICE");
+    int result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0)
+        result = provision_enforce(&context.job, tenant, service, cli_text(cli, "HOW"), err);
+    if (result == 0)
+        result = catalog_placement_find(catalog, &cli->arena, tenant, service, &placement, err);
+    if (result < 0)
+        return result;
+    output_done(cli, placement_record(&cli->arena, &context.config, &placement),
+                "Tenant \"%s\" of service \"%s\" is locked in by %s.", tenant, service,
+                placement.enforcement);
+    return 0;
+}
+
 static const char *const list_examples[] = {"reeve placement list --service orders", NULL};
 
 static const struct cli_command commands[] = {
@@ -192,6 +230,13 @@ static const struct cli_command commands[] = {
      .arguments = show_arguments,
      .fields = placement_fields,
      .run = run_show},
+    {.verb = "enforce",
+     .summary = "Switch how a tenant is locked in, while it is in use",
+     .description = "From the next transaction on, proxies take the other way; running "
+                    "transactions end as they began.",
+     .arguments = enforce_arguments,
+     .fields = placement_fields,
+     .run = run_enforce},
     {0},
 };
 

@@ -137,7 +137,7 @@ static int run(struct cli *cli, struct error *err)
     if (result < 0)
         return result;
     /* That no server runs here is an answer, no failure: there may be others elsewhere. */
-    int asked = status_socket_ask(config.status_socket, &server, &not_running);
+    int asked = status_socket_ask(config.status_socket, "status", &server, &not_running);
     if (asked < 0 && asked != -ERROR_CONNECTION)
         output_note("note: %s", not_running.message);
     json_t *record = json_object();

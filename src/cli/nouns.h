@@ -18,6 +18,7 @@ extern const struct cli_noun cli_noun_job;
 extern const struct cli_noun cli_noun_migrate;
 extern const struct cli_noun cli_noun_password;
 extern const struct cli_noun cli_noun_placement;
+extern const struct cli_noun cli_noun_ps;
 extern const struct cli_noun cli_noun_serve;
 extern const struct cli_noun cli_noun_service;
 extern const struct cli_noun cli_noun_status;

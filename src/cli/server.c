@@ -20,6 +20,7 @@
 #include "provision/provision.h"
 #include "route/route.h"
 
+static const int64_t ps_timeout_us = 2 * (int64_t)TIME_S;
 static const int64_t job_interval_us = 30 * (int64_t)TIME_S;
 
 struct server {
@@ -28,7 +29,8 @@ struct server {
     const struct config *config; /* as at the start */
     uint8_t key[CRYPTO_KEY_SIZE];
     int64_t started_us;
-    int signal_fd, status_fd, ended_fd;
+    int signal_fd, ended_fd;
+    struct status_server *status;
     struct listen_set listen;
     struct proxy_connector connector;
     struct route_table *routes;
@@ -38,7 +40,7 @@ struct server {
     atomic_bool jobs_cancelled;
     struct job_runner *runner;
     pthread_t waiter;
-    bool stopping;
+    atomic_bool stopping;
     bool deaf;   /* nobody can connect any more */
     int outcome; /* what server_run returns */
 };
@@ -86,6 +88,7 @@ static int make_proxy_config(const struct server *server, const struct config *c
         .idle_backend_us = config->idle_backend_us,
         .shutdown_timeout_us = config->shutdown_timeout_us,
         .max_prepared = (int)config->max_prepared,
+        .max_schemas = (int)config->max_schemas,
     };
     memcpy(proxy.listen_fds, server->listen.fds, sizeof(proxy.listen_fds));
     memcpy(proxy.key, server->key, sizeof(proxy.key));
@@ -193,6 +196,45 @@ static json_t *make_status(struct server *server)
     return status;
 }
 
+struct backend_list {
+    json_t *rows;
+    const struct route_globals *globals;
+};
+
+static void add_backend(void *owner, const struct proxy_backend *backend)
+{
+    struct backend_list *list = owner;
+    const struct route_cluster *cluster = route_find_cluster(list->globals, backend->cluster_id);
+    json_array_append_new(
+        list->rows,
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:I, s:I, s:i}", "pid",
+                  (int)backend->pid, "tenant", backend->tenant, "service", backend->service,
+                  "state", backend->state, "cluster", cluster ? cluster->name : "", "database",
+                  backend->database, "login_role", backend->login_role, "shared", backend->guarded,
+                  "read_only", backend->read_only, "prepared", (json_int_t)backend->prepared,
+                  "schemas", (json_int_t)backend->schemas, "worker", backend->worker));
+}
+
+static json_t *make_backend_list(struct server *server)
+{
+    struct route_snapshot *snapshot = route_table_acquire(server->routes);
+    struct backend_list list = {json_array(), route_snapshot_globals(snapshot)};
+    bool complete =
+        !server->stopping && proxy_list_backends(server->proxy, ps_timeout_us, add_backend, &list);
+    route_snapshot_release(snapshot);
+    return json_pack("{s:o, s:b}", "backends", list.rows, "complete", complete);
+}
+
+/* On the status thread. */
+static json_t *answer(void *owner, const char *question)
+{
+    if (strcmp(question, "status") == 0)
+        return make_status(owner);
+    if (strcmp(question, "ps") == 0)
+        return make_backend_list(owner);
+    return NULL;
+}
+
 /* ---- stopping ---- */
 
 static void *wait_for_proxy(void *argument)
@@ -260,8 +302,7 @@ static void go_deaf(struct server *server)
 static int wait_for_end(struct server *server, struct error *err)
 {
     struct pollfd entries[] = {{.fd = server->signal_fd, .events = POLLIN},
-                               {.fd = server->ended_fd, .events = POLLIN},
-                               {.fd = server->status_fd, .events = POLLIN}};
+                               {.fd = server->ended_fd, .events = POLLIN}};
     for (;;) {
         int ready = poll(entries, array_size(entries), poll_limit_ms(server));
         if (ready < 0) {
@@ -275,8 +316,6 @@ static int wait_for_end(struct server *server, struct error *err)
             take_signal(server);
         if (entries[1].revents)
             break;
-        if (entries[2].revents)
-            status_socket_answer(server->status_fd, make_status(server));
     }
     if (server->outcome < 0)
         return error_set(err, ERROR_STATE, "the embedded PostgreSQL ended by itself");
@@ -307,8 +346,6 @@ static int open_files(struct server *server, struct error *err)
     int result = crypto_key_file_read(server->config->key_file, server->key, err);
     if (result == 0)
         result = listen_open(server->config, &server->arena, &server->listen, err);
-    if (result == 0)
-        result = status_socket_listen(server->config->status_socket, &server->status_fd, err);
     return result;
 }
 
@@ -362,7 +399,13 @@ static int start(struct server *server, struct error *err)
         proxy_wait(server->proxy);
         return error_errno(err, failed, "cannot start a thread");
     }
-    return 0;
+    result =
+        status_server_start(server->config->status_socket, answer, server, &server->status, err);
+    if (result < 0) {
+        proxy_shut_down(server->proxy);
+        pthread_join(server->waiter, NULL);
+    }
+    return result;
 }
 
 static void close_descriptor(int fd)
@@ -375,14 +418,12 @@ static void close_descriptor(int fd)
 static void clean_up(struct server *server)
 {
     atomic_store(&server->jobs_cancelled, true);
+    status_server_stop(server->status);
     job_runner_stop(server->runner);
     catalog_follower_stop(server->follower);
     proxy_free(server->proxy);
     route_table_free(server->routes);
     listen_close(&server->listen);
-    if (server->status_fd >= 0)
-        unlink(server->config->status_socket);
-    close_descriptor(server->status_fd);
     close_descriptor(server->signal_fd);
     close_descriptor(server->ended_fd);
     crypto_wipe(server->key, sizeof(server->key));
@@ -396,7 +437,6 @@ int server_run(const struct server_spec *spec, struct error *err)
                             .config = spec->config,
                             .started_us = time_monotonic_us(),
                             .signal_fd = -1,
-                            .status_fd = -1,
                             .ended_fd = -1};
     log_set_level((enum log_level)spec->config->log_level);
     int result = check_tls(server.config, err);

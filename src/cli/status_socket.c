@@ -1,6 +1,9 @@
 #include "cli/status_socket.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/time.h>
@@ -8,44 +11,151 @@
 #include <unistd.h>
 
 #include "base/buffer.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "net/engine.h"
 
-enum { ANSWER_MAX = 64 * 1024, ASK_TIMEOUT_S = 5 };
+enum { ANSWER_MAX = 256 * 1024 * 1024, ASK_TIMEOUT_S = 10, SERVE_TIMEOUT_S = 5 };
 
-int status_socket_listen(const char *path, int *ret_fd, struct error *err)
+/* ---- the server's side ---- */
+
+struct status_server {
+    char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
+    int listen_fd, stop_fd;
+    json_t *(*answer)(void *owner, const char *question);
+    void *owner;
+    pthread_t thread;
+};
+
+static void set_timeouts(int fd, int seconds)
 {
-    int fd = -1;
-    int result = net_listen_unix(path, &fd, err);
+    struct timeval timeout = {.tv_sec = seconds};
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+}
+
+static bool read_question(int fd, char ret[STATUS_QUESTION_MAX])
+{
+    size_t length = 0;
+    while (length < STATUS_QUESTION_MAX - 1) {
+        ssize_t got = recv(fd, ret + length, STATUS_QUESTION_MAX - 1 - length, 0);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return false;
+        length += (size_t)got;
+        ret[length] = '\0';
+        char *end = strchr(ret, '\n');
+        if (end) {
+            *end = '\0';
+            return true;
+        }
+    }
+    return false;
+}
+
+static void send_all(int fd, const char *text, size_t length)
+{
+    while (length > 0) {
+        ssize_t sent = send(fd, text, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent <= 0)
+            return; /* one that vanished, or does not read, is no matter */
+        text += sent;
+        length -= (size_t)sent;
+    }
+}
+
+static void serve(const struct status_server *server, int fd)
+{
+    char question[STATUS_QUESTION_MAX];
+    set_timeouts(fd, SERVE_TIMEOUT_S);
+    json_t *answer = read_question(fd, question) ? server->answer(server->owner, question) : NULL;
+    char *text = answer ? json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(answer);
+    if (!text)
+        return;
+    send_all(fd, text, strlen(text));
+    send_all(fd, "\n", 1);
+    free(text);
+}
+
+static void *run(void *argument)
+{
+    struct status_server *server = argument;
+    struct pollfd entries[] = {{.fd = server->listen_fd, .events = POLLIN},
+                               {.fd = server->stop_fd, .events = POLLIN}};
+    log_set_thread_name("status");
+    for (;;) {
+        if (poll(entries, array_size(entries), -1) < 0 && errno != EINTR)
+            break;
+        if (entries[1].revents)
+            break;
+        _cleanup_close_ int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            serve(server, fd);
+    }
+    return NULL;
+}
+
+static int begin(struct status_server *server, const char *path, struct error *err)
+{
+    int result = net_listen_unix(path, &server->listen_fd, err);
     if (result < 0) {
         error_prefix(err, "status_socket");
         return result;
     }
-    if (chmod(path, 0600) < 0) {
-        result = error_errno(err, errno, "cannot set the mode of %s", path);
-        close(fd);
+    str_copy(server->path, sizeof(server->path), path);
+    if (chmod(path, 0600) < 0)
+        return error_errno(err, errno, "cannot set the mode of %s", path);
+    server->stop_fd = eventfd(0, EFD_CLOEXEC);
+    if (server->stop_fd < 0)
+        return error_errno(err, errno, "cannot make an eventfd");
+    int failed = pthread_create(&server->thread, NULL, run, server);
+    return failed ? error_errno(err, failed, "cannot start the status thread") : 0;
+}
+
+static void release(struct status_server *server)
+{
+    if (server->path[0])
+        unlink(server->path);
+    if (server->listen_fd >= 0)
+        close(server->listen_fd);
+    if (server->stop_fd >= 0)
+        close(server->stop_fd);
+    free(server);
+}
+
+int status_server_start(const char *path, json_t *(*answer)(void *owner, const char *question),
+                        void *owner, struct status_server **ret, struct error *err)
+{
+    struct status_server *server = xcalloc(1, sizeof(*server));
+    server->listen_fd = server->stop_fd = -1;
+    server->answer = answer;
+    server->owner = owner;
+    int result = begin(server, path, err);
+    if (result < 0) {
+        release(server);
         return result;
     }
-    *ret_fd = fd;
+    *ret = server;
     return 0;
 }
 
-void status_socket_answer(int fd, json_t *answer)
+struct status_server *status_server_stop(struct status_server *server)
 {
-    char *text = json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER);
-    json_decref(answer);
-    if (!text)
-        return;
-    for (;;) {
-        _cleanup_close_ int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (client < 0)
-            break;
-        /* A fresh socket's buffer holds it all; a client that vanished is no matter. */
-        send(client, text, strlen(text), MSG_NOSIGNAL);
-        send(client, "\n", 1, MSG_NOSIGNAL);
-    }
-    free(text);
+    if (!server)
+        return NULL;
+    uint64_t one = 1;
+    ssize_t ignored = write(server->stop_fd, &one, sizeof(one));
+    (void)ignored;
+    pthread_join(server->thread, NULL);
+    release(server);
+    return NULL;
 }
+
+/* ---- the asker's side ---- */
 
 static int connect_to(const char *path, int *ret_fd, struct error *err)
 {
@@ -55,8 +165,7 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_errno(err, errno, "cannot make a socket");
-    struct timeval timeout = {.tv_sec = ASK_TIMEOUT_S};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
+    set_timeouts(fd, ASK_TIMEOUT_S);
     if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
         int result = error_set(err, ERROR_CONNECTION, "no server answers at %s: %s", path,
                                strerrordesc_np(errno));
@@ -68,12 +177,14 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
-int status_socket_ask(const char *path, json_t **ret, struct error *err)
+int status_socket_ask(const char *path, const char *question, json_t **ret, struct error *err)
 {
     _cleanup_close_ int fd = -1;
     int result = connect_to(path, &fd, err);
     if (result < 0)
         return result;
+    send_all(fd, question, strlen(question));
+    send_all(fd, "\n", 1);
     _cleanup_buffer_ struct buffer bytes = BUFFER_INIT(ANSWER_MAX);
     for (;;) {
         char *at = buffer_reserve(&bytes, 4096);
@@ -89,7 +200,8 @@ int status_socket_ask(const char *path, json_t **ret, struct error *err)
     }
     json_t *answer = json_loadb(bytes.data ? bytes.data : "", bytes.length, 0, NULL);
     if (!answer)
-        return error_set(err, ERROR_PROTOCOL, "what answers at %s is no server of Reeve's", path);
+        return error_set(err, ERROR_PROTOCOL, "what answers at %s does not know \"%s\"", path,
+                         question);
     *ret = answer;
     return 0;
 }

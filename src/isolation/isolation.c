@@ -124,6 +124,18 @@ void isolation_placement_init(struct arena *arena, const struct isolation_servic
     *ret = placement;
 }
 
+bool isolation_placement_guard(const struct isolation_service *service,
+                               struct isolation_placement *placement)
+{
+    if (!service->guard || !placement->isolation->uses_shared_database)
+        return false;
+    bool shares = placement->isolation->shares_tables;
+    placement->guarded = true;
+    placement->enter_role = shares ? service->run_role : placement->role;
+    placement->enter_ro_role = shares ? service->run_ro_role : placement->ro_role;
+    return true;
+}
+
 const char *isolation_describe(struct arena *arena, const struct isolation_placement *placement,
                                const char *cluster_name)
 {

@@ -46,6 +46,13 @@ int isolation_parse(const char *name, const struct isolation **ret, struct error
 
 /* ---- what there is to name ---- */
 
+/* The guard as a cluster has it (enforcement `guard`). */
+struct isolation_guard {
+    const char *library;       /* as CREATE FUNCTION names it on that server */
+    const char *pool_role;     /* logs in for shared sessions, has no right */
+    const char *pool_verifier; /* its SCRAM verifier; NULL keeps the role's password */
+};
+
 /* A service on one cluster. Strings belong to the arena given to isolation_service_init, except
  * owner_verifier, which the caller sets. */
 struct isolation_service {
@@ -60,6 +67,7 @@ struct isolation_service {
     const char *run_role;          /* "run_orders", "run_orders_ro": privileges on the shared */
     const char *run_ro_role;       /* schema `app` (row isolation) */
     const char *owner_verifier;    /* SCRAM verifier; NULL keeps the role's password */
+    const struct isolation_guard *guard; /* NULL: the cluster has none */
 };
 
 /* Fills everything but owner_verifier (NULL). */
@@ -79,12 +87,21 @@ struct isolation_placement {
     const char
         *role_verifier; /* SCRAM verifiers; NULL keeps the role's password (it must be there) */
     const char *ro_verifier;
+    const char *tenant_slug; /* for reeve.tenant_slug(); NULL: not known */
+    bool guarded;            /* enforcement `guard`: its roles do not log in */
+    const char *enter_role;  /* the roles that a shared session gets; NULL unless guarded */
+    const char *enter_ro_role;
 };
 
 /* Fills everything but the verifiers (NULL). The mode must be one that the service allows. */
 void isolation_placement_init(struct arena *arena, const struct isolation_service *service,
                               const struct isolation *isolation, int64_t placement_id,
                               int64_t tenant_id, struct isolation_placement *ret);
+
+/* The placement's enforcement becomes `guard`, if its mode shares a database and the service has
+ * the guard. Returns whether it has. */
+bool isolation_placement_guard(const struct isolation_service *service,
+                               struct isolation_placement *placement);
 
 /* "schema t_000042 in database svc_orders on cluster local". */
 const char *isolation_describe(struct arena *arena, const struct isolation_placement *placement,
@@ -109,6 +126,17 @@ struct isolation_report {
 void isolation_report_init(struct isolation_report *report, struct arena *arena);
 void isolation_report_add(struct isolation_report *report, const char *format, ...)
     reeve_printf(2, 3);
+
+/* ---- the guard ---- */
+
+/* Which of the libraries (as CREATE FUNCTION names them) the server can load as the guard: *ret is
+ * one of them, or NULL with a reason for people in the arena. Changes nothing. */
+int isolation_guard_find(const struct isolation_server *server, const char *const *libraries,
+                         size_t count, struct arena *arena, const char **ret,
+                         const char **ret_reason, struct error *err);
+/* The pool role. */
+int isolation_guard_prepare(const struct isolation_server *server,
+                            const struct isolation_guard *guard, struct error *err);
 
 /* ---- making and dropping ---- */
 
@@ -140,6 +168,10 @@ int isolation_inspect(const struct isolation_server *server,
                       const struct isolation_service *service,
                       const struct isolation_placement *placement, struct isolation_report *ret,
                       struct error *err);
+/* Takes away what the other enforcement needed, when no proxy uses it any more: behind a switch to
+ * `guard`, the login roles' sessions and right to log in. */
+int isolation_settle(const struct isolation_server *server, const struct isolation_service *service,
+                     const struct isolation_placement *placement, struct error *err);
 /* Lets the placement's roles log in or not (suspension, fencing), and ends their sessions when
  * not. Roles that are not there are passed over. */
 int isolation_set_login(const struct isolation_server *server,

@@ -25,6 +25,7 @@ struct isolation {
     const char *summary;
     bool needs_shape;
     bool uses_shared_database;
+    bool shares_tables; /* with the service's other tenants */
     bool uses_template_database;
     /* Fills database and schema; id is set. */
     void (*place)(struct arena *arena, const struct isolation_service *service,

@@ -1,8 +1,11 @@
 /* place.c - making, dropping and inspecting one placement, in whatever mode. */
 #include "base/failpoint.h"
 #include "isolation/server.h"
+#include "isolation/shared.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
+
+enum { SESSION_ROUNDS = 300 }; /* of a tenth of a second */
 
 /* Opens the maintenance connection and waits for whoever still works on the placement. */
 static int work_begin(struct isolation_work *work, struct error *err)
@@ -24,14 +27,17 @@ static void work_end(struct isolation_work *work)
 static int create_roles(const struct isolation_work *work, struct error *err)
 {
     const struct isolation_placement *placement = work->placement;
+    bool login = !placement->guarded;
+    if (placement->guarded && placement->isolation->shares_tables)
+        return 0;
     int r = pg_begin(work->maintenance, err);
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = work->maintenance;
-    r = isolation_server_ensure_role(transaction, work->arena, placement->role, true,
+    r = isolation_server_ensure_role(transaction, work->arena, placement->role, login,
                                      placement->role_verifier, err);
     if (r == 0)
-        r = isolation_server_ensure_role(transaction, work->arena, placement->ro_role, true,
+        r = isolation_server_ensure_role(transaction, work->arena, placement->ro_role, login,
                                          placement->ro_verifier, err);
     if (r < 0)
         return r;
@@ -60,6 +66,14 @@ static int end_sessions(struct pg_connection *maintenance,
     return pg_execute(maintenance, sql_isolation_end_sessions, 2, roles, NULL, err);
 }
 
+/* A role that is only ever entered is fenced by its connection limit, which the guard looks at. */
+static const char *login_clause(const struct isolation_placement *placement, bool allowed)
+{
+    if (placement->guarded)
+        return allowed ? "NOLOGIN CONNECTION LIMIT -1" : "NOLOGIN CONNECTION LIMIT 0";
+    return allowed ? "LOGIN CONNECTION LIMIT -1" : "NOLOGIN";
+}
+
 static int set_login(const struct isolation_work *work, bool allowed, struct error *err)
 {
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
@@ -70,7 +84,7 @@ static int set_login(const struct isolation_work *work, bool allowed, struct err
         if (r == 0 && exists)
             r = isolation_server_run(work->maintenance, err, "ALTER ROLE %s %s",
                                      pg_identifier(work->arena, roles[i]),
-                                     allowed ? "LOGIN" : "NOLOGIN");
+                                     login_clause(work->placement, allowed));
         if (r < 0)
             return r;
     }
@@ -88,6 +102,41 @@ int isolation_set_login(const struct isolation_server *server,
     if (r < 0)
         return r;
     return set_login(&work, allowed, err);
+}
+
+/* Transactions that run may end by themselves; then they are ended. */
+static int await_sessions(const struct isolation_work *work, struct error *err)
+{
+    const char *const roles[] = {work->placement->role, work->placement->ro_role};
+    bool busy = true;
+    int r = 0;
+    for (int round = 0; r == 0 && busy && round < SESSION_ROUNDS; round++)
+        r = isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 2, roles, &busy,
+                                 err);
+    return r < 0 || !busy ? r : end_sessions(work->maintenance, work->placement, err);
+}
+
+int isolation_settle(const struct isolation_server *server, const struct isolation_service *service,
+                     const struct isolation_placement *placement, struct error *err)
+{
+    if (!placement->guarded)
+        return 0;
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
+    int r = work_begin(&work, err);
+    if (r == 0)
+        r = set_login(&work, true, err); /* which is: not at all */
+    if (r == 0)
+        r = await_sessions(&work, err);
+    if (r < 0 || !placement->isolation->shares_tables)
+        return r;
+    r = shared_unmap(&work, err);
+    if (r == 0)
+        r = isolation_server_drop_role(work.maintenance, &arena, placement->ro_role, err);
+    if (r == 0)
+        r = isolation_server_drop_role(work.maintenance, &arena, placement->role, err);
+    return r;
 }
 
 int isolation_drop(const struct isolation_server *server, const struct isolation_service *service,

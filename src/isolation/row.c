@@ -51,6 +51,8 @@ static int create(const struct isolation_work *work, struct error *err)
 {
     const struct isolation_service *service = work->service;
     const struct isolation_placement *placement = work->placement;
+    if (placement->guarded) /* a session gets the service's own role */
+        return 0;
     int r = isolation_server_grant_role(work->maintenance, work->arena, service->run_role,
                                         placement->role, err);
     if (r == 0)
@@ -146,6 +148,7 @@ const struct isolation isolation_row = {
     .summary = "rows of shared tables, kept apart by row-level security",
     .needs_shape = true,
     .uses_shared_database = true,
+    .shares_tables = true,
     .place = place,
     .describe = describe,
     .base_target = base_target,

@@ -46,7 +46,7 @@ static int create(const struct isolation_work *work, struct error *err)
 {
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
     int r = 0;
-    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
+    for (size_t i = 0; !work->placement->guarded && r == 0 && i < array_size(roles); i++)
         r = isolation_server_grant_role(work->maintenance, work->arena, work->service->use_role,
                                         roles[i], err);
     if (r < 0)

@@ -186,6 +186,7 @@ int isolation_server_map_roles(struct pg_connection *data,
 {
     char tenant[24];
     snprintf(tenant, sizeof(tenant), "%lld", (long long)placement->tenant_id);
-    const char *const parameters[] = {placement->role, placement->ro_role, tenant};
-    return pg_execute(data, sql_isolation_map_roles, 3, parameters, NULL, err);
+    const char *const parameters[] = {placement->role, placement->ro_role, tenant,
+                                      placement->tenant_slug};
+    return pg_execute(data, sql_isolation_map_roles, 4, parameters, NULL, err);
 }

@@ -1,12 +1,18 @@
 /* service.c - what a service and a cluster need before the first tenant comes. */
 #include "base/log.h"
+#include "isolation/guard.h"
 #include "isolation/server.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
 
 /* Stands as the comment of a database that has everything. Another text makes
  * isolation_prepare_service go through it again: count it up when the SQL of it changes. */
-static const char prepared_mark[] = "Reeve: prepared, form 1";
+#define PREPARED_FORM "Reeve: prepared, form 2"
+
+static const char *prepared_mark(struct arena *arena, const struct isolation_guard *guard)
+{
+    return guard ? arena_printf(arena, PREPARED_FORM ", with %s", guard->library) : PREPARED_FORM;
+}
 
 /* ---- clusters ---- */
 
@@ -131,9 +137,20 @@ static int prepare_roles(struct pg_connection *maintenance, struct arena *arena,
     return pg_commit(transaction, err);
 }
 
+/* What is only needed where tenants share the database. */
+static int prepare_shared(struct pg_connection *transaction, struct arena *arena,
+                          const struct isolation_service *service, struct error *err)
+{
+    int r = isolation_server_run_rows(transaction, sql_isolation_revoke_advisory_locks, 1,
+                                      &service->owner_role, err);
+    if (r == 0 && service->guard)
+        r = guard_install(transaction, arena, service->guard, err);
+    return r;
+}
+
 static int prepare_inside(const struct isolation_server *server, struct arena *arena,
                           const struct isolation_service *service, const char *database,
-                          struct error *err)
+                          bool shared, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
     int r = isolation_server_connect(server, database, &data, err);
@@ -155,6 +172,8 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
     if (r == 0)
         r = isolation_server_run_rows(transaction, sql_isolation_revoke_large_objects, 0, NULL,
                                       err);
+    if (r == 0 && shared)
+        r = prepare_shared(transaction, arena, service, err);
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
@@ -163,9 +182,10 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
 static int prepare_database(const struct isolation_server *server,
                             struct pg_connection *maintenance, struct arena *arena,
                             const struct isolation_service *service, const char *database,
-                            bool tenants_connect, struct error *err)
+                            bool shared, struct error *err)
 {
-    const char *const parameters[] = {database, prepared_mark};
+    const char *mark = prepared_mark(arena, shared ? service->guard : NULL);
+    const char *const parameters[] = {database, mark};
     bool prepared;
     int r = isolation_server_ask(maintenance, sql_isolation_database_prepared, 2, parameters,
                                  &prepared, err);
@@ -174,14 +194,14 @@ static int prepare_database(const struct isolation_server *server,
     r = isolation_server_create_database(maintenance, arena, database, service->owner_role, NULL,
                                          err);
     if (r == 0)
-        r = prepare_inside(server, arena, service, database, err);
-    if (r == 0 && tenants_connect)
+        r = prepare_inside(server, arena, service, database, shared, err);
+    if (r == 0 && shared)
         r = isolation_server_run(maintenance, err, "GRANT CONNECT ON DATABASE %s TO %s",
                                  pg_identifier(arena, database),
                                  pg_identifier(arena, service->use_role));
     if (r == 0)
         r = isolation_server_run(maintenance, err, "COMMENT ON DATABASE %s IS %s",
-                                 pg_identifier(arena, database), pg_literal(arena, prepared_mark));
+                                 pg_identifier(arena, database), pg_literal(arena, mark));
     return r;
 }
 

@@ -24,9 +24,9 @@ int shared_map(const struct isolation_work *work,
     r = isolation_server_lock_transaction(transaction, lock_name(work), err);
     if (r == 0 && part)
         r = part(transaction, work, err);
-    if (r == 0)
+    if (r == 0 && !work->placement->guarded)
         r = isolation_server_map_roles(transaction, work->placement, err);
-    if (r == 0)
+    if (r == 0 && !work->placement->guarded)
         r = isolation_server_set_defaults(transaction, work->arena, work->placement, err);
     if (r < 0)
         return r;
@@ -90,4 +90,15 @@ int shared_drop(const struct isolation_work *work,
     if (r < 0)
         return r;
     return pg_commit(transaction, err);
+}
+
+static int nothing(struct pg_connection *data reeve_unused,
+                   const struct isolation_work *work reeve_unused, struct error *err reeve_unused)
+{
+    return 0;
+}
+
+int shared_unmap(const struct isolation_work *work, struct error *err)
+{
+    return shared_drop(work, nothing, err);
 }

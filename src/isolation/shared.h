@@ -8,7 +8,7 @@
 #include "isolation/mode.h"
 
 /* In one transaction in the shared database: the caller's part (NULL: none), then who the
- * placement's roles are; then what they find set. */
+ * placement's roles are; then what they find set. Of a guarded one the caller's part alone. */
 int shared_map(const struct isolation_work *work,
                int (*part)(struct pg_connection *data, const struct isolation_work *work,
                            struct error *err),
@@ -19,5 +19,7 @@ int shared_drop(const struct isolation_work *work,
                 int (*part)(struct pg_connection *data, const struct isolation_work *work,
                             struct error *err),
                 struct error *err);
+/* The database forgets who the placement's login roles are, so that they can be dropped. */
+int shared_unmap(const struct isolation_work *work, struct error *err);
 
 #endif

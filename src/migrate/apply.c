@@ -1,5 +1,6 @@
 #include "migrate/apply.h"
 
+#include "audit/audit.h"
 #include "base/failpoint.h"
 #include "isolation/rewrite.h"
 #include "migrate/ledger.h"
@@ -82,6 +83,40 @@ static int apply_one(struct pg_connection *owner, const struct isolation_target 
     return r == -ERROR_SERVER ? -ERROR_MIGRATION : r;
 }
 
+/* The worst of it is the error, others its detail. */
+static int refuse_findings(const struct audit_report *findings, const struct migration *last,
+                           struct error *err)
+{
+    const struct audit_finding *worst = &findings->findings[0];
+    size_t others = audit_report_number(findings, AUDIT_CRITICAL) - 1;
+    error_set(err, ERROR_MIGRATION, "%s: %s %s", worst->code, worst->object, worst->message);
+    error_hint(err, "%s", worst->remedy);
+    if (others > 0)
+        error_detail(err, "The audit found %zu more; the next is %s: %s.", others, worst[1].code,
+                     worst[1].object);
+    error_prefix(err, "the audit behind migration \"%s\"", last->file);
+    return -ERROR_MIGRATION;
+}
+
+/*
+ * Behind the last file and in its transaction: what the files made of the place must keep tenants
+ * apart, or none of it stays. Shaping and grants have put right what they know of; this finds what
+ * a DO block did besides.
+ */
+static int audit(struct pg_connection *owner, const struct isolation_target *target,
+                 const struct ledger_plan *plan, struct arena *arena, struct error *err)
+{
+    if (mutation("migrate.audit"))
+        return 0;
+    struct audit_report findings;
+    audit_report_init(&findings, arena);
+    int r = audit_target(owner, target, &findings, err);
+    if (r < 0 || audit_report_number(&findings, AUDIT_CRITICAL) == 0)
+        return r;
+    audit_report_sort(&findings);
+    return refuse_findings(&findings, plan->pending[plan->count - 1], err);
+}
+
 static int apply_pending(struct pg_connection *owner, const struct isolation_target *target,
                          const struct ledger_plan *plan, struct isolation_report *report,
                          struct error *err)
@@ -90,6 +125,8 @@ static int apply_pending(struct pg_connection *owner, const struct isolation_tar
     int r = transaction_id(owner, report->arena, &transaction, err);
     for (size_t i = 0; r == 0 && i < plan->count; i++)
         r = apply_one(owner, target, plan->pending[i], transaction, report, err);
+    if (r == 0)
+        r = audit(owner, target, plan, report->arena, err);
     if (r < 0)
         return r;
     failpoint("migrate.target.commit.before");

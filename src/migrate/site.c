@@ -21,6 +21,16 @@ static int find_modes(const struct catalog_service *service, struct arena *arena
     return 0;
 }
 
+static void find_guard(struct arena *arena, struct site *site)
+{
+    if (!site->cluster.guard_library || !site->cluster.pool_role)
+        return;
+    struct isolation_guard *guard = arena_zalloc(arena, sizeof(*guard));
+    guard->library = site->cluster.guard_library;
+    guard->pool_role = site->cluster.pool_role;
+    site->isolation.guard = guard;
+}
+
 static int load_owner(struct catalog *catalog, struct arena *arena, struct site *site,
                       struct error *err)
 {
@@ -50,6 +60,7 @@ int site_load(const struct job_context *context, struct catalog *catalog, struct
         return r;
     isolation_service_init(arena, site.service.id, site.service.name, modes,
                            site.service.allowed_count, &site.isolation);
+    find_guard(arena, &site);
     site.login = (struct migrate_login){
         .cluster_id = site.cluster.id,
         .conninfo = site.cluster.conninfo,
@@ -73,6 +84,9 @@ int site_placement(struct arena *arena, const struct site *site,
         return r;
     isolation_placement_init(arena, &site->isolation, mode, placement->id, placement->tenant_id,
                              ret);
+    ret->tenant_slug = placement->tenant;
+    if (strcmp(placement->enforcement, CATALOG_GUARD) == 0)
+        isolation_placement_guard(&site->isolation, ret);
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "pg/connection.h"
 #include "pg/conninfo.h"
 #include "provision/base.h"
+#include "provision/enforcement.h"
 #include "provision/provision.h"
 #include "sql/statements.h"
 
@@ -76,7 +77,8 @@ static int close_control_database(struct server *server, struct pg_connection *a
 }
 
 static int prepare(const struct job_context *context, struct catalog *catalog, struct arena *arena,
-                   const struct catalog_cluster *cluster, struct error *err)
+                   const struct provision_cluster_spec *spec, struct catalog_cluster *cluster,
+                   struct error *err)
 {
     struct server server;
     server_init(&server, context, cluster);
@@ -86,6 +88,9 @@ static int prepare(const struct job_context *context, struct catalog *catalog, s
         r = check_server(admin, cluster, err);
     if (r == 0)
         r = isolation_prepare_cluster(&server.isolation, err);
+    if (r == 0)
+        r = enforcement_choose(&server, arena, spec->enforcement, spec->guard_library, cluster,
+                               err);
     if (r == 0)
         r = close_control_database(&server, admin, catalog, arena, err);
     return r;
@@ -100,6 +105,7 @@ static void fill_cluster(const struct job_context *context, struct arena *arena,
         .admin_user = spec->admin_user,
         .maintenance_db = spec->maintenance_db ? spec->maintenance_db : "postgres",
         .max_backends = spec->max_backends ? spec->max_backends : DEFAULT_MAX_BACKENDS,
+        .enforcement = CATALOG_LOGIN,
     };
     if (!spec->admin_password)
         return;
@@ -133,7 +139,7 @@ int provision_cluster_add(const struct job_context *context,
     if (r < 0)
         return r;
     fill_cluster(context, &arena, spec, &cluster);
-    r = prepare(context, catalog, &arena, &cluster, err);
+    r = prepare(context, catalog, &arena, spec, &cluster, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
     if (r < 0)

@@ -8,6 +8,7 @@
 
 extern const struct job_definition provision_attach_job;         /* on a placement */
 extern const struct job_definition provision_detach_job;         /* on a placement */
+extern const struct job_definition provision_enforce_job;        /* on a placement */
 extern const struct job_definition provision_tenant_delete_job;  /* on a tenant */
 extern const struct job_definition provision_service_create_job; /* on a service */
 

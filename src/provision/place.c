@@ -35,6 +35,8 @@ int place_assign(const struct job_context *context, struct catalog *catalog, str
     int r = place_load(context, catalog, arena, placement_id, &place, err);
     if (r < 0)
         return r;
+    if (strcmp(place->site.cluster.enforcement, CATALOG_GUARD) == 0)
+        isolation_placement_guard(&place->site.isolation, &place->isolated);
     const struct isolation_placement *isolated = &place->isolated;
     const struct catalog_place where = {
         .cluster_id = place->placement.cluster_id,
@@ -45,6 +47,9 @@ int place_assign(const struct job_context *context, struct catalog *catalog, str
         .ro_role = isolated->ro_role,
         .role_password = new_password(context, arena, isolated->role),
         .ro_password = new_password(context, arena, isolated->ro_role),
+        .enforcement = isolated->guarded ? CATALOG_GUARD : CATALOG_LOGIN,
+        .enter_role = isolated->enter_role,
+        .enter_ro_role = isolated->enter_ro_role,
     };
     return catalog_placement_set_place(catalog, placement_id, &where, err);
 }

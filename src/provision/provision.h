@@ -15,6 +15,9 @@
 /* Every kind of job, for job_context.definitions; ends with NULL. */
 extern const struct job_definition *const provision_jobs[];
 
+/* "guard" and "login"; NULL past the last. */
+const char *provision_enforcement_at(size_t index);
+
 /* ---- clusters ---- */
 struct provision_cluster_spec {
     const char *name;
@@ -23,6 +26,8 @@ struct provision_cluster_spec {
     const char *admin_password; /* NULL: none is needed */
     const char *maintenance_db; /* NULL: "postgres" */
     int max_backends;           /* for the proxy; 0: 100 */
+    const char *enforcement;    /* "guard" or "login"; NULL: guard where the server can have it */
+    const char *guard_library;  /* as CREATE FUNCTION names it there; NULL: $libdir/reeve_guard */
 };
 /* Connects, checks version (15 or newer) and rights, and takes PUBLIC's defaults away (CONNECT and
  * TEMPORARY on postgres and template1, CREATE on public). ERROR_EXISTS, ERROR_INVALID,
@@ -30,6 +35,11 @@ struct provision_cluster_spec {
 int provision_cluster_add(const struct job_context *context,
                           const struct provision_cluster_spec *spec, int64_t *ret_id,
                           struct error *err);
+/* Looks again for the guard (library NULL: where it was found, or $libdir/reeve_guard) and prepares
+ * what is there for it; placements that come then have this enforcement. Those that are there keep
+ * theirs. ERROR_UNSUPPORTED says why there is no guard. */
+int provision_cluster_enforce(const struct job_context *context, const char *name,
+                              const char *enforcement, const char *library, struct error *err);
 /* ERROR_STATE while it has placements; also drops the services' databases there. */
 int provision_cluster_remove(const struct job_context *context, const char *name,
                              struct error *err);
@@ -66,6 +76,12 @@ int provision_attach(const struct job_context *context, const struct provision_a
 /* Drops the placement's data. The caller has asked for confirmation. */
 int provision_detach(const struct job_context *context, const char *tenant, const char *service,
                      struct error *err);
+
+/* Switches a placement between `guard` and `login` while it is in use: no statement fails.
+ * Switching to what it has is no error. ERROR_UNSUPPORTED: the isolation, or the cluster, has no
+ * guard. */
+int provision_enforce(const struct job_context *context, const char *tenant, const char *service,
+                      const char *enforcement, struct error *err);
 
 /* ---- tenants ---- */
 /* ERROR_NOT_FOUND, ERROR_STATE (deleting). Doing it twice is no error. */

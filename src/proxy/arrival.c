@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "proxy/backend.h"
 #include "proxy/login.h"
+#include "proxy/place.h"
 #include "wire/sqlstate.h"
 
 enum { READ_AHEAD_MAX = 2 * STREAM_READ_SIZE };
@@ -79,8 +80,8 @@ static const struct route_placement *find_placement(const struct route_tenant *t
     return NULL;
 }
 
-/* The tenant and the placement as they are now, and the pool. False: it was refused. */
-static bool enter_pool(struct client *client, const struct route_snapshot *snapshot)
+/* The tenant and the placement as they are now. False: it was refused. */
+static bool enter_place(struct client *client, const struct route_snapshot *snapshot)
 {
     const struct route_tenant *tenant = route_find_id(snapshot, client->tenant_id);
     const struct route_placement *placement =
@@ -92,13 +93,13 @@ static bool enter_pool(struct client *client, const struct route_snapshot *snaps
         return false;
     }
     struct error err = {0};
-    struct pool *pool =
-        pool_of(client->worker, snapshot, tenant, placement, client->read_only, &err);
-    if (!pool) {
+    struct place *place =
+        place_of(client->worker, snapshot, tenant, placement, client->read_only, &err);
+    if (!place) {
         login_reject(client, SQLSTATE_CANNOT_CONNECT_NOW, err.message, NULL);
         return false;
     }
-    pool_add_client(pool, client);
+    place_add_client(place, client);
     client_join_tenant(client);
     return true;
 }
@@ -116,7 +117,8 @@ static void complete(struct client *client)
         return;
     }
     pairs_replace(&client->settings, settings);
-    struct pairs *parameters = pool_known_parameters(client->pool, settings);
+    struct pairs *parameters =
+        pool_known_parameters(client->place->pool, client->read_only, settings);
     if (parameters) {
         pairs_replace(&client->parameters, pairs_ref(parameters));
         login_finish(client);
@@ -134,7 +136,7 @@ static void arrive(struct client *client)
         return;
     }
     struct route_snapshot *snapshot = route_table_acquire(client->worker->proxy->routes);
-    bool entered = enter_pool(client, snapshot);
+    bool entered = enter_place(client, snapshot);
     route_snapshot_release(snapshot);
     if (entered)
         complete(client);

@@ -1,7 +1,10 @@
 #include "proxy/backend.h"
+#include "proxy/place.h"
+#include "proxy/prepare.h"
 
 #include <unistd.h>
 
+#include "base/crypto.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "wire/sqlstate.h"
@@ -51,8 +54,8 @@ static void closed(void *owner, const struct error *reason)
     struct backend *backend = owner;
     struct client *client = backend->client;
     if (client) {
-        log_warning("server connection lost tenant=%s placement=%lld: %s", backend->pool->tenant,
-                    (long long)backend->pool->placement_id,
+        log_warning("server connection lost tenant=%s placement=%lld: %s", client->tenant,
+                    (long long)client->place->placement_id,
                     reason->code ? reason->message : "closed by the server");
         backend->client = NULL;
         client->backend = NULL;
@@ -68,7 +71,7 @@ static void closed(void *owner, const struct error *reason)
 static const struct stream_events backend_events = {
     .received = received, .drained = drained, .closed = closed};
 
-/* ParameterStatus as at login. The role's name is Reeve's business: the client sees its own. */
+/* ParameterStatus as at login. The role's name is Reeve's business: a client is told its own. */
 static void adopt_parameters(struct backend *backend)
 {
     struct pair items[array_size(backend->connection.parameters)];
@@ -77,7 +80,7 @@ static void adopt_parameters(struct backend *backend)
         const char *name = backend->connection.parameters[i].name;
         const char *value = backend->connection.parameters[i].value;
         if (strcmp(name, "session_authorization") == 0)
-            value = backend->pool->tenant;
+            continue;
         items[count_++] = (struct pair){name, value};
     }
     backend->parameters = pairs_make(&backend->worker->pairs, items, count_);
@@ -124,9 +127,10 @@ static void connect_done(struct worker *worker, struct note *note)
     } else {
         pool->failures = 0;
         pool->retry_us = 0;
-        log_debug("logged in to the server tenant=%s placement=%lld", pool->tenant,
-                  (long long)pool->placement_id);
-        pool_remember(pool, worker->no_pairs, backend->parameters);
+        log_debug("logged in to the server role=%s database=%s", pool->target.login.role,
+                  pool->target.database);
+        if (!pool_is_guarded(pool))
+            pool_remember(pool, pool->key.read_only, worker->no_pairs, backend->parameters);
         if (pool->waiting_count == 0 && worker->shutting_down)
             backend_close(backend);
         else
@@ -142,7 +146,8 @@ void backend_connect(struct pool *pool)
     backend->pool = pool;
     backend->worker = worker;
     backend->cluster = pool->cluster;
-    backend->epoch = pool->epoch;
+    backend->generation = pool->generation;
+    list_init(&backend->of_place);
     list_init(&backend->link);
     list_init(&backend->idle);
     list_init(&backend->lru);
@@ -153,6 +158,8 @@ void backend_connect(struct pool *pool)
     pool->backend_count++;
     pool->connecting++;
     count(&worker->counters.backends, 1);
+    if (pool->owner)
+        backend_set_place(backend, pool->owner);
     set_state(backend, BACKEND_CONNECTING);
     struct connect_job *connect = xcalloc(1, sizeof(*connect));
     connect->backend = backend;
@@ -195,8 +202,8 @@ static void become_idle(struct backend *backend)
 {
     struct pool *pool = backend->pool;
     struct worker *worker = backend->worker;
-    if (backend->tainted || backend->epoch != pool->epoch || slot_is_owed(backend) ||
-        (worker->shutting_down && pool->waiting_count == 0)) {
+    if (backend->tainted || backend->worn || backend->generation != pool->generation ||
+        slot_is_owed(backend) || (worker->shutting_down && pool->waiting_count == 0)) {
         backend_close(backend);
         return;
     }
@@ -221,6 +228,29 @@ void backend_evict(struct backend *backend)
         backend_close(backend);
 }
 
+/* ---- its place ---- */
+
+void backend_set_place(struct backend *backend, struct place *place)
+{
+    list_remove(&backend->of_place);
+    list_prepend(&place->backends, &backend->of_place);
+    backend->place = place;
+    backend->entered_epoch = place->epoch;
+}
+
+void backend_forget_place(struct backend *backend)
+{
+    list_remove(&backend->of_place);
+    backend->place = NULL;
+}
+
+const char *backend_tenant(const struct backend *backend)
+{
+    return backend->client  ? backend->client->tenant
+           : backend->place ? backend->place->tenant
+                            : "-";
+}
+
 /* ---- the end ---- */
 
 void backend_close(struct backend *backend)
@@ -242,19 +272,26 @@ void backend_close(struct backend *backend)
     expect_free(&backend->expected);
     backend_statements_free(&backend->statements);
     statement_unref(backend->unnamed);
+    prepare_free(backend);
     session_free_captured(backend);
     pairs_unref(backend->settings);
     pairs_unref(backend->parameters);
     list_remove(&backend->link);
+    list_remove(&backend->of_place);
     pool->backend_count--;
     count(&worker->counters.backends, -1);
     struct budget *budget = backend->cluster->budget;
+    crypto_wipe(backend->connection.guard_key, sizeof(backend->connection.guard_key));
+    free(backend->touched);
     free(backend);
     worker_release_slot(budget);
-    if (pool->waiting_count > 0)
+    if (pool->waiting_count > 0) {
         pool_serve(pool);
-    else
+    } else {
+        if (pool->owner)
+            place_check_unused(pool->owner);
         pool_check_unused(pool);
+    }
     worker_check_stopped(worker);
 }
 
@@ -337,6 +374,10 @@ void backend_link(struct backend *backend, struct client *client)
     client->backend = backend;
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
+    if (pool_is_guarded(backend->pool)) {
+        backend_enter(backend, client);
+        return;
+    }
     bool foreign = backend->settings_of != 0 && backend->settings_of != client->serial;
     if (foreign || backend->settings != client->settings)
         session_enter(backend, client);

@@ -27,10 +27,12 @@ enum copy_state {
 };
 
 struct backend {
-    enum backend_state state;
     struct pool *pool;
     struct worker *worker;
-    struct worker_cluster *cluster; /* whose slot it has; the pool's may be another by now */
+    struct worker_cluster *cluster; /* whose slot it has */
+    struct place *place;            /* that it served last; NULL: none, or one that is gone */
+    struct list of_place;           /* place.backends */
+    int64_t entered_epoch;          /* of that place */
     struct client *client; /* LINKED; NULL while a client that went is being cleaned up after */
     struct stream *stream;
     struct proxy_connection connection;
@@ -39,32 +41,44 @@ struct backend {
     struct list lru;         /* worker.idle */
     struct list cluster_lru; /* worker_cluster.idle */
     int64_t idle_since_us;
-    int64_t epoch;   /* of the placement when it was made */
-    char status;     /* of the last ReadyForQuery */
-    bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
-    bool connected;  /* `connection` is to be closed */
-    bool entered;    /* the settings are in force: told after the message at hand */
-    bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
-    bool tainted;    /* to be closed instead of pooled */
+    uint64_t generation; /* of its pool when it was made */
+    /* Schemas that it has been on, by placement: an open hash table. */
+    int64_t *touched;
+    size_t touched_size, touched_count;
     uint64_t
         settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
-    bool settings_dirty; /* the client may have changed settings: to be captured */
-    enum copy_state copy;
-    unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
-    bool doubtful; /* it may answer more often than is expected: closed when the client has its due
-                    */
-    int cancels;   /* cancel requests under way */
+    uint64_t turn;   /* counts how often it was entered, over all backends of the worker */
+    struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
+    size_t wanted_count;
     struct expect_queue expected;
     struct backend_statements statements;
     uint64_t unnamed_client; /* serial of the client whose unnamed statement it has; 0: not known */
-    struct statement *unnamed; /* NULL: none, or one that was streamed through */
-    bool unnamed_streamed;
+    struct statement *unnamed;      /* NULL: none, or one that was streamed through */
     struct pairs *settings;         /* in force beyond the role's defaults */
     struct pairs *parameters;       /* as reported by ParameterStatus */
     size_t forward_left, drop_left; /* of the message at hand */
     /* Rows of a capture, gathered. */
     struct pair captured[PAIRS_MAX];
     size_t captured_count;
+    enum backend_state state;
+    enum copy_state copy;
+    unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
+    int cancels;         /* cancel requests under way */
+    char status;         /* of the last ReadyForQuery */
+    bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
+    bool connected;  /* `connection` is to be closed */
+    bool entered;    /* the settings are in force: told after the message at hand */
+    bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
+    bool tainted;    /* to be closed instead of pooled */
+    bool worn;       /* the same: it has been on too many schemas */
+    bool pristine;   /* the session is as entering made it: nothing has run since */
+    bool batch_open; /* messages that begin a transaction were sent since the last Sync */
+    bool reply_due;  /* something was sent since the last Flush that is answered */
+    bool flushed;    /* the client has asked for what there is, the proxy's own answers too */
+    bool settings_dirty; /* the client may have changed settings: to be captured */
+    bool doubtful; /* it may answer more often than is expected: closed when the client has its due
+                    */
+    bool unnamed_streamed;
     bool capture_overflow;
 };
 
@@ -90,6 +104,25 @@ void backend_cancel(struct backend *backend);
 /* Gives the client those answers of the proxy's own that are next in the queue. */
 void backend_answer_fakes(struct backend *backend);
 size_t backend_received(struct backend *backend, const char *bytes, size_t length);
+
+/* The place that it serves from now on. */
+void backend_set_place(struct backend *backend, struct place *place);
+void backend_forget_place(struct backend *backend);
+/* The tenant's name for the log. */
+const char *backend_tenant(const struct backend *backend);
+
+/* prepare.c */
+/* A message of that type was sent. */
+void backend_note_sent(struct backend *backend, char type);
+/* A copy was parsed without an error: what it stands for is to be prepared when it is entered. */
+void backend_want(struct backend *backend, struct statement *statement);
+
+/* enter.c */
+/* Under the guard: makes it the client's, unless it is already. */
+void backend_enter(struct backend *backend, struct client *client);
+/* The server refused: ends both connections. */
+void backend_enter_refused(struct backend *backend, const struct wire_error_fields *fields);
+bool backend_has_touched(const struct backend *backend, const struct place *place);
 
 /* session.c */
 /* Puts the client's settings in force in front of its first message. */

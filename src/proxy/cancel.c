@@ -39,13 +39,24 @@ struct cancel_note {
     uint32_t id, secret;
 };
 
+/* What the server is at is the client's, and not something of the proxy's own in front of it or
+ * behind it: to cancel that would harm, and the client's query has not begun or is over. */
+static bool runs_a_query(const struct client *client)
+{
+    if (client->state != CLIENT_ACTIVE)
+        return false;
+    const struct expect *head = expect_first(&client->backend->expected);
+    return head && (head->action == EXPECT_FORWARD || head->action == EXPECT_DUPLICATE ||
+                    head->action == EXPECT_FAKE || head->action == EXPECT_SWALLOW);
+}
+
 static void cancel_received(struct worker *worker, struct note *note)
 {
     struct cancel_note *cancel = container_of(note, struct cancel_note, note);
     struct client *client = find_key(worker, cancel->id);
     bool right =
         client && crypto_equal(&client->cancel_secret, &cancel->secret, sizeof(cancel->secret));
-    if (right && client->state == CLIENT_ACTIVE && !expect_empty(&client->backend->expected))
+    if (right && runs_a_query(client))
         backend_cancel(client->backend);
     free(cancel);
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/place.h"
 #include "proxy/login.h"
 #include "wire/sqlstate.h"
 
@@ -170,7 +171,7 @@ void client_free(struct client *client)
 void client_close(struct client *client)
 {
     struct worker *worker = client->worker;
-    struct pool *pool = client->pool;
+    struct place *place = client->place;
     if (client->state == CLIENT_WAITING)
         pool_stop_waiting(client);
     client_set_state(client, CLIENT_CLOSED);
@@ -183,8 +184,8 @@ void client_close(struct client *client)
     stream_close(client->stream);
     client_free(client);
     atomic_fetch_sub(&worker->proxy->client_count, 1);
-    if (pool)
-        pool_remove_client(pool);
+    if (place)
+        place_remove_client(place);
     worker_check_stopped(worker);
 }
 

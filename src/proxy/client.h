@@ -43,7 +43,7 @@ struct client {
     enum client_state state;
     struct worker *worker;
     struct stream *stream;
-    struct pool *pool;
+    struct place *place;
     struct backend *backend; /* ACTIVE */
     struct login *login;     /* until IDLE is reached first */
     struct list link;        /* worker.clients */
@@ -72,10 +72,12 @@ struct client {
     struct list custom_names; /* of struct custom_name: settings with a dot that it has used */
     int custom_name_count;
 
-    struct hash_table statements; /* struct client_statement by name */
-    struct statement *unnamed;    /* its unnamed statement, to be prepared again elsewhere */
-    unsigned portal_flags;        /* of the statement that was bound last */
-    uint64_t serial;              /* of this client, never reused in its worker */
+    struct hash_table statements;  /* struct client_statement by name */
+    struct statement_store *store; /* of its statements where they are shared, and for which */
+    struct pairs *store_settings;  /* settings; NULL until needed */
+    struct statement *unnamed;     /* its unnamed statement, to be prepared again elsewhere */
+    unsigned portal_flags;         /* of the statement that was bound last */
+    uint64_t serial;               /* of this client, never reused in its worker */
 
     size_t forward_left, drop_left;
     struct buffer gather; /* a message that must be seen whole and is larger than a read */

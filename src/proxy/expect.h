@@ -32,6 +32,7 @@ enum expect_action {
     EXPECT_CAPTURE,   /* ours: its rows are the session's settings */
     EXPECT_PRIVATE,   /* ours, and so is an error that it brings */
     EXPECT_SETTINGS,  /* ours: puts the client's settings in place; an error ends the client */
+    EXPECT_ENTER,     /* ours: makes the session the client's; an error ends both */
 };
 
 struct expect {

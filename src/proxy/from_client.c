@@ -9,6 +9,8 @@
 
 #include "base/log.h"
 #include "proxy/backend.h"
+#include "proxy/place.h"
+#include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
 enum {
@@ -41,6 +43,7 @@ static bool push(struct client *client, struct expect entry)
 /* Passes the message on as it is; what has not come yet follows as it comes. */
 static int forward(struct client *client, const struct message *message)
 {
+    backend_note_sent(client->backend, message->type);
     stream_queue(client->backend->stream, message->start, WIRE_HEADER_SIZE + message->available);
     client->forward_left = message->body_length - message->available;
     client->in_message = client->forward_left > 0;
@@ -61,13 +64,6 @@ static int violation(struct client *client, const char *text)
     return GONE;
 }
 
-static void send_scratch(struct client *client)
-{
-    struct buffer *out = &client->worker->scratch;
-    stream_write(client->backend->stream, buffer_string(out), out->length);
-    buffer_reset(out);
-}
-
 /* ---- what a text does to the session ---- */
 
 static void apply_flags(struct client *client, unsigned flags)
@@ -80,9 +76,18 @@ static void apply_flags(struct client *client, unsigned flags)
     if (flags & TEXT_PINS)
         client->pinned = true;
     if (flags & TEXT_DISCARDS) {
-        backend_statements_clear(&backend->statements);
+        if (!pool_is_guarded(backend->pool)) /* the guard keeps them for others */
+            backend_statements_clear(&backend->statements);
         client_statements_clear(&client->statements);
     }
+}
+
+/* Whatever runs may change the session in ways that nobody sees; beginning a transaction does not.
+ */
+static void note_run(struct client *client, unsigned flags)
+{
+    if (!(flags & TEXT_BEGINS) && !mutation("proxy.pristine"))
+        client->backend->pristine = false;
 }
 
 static void forget_unnamed(struct client *client)
@@ -95,74 +100,6 @@ static void forget_unnamed(struct client *client)
 }
 
 /* ---- prepared statements ---- */
-
-static void put_definition(struct client *client, const char *name,
-                           const struct statement *statement)
-{
-    struct buffer *out = &client->worker->scratch;
-    size_t mark = wire_begin(out, 'P');
-    wire_put_cstring(out, name);
-    buffer_append(out, statement->definition, statement->length);
-    wire_end(out, mark);
-    send_scratch(client);
-}
-
-static void send_close(struct client *client, struct statement *statement)
-{
-    char server_name[STATEMENT_SERVER_NAME_SIZE];
-    statement_server_name(statement, server_name);
-    wire_put_close_statement(&client->worker->scratch, server_name);
-    send_scratch(client);
-    push(client,
-         (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW, .statement = statement});
-}
-
-static void send_parse(struct client *client, struct statement *statement,
-                       struct client_statement *name, enum expect_action action)
-{
-    struct backend *backend = client->backend;
-    char server_name[STATEMENT_SERVER_NAME_SIZE];
-    if (backend_statements_stale(&backend->statements, statement))
-        send_close(client, statement);
-    statement_server_name(statement, server_name);
-    put_definition(client, server_name, statement);
-    push(client, (struct expect){
-                     .kind = EXPECT_PARSE, .action = action, .statement = statement, .name = name});
-    backend_statements_add(&backend->statements, statement);
-    size_t maximum =
-        (size_t)atomic_load_explicit(&client->worker->proxy->max_prepared, memory_order_relaxed);
-    struct statement *evicted = backend_statements_evict(&backend->statements, maximum);
-    if (!evicted)
-        return;
-    send_close(client, evicted);
-    statement_unref(evicted);
-}
-
-static void ensure_prepared(struct client *client, struct statement *statement)
-{
-    if (!backend_statements_touch(&client->backend->statements, statement))
-        send_parse(client, statement, NULL, EXPECT_SWALLOW);
-}
-
-/* The backend's unnamed statement becomes the client's own, or none: never another client's. */
-static void ensure_unnamed(struct client *client)
-{
-    struct backend *backend = client->backend;
-    if (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed)
-        return;
-    if (client->unnamed) {
-        put_definition(client, "", client->unnamed);
-        push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
-    } else {
-        wire_put_close_statement(&client->worker->scratch, "");
-        send_scratch(client);
-        push(client, (struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
-    }
-    statement_unref(backend->unnamed);
-    backend->unnamed = client->unnamed ? statement_ref(client->unnamed) : NULL;
-    backend->unnamed_client = client->serial;
-    backend->unnamed_streamed = false;
-}
 
 /* "DEALLOCATE name" of a name that only the proxy knows: with the server's name instead. */
 static bool rewrite_deallocate(struct client *client, const char *text, size_t length,
@@ -181,16 +118,13 @@ static bool rewrite_deallocate(struct client *client, const char *text, size_t l
         return true;
     }
     struct statement *statement = statement_ref(known->statement);
-    if (!backend_statements_touch(&backend->statements, statement)) {
-        send_parse(client, statement, NULL, EXPECT_PRIVATE);
-        wire_put_empty(&client->worker->scratch, 'S');
-        send_scratch(client);
-        push(client, (struct expect){.kind = EXPECT_SYNC, .action = EXPECT_PRIVATE});
-    }
+    if (!backend_statements_touch(&backend->statements, statement))
+        prepare_apart(backend, statement);
     char server_name[STATEMENT_SERVER_NAME_SIZE];
     statement_server_name(statement, server_name);
     snprintf(ret_sql, 64, "DEALLOCATE %s", server_name);
-    backend_statements_drop(&backend->statements, statement);
+    if (!pool_is_guarded(backend->pool)) /* the guard keeps it for others */
+        backend_statements_drop(&backend->statements, statement);
     client_statement_remove(&client->statements, known);
     statement_unref(statement);
     return true;
@@ -229,13 +163,14 @@ static int take_query(struct client *client, const struct message *message)
         session_note_names(client, text, length);
     forget_unnamed(client);
     apply_flags(client, flags);
+    note_run(client, message->whole ? flags : 0);
     count(&client->worker->counters.queries, 1);
     push(client,
          (struct expect){.kind = EXPECT_QUERY, .flags = instead ? flags : flags & TEXT_DISCARDS});
     if (!instead)
         return forward(client, message);
     wire_put_query(&client->worker->scratch, instead);
-    send_scratch(client);
+    prepare_send(client);
     return TAKEN;
 }
 
@@ -251,7 +186,7 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     size_t length = message->body_length - 1;
     if (!statement_definition_check(definition, length))
         return violation(client, "invalid Parse message");
-    struct statement *statement = statement_intern(&client->pool->statements, definition, length);
+    struct statement *statement = statement_intern(prepare_store(client), definition, length);
     char buffer[64];
     const char *instead =
         replacement(client, statement->flags, definition, strlen(definition), buffer);
@@ -260,7 +195,7 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
         statement_unref(statement);
         wire_put_parse(&client->worker->scratch, "", instead, NULL, 0);
         push(client, (struct expect){.kind = EXPECT_PARSE, .flags = flags});
-        send_scratch(client);
+        prepare_send(client);
         return TAKEN;
     }
     if (statement->flags & TEXT_CHANGES_SETTINGS)
@@ -296,12 +231,11 @@ static int take_named_parse(struct client *client, const struct message *message
         return violation(client, "invalid Parse message");
     struct client_statement *known = client_statement_find(&client->statements, name);
     if (known) {
-        ensure_prepared(client, known->statement);
         char server_name[STATEMENT_SERVER_NAME_SIZE];
-        statement_server_name(known->statement, server_name);
+        statement_server_name(prepare_ensure(client, known->statement), server_name);
         /* For the error alone, so a short text will do. */
         wire_put_parse(&client->worker->scratch, server_name, "SELECT 1", NULL, 0);
-        send_scratch(client);
+        prepare_send(client);
         push(client,
              (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_DUPLICATE, .name = known});
         return TAKEN;
@@ -313,14 +247,12 @@ static int take_named_parse(struct client *client, const struct message *message
                     "close those that are not needed, or ask for a higher max_prepared");
         return GONE;
     }
-    struct statement *statement = statement_intern(&client->pool->statements, definition, length);
+    struct statement *statement = statement_intern(prepare_store(client), definition, length);
     if (statement->flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, definition, strlen(definition));
     known = client_statement_add(&client->statements, name, statement);
-    if (backend_statements_touch(&client->backend->statements, statement))
+    if (!prepare_parse(client, statement, known))
         push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_FAKE, .name = known});
-    else
-        send_parse(client, statement, known, EXPECT_FORWARD);
     statement_unref(statement);
     return TAKEN;
 }
@@ -353,16 +285,17 @@ static void put_unknown_name(struct buffer *out, const char *name)
     wire_put_cstring(out, name);
 }
 
-static void put_statement_name(struct client *client, const char *name)
+/* The statement as the backend knows it; NULL: a name that the client has not prepared. */
+static void put_statement_name(struct client *client, const char *name,
+                               const struct statement *used)
 {
     struct buffer *out = &client->worker->scratch;
-    struct client_statement *known = client_statement_find(&client->statements, name);
     char server_name[STATEMENT_SERVER_NAME_SIZE];
-    if (!known) {
+    if (!used) {
         put_unknown_name(out, name);
         return;
     }
-    statement_server_name(known->statement, server_name);
+    statement_server_name(used, server_name);
     wire_put_cstring(out, server_name);
 }
 
@@ -386,16 +319,17 @@ static int take_bind(struct client *client, const struct message *message)
         return MORE;
     }
     if (*name == '\0') {
-        ensure_unnamed(client);
+        prepare_unnamed(client);
         client->portal_flags = client->unnamed ? client->unnamed->flags : 0;
+        note_run(client, client->portal_flags);
         note_parameters(client, name_end + 1, end);
         push(client, (struct expect){.kind = EXPECT_BIND});
         return forward(client, message);
     }
     struct client_statement *known = client_statement_find(&client->statements, name);
-    if (known)
-        ensure_prepared(client, known->statement);
+    struct statement *used = known ? prepare_ensure(client, known->statement) : NULL;
     client->portal_flags = known ? known->statement->flags : 0;
+    note_run(client, client->portal_flags);
     note_parameters(client, name_end + 1, end);
 
     /* The header and the names anew; the rest as it is. */
@@ -403,17 +337,16 @@ static int take_bind(struct client *client, const struct message *message)
     size_t rest = message->body_length - (size_t)(name_end + 1 - message->body);
     size_t mark = wire_begin(out, 'B');
     wire_put_cstring(out, message->body);
-    put_statement_name(client, name);
+    put_statement_name(client, name, used);
     wire_end(out, mark);
     uint32_t total = htonl((uint32_t)(out->length - 1 + rest));
     memcpy(out->data + 1, &total, sizeof(total)); /* it is alone in the buffer */
-    send_scratch(client);
+    prepare_send(client);
     size_t here = (size_t)(end - (name_end + 1));
     stream_queue(client->backend->stream, name_end + 1, here);
     client->forward_left = rest - here;
     client->in_message = client->forward_left > 0;
-    push(client,
-         (struct expect){.kind = EXPECT_BIND, .statement = known ? known->statement : NULL});
+    push(client, (struct expect){.kind = EXPECT_BIND, .statement = used});
     return TAKEN;
 }
 
@@ -434,7 +367,7 @@ static int take_describe(struct client *client, const struct message *message)
         if (what == 'S' && closes)
             forget_unnamed(client);
         else if (what == 'S')
-            ensure_unnamed(client);
+            prepare_unnamed(client);
         push(client, (struct expect){.kind = closes        ? EXPECT_CLOSE
                                              : what == 'S' ? EXPECT_DESCRIBE_STATEMENT
                                                            : EXPECT_DESCRIBE_PORTAL});
@@ -447,16 +380,14 @@ static int take_describe(struct client *client, const struct message *message)
             client_statement_remove(&client->statements, known);
         return TAKEN;
     }
-    if (known)
-        ensure_prepared(client, known->statement);
+    struct statement *used = known ? prepare_ensure(client, known->statement) : NULL;
     struct buffer *out = &client->worker->scratch;
     size_t mark = wire_begin(out, 'D');
     buffer_append_byte(out, 'S');
-    put_statement_name(client, name);
+    put_statement_name(client, name, used);
     wire_end(out, mark);
-    send_scratch(client);
-    push(client, (struct expect){.kind = EXPECT_DESCRIBE_STATEMENT,
-                                 .statement = known ? known->statement : NULL});
+    prepare_send(client);
+    push(client, (struct expect){.kind = EXPECT_DESCRIBE_STATEMENT, .statement = used});
     return TAKEN;
 }
 
@@ -485,6 +416,18 @@ static int take_copy(struct client *client, const struct message *message)
         else /* of a COPY that is to come: there may be several in one query */
             push(client, (struct expect){.kind = EXPECT_COPY_END});
     }
+    return forward(client, message);
+}
+
+/* A Flush that would find nothing to flush has a meaning of the guard's own: it is not passed on.
+ * In a transaction, and in front of an answer, it has its usual one. */
+static int take_flush(struct client *client, const struct message *message)
+{
+    struct backend *backend = client->backend;
+    backend_answer_fakes(backend);
+    backend->flushed = !expect_empty(&backend->expected);
+    if (!backend->batch_open && !backend->reply_due && !mutation("proxy.flush"))
+        return drop(client, message);
     return forward(client, message);
 }
 
@@ -521,10 +464,10 @@ static int take_by_type(struct client *client, const struct message *message)
             backend->copy_syncs++;
         return forward(client, message);
     case 'H':
-        backend_answer_fakes(backend);
-        return forward(client, message);
+        return take_flush(client, message);
     case 'F':
         backend->settings_dirty = true;
+        note_run(client, 0);
         push(client, (struct expect){.kind = EXPECT_FUNCTION_CALL});
         return forward(client, message);
     case 'd':
@@ -705,6 +648,8 @@ void client_messages_free(struct client *client)
     hash_table_free(&client->statements);
     statement_unref(client->unnamed);
     client->unnamed = NULL;
+    statement_store_unref(client->store);
+    pairs_unref(client->store_settings);
     buffer_free(&client->gather);
     session_free_names(client);
 }

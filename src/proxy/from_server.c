@@ -30,9 +30,8 @@ struct reply {
 static enum verdict out_of_step(struct backend *backend, const char *what, char type)
 {
     struct client *client = backend->client;
-    log_error("out of step with the server (%s, message '%c') tenant=%s placement=%lld", what,
-              type >= 0x20 && type < 0x7F ? type : '?', backend->pool->tenant,
-              (long long)backend->pool->placement_id);
+    log_error("out of step with the server (%s, message '%c') tenant=%s", what,
+              type >= 0x20 && type < 0x7F ? type : '?', backend_tenant(backend));
     backend->client = NULL;
     if (client) {
         client->backend = NULL;
@@ -89,7 +88,7 @@ static void undo(struct backend *backend, struct expect *entry)
         backend_statements_drop(&backend->statements, entry->statement);
     else if (entry->kind == EXPECT_CLOSE && entry->statement)
         backend_statements_add(&backend->statements, entry->statement);
-    if (entry->flags & (TEXT_DISCARDS | TEXT_DEALLOCATES))
+    if ((entry->flags & (TEXT_DISCARDS | TEXT_DEALLOCATES)) && !pool_is_guarded(backend->pool))
         backend->tainted = true; /* it has statements that we know nothing of any more */
     if (!client || !entry->name)
         return;
@@ -161,6 +160,11 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
 {
     struct wire_error_fields fields;
     wire_error_read(reply->body, reply->available, &fields);
+    const struct expect *entering = expect_first(&backend->expected);
+    if (entering && entering->action == EXPECT_ENTER) {
+        backend_enter_refused(backend, &fields);
+        return BROKEN;
+    }
     if (fields.severity && strcmp(fields.severity, "ERROR") != 0)
         return fatal_from_server(backend, &fields);
     struct expect *head = next_expected(backend);
@@ -203,6 +207,17 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
 
 /* ---- ends of things ---- */
 
+/* What was sent since is in the queue. */
+static void forget_statements(struct backend *backend)
+{
+    backend_statements_clear(&backend->statements);
+    for (size_t i = 0; i < backend->expected.count; i++) {
+        struct expect *entry = expect_at(&backend->expected, i);
+        if (entry->kind == EXPECT_PARSE && entry->statement)
+            backend_statements_add(&backend->statements, entry->statement);
+    }
+}
+
 static void note_tag(struct backend *backend, const struct reply *reply)
 {
     /* Tags that say that the session is not as it was. Most begin with other letters. */
@@ -221,13 +236,9 @@ static void note_tag(struct backend *backend, const struct reply *reply)
     case 'D':
         if (strncmp(tag, "DISCARD ALL", reply->available) == 0 ||
             strncmp(tag, "DEALLOCATE ALL", reply->available) == 0) {
-            /* Seen too when the text did not begin with it; what was sent since is in the queue. */
-            backend_statements_clear(&backend->statements);
-            for (size_t i = 0; i < backend->expected.count; i++) {
-                struct expect *entry = expect_at(&backend->expected, i);
-                if (entry->kind == EXPECT_PARSE && entry->statement)
-                    backend_statements_add(&backend->statements, entry->statement);
-            }
+            /* Seen too when the text did not begin with it. */
+            if (!pool_is_guarded(backend->pool))
+                forget_statements(backend);
             backend->settings_dirty = true;
         } else if (strncmp(tag, "DO", reply->available) == 0) {
             backend->settings_dirty = true;
@@ -259,6 +270,8 @@ static enum verdict complete(struct backend *backend, const struct reply *reply,
     if (!head || head->kind != kind)
         return out_of_step(backend, "unexpected completion", reply->type);
     enum verdict verdict = verdict_of(head);
+    if (kind == EXPECT_PARSE && head->statement && head->statement->stands_for)
+        backend_want(backend, head->statement->stands_for);
     expect_pop(&backend->expected);
     return verdict;
 }
@@ -335,6 +348,12 @@ static enum verdict take_doubtful_ready(struct backend *backend, const struct re
     return PASS;
 }
 
+static bool settings_follow(struct backend *backend)
+{
+    const struct expect *head = expect_first(&backend->expected);
+    return head && head->action == EXPECT_SETTINGS;
+}
+
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
 {
     struct expect *head = next_expected(backend);
@@ -350,7 +369,7 @@ static enum verdict take_ready(struct backend *backend, const struct reply *repl
     expect_pop(&backend->expected);
     if (action == EXPECT_CAPTURE)
         session_captured(backend);
-    else if (action == EXPECT_SETTINGS)
+    else if (action == EXPECT_SETTINGS || (action == EXPECT_ENTER && !settings_follow(backend)))
         backend->entered = true; /* the loop goes on with session_entered */
     else if (action == EXPECT_FORWARD && backend->status == 'I')
         count(&backend->worker->counters.transactions, 1);
@@ -374,7 +393,7 @@ static enum verdict take_parameter(struct backend *backend, const struct reply *
     struct client *client = backend->client;
     pairs_replace(&backend->parameters, with);
     struct expect *head = expect_first(&backend->expected);
-    if (!client || (head && head->action == EXPECT_SETTINGS))
+    if (!client || (head && (head->action == EXPECT_SETTINGS || head->action == EXPECT_ENTER)))
         return KEEP; /* told when all of them are in force */
     pairs_replace(&client->parameters, pairs_ref(with));
     backend->settings_dirty = true; /* a function may have set it */
@@ -556,6 +575,10 @@ static void ease_pressure(struct backend *backend)
 /* The backend may be gone, or another client's, when this returns. */
 static void finish_turn(struct backend *backend)
 {
+    if (backend->flushed) {
+        backend_answer_fakes(backend);
+        backend->flushed = !expect_empty(&backend->expected);
+    }
     ease_pressure(backend);
     if (!expect_empty(&backend->expected) || backend->status != 'I' || !backend->client ||
         backend->forward_left > 0 || backend->drop_left > 0 || backend->told_fatal)

@@ -1,4 +1,5 @@
 #include "proxy/login.h"
+#include "proxy/place.h"
 
 #include <arpa/inet.h>
 #include <strings.h>
@@ -355,6 +356,7 @@ void login_finish(struct client *client)
     for (size_t i = 0; i < client->parameters->count; i++)
         wire_put_parameter_status(out, client->parameters->items[i].name,
                                   client->parameters->items[i].value);
+    wire_put_parameter_status(out, "session_authorization", client->tenant);
     wire_put_backend_key_data(out, (int32_t)client->cancel_id, &client->cancel_secret,
                               sizeof(client->cancel_secret));
     wire_put_ready_for_query(out, 'I');
@@ -365,7 +367,7 @@ void login_finish(struct client *client)
     list_remove(&client->timed);
     count(&client->worker->counters.logins, 1);
     log_debug("client logged in tenant=%s service=%s placement=%lld", client->tenant,
-              client->service, (long long)client->pool->placement_id);
+              client->service, (long long)client->place->placement_id);
     if (client->state != CLIENT_ACTIVE) {
         client_set_state(client, CLIENT_IDLE);
         client_resume(client);

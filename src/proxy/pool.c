@@ -3,93 +3,114 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/place.h"
 
 enum {
     RETRY_FIRST_US = 100 * TIME_MS,
     RETRY_LONGEST_US = 5 * TIME_S,
-    CONNECTING_MAX = 8,  /* logins under way, a pool */
-    SETTINGS_SEARCH = 4, /* idle backends that are looked at for fitting settings */
+    CONNECTING_MAX = 8,         /* logins under way, a pool */
+    IDLE_SEARCH = 8,            /* idle backends that are looked at for the best */
+    WAITING_SEARCH = 8,         /* waiting clients likewise */
+    PATIENCE_US = 20 * TIME_MS, /* who has waited longer is next, whoever fits better */
 };
 
 /* ---- finding and making ---- */
 
-static uint64_t pool_hash(int64_t placement_id, bool read_only)
+static uint64_t key_hash(const struct pool_key *key)
 {
-    return hash_u64((uint64_t)placement_id * 2 + (read_only ? 1 : 0));
+    uint64_t name = key->placement_id ? (uint64_t)key->placement_id * 2 + (key->read_only ? 1 : 0)
+                                      : hash_string(key->database);
+    return hash_u64(name ^ (uint64_t)key->cluster_id << 48);
 }
 
-static int fill_target(struct pool *pool, const struct route_snapshot *snapshot,
-                       const struct route_placement *placement, struct error *err)
+static struct pool *find(struct worker *worker, const struct pool_key *key)
 {
-    const struct route_cluster *cluster =
-        route_find_cluster(route_snapshot_globals(snapshot), placement->cluster_id);
-    const struct route_login *login =
-        pool->read_only ? &placement->read_only : &placement->read_write;
-    if (!cluster || login->role[0] == '\0' || placement->state != ROUTE_PLACEMENT_READY)
-        return error_set(err, ERROR_CONNECTION,
-                         "service \"%s\" of this tenant is not available at the moment",
-                         placement->service);
-    str_copy(pool->target.conninfo, sizeof(pool->target.conninfo), cluster->conninfo);
-    str_copy(pool->target.database, sizeof(pool->target.database), placement->database);
-    pool->target.login = *login;
-    pool->epoch = placement->epoch;
-    struct budget *budget = proxy_budget(pool->worker->proxy, cluster);
-    if (!budget)
-        return error_set(err, ERROR_LIMIT, "there are more than %d clusters", (int)CLUSTERS_MAX);
-    pool->cluster = worker_cluster_of(pool->worker, budget);
-    return 0;
-}
-
-/* A pool may outlive the service of its placement, while clients leave it, and see it come back. */
-static bool pool_is_served(struct pool *pool, const struct route_snapshot *snapshot,
-                           const struct route_placement *placement, struct error *err)
-{
-    if (pool->epoch != -1 && placement->state == ROUTE_PLACEMENT_READY)
-        return true;
-    return fill_target(pool, snapshot, placement, err) == 0;
-}
-
-struct pool *pool_of(struct worker *worker, const struct route_snapshot *snapshot,
-                     const struct route_tenant *tenant, const struct route_placement *placement,
-                     bool read_only, struct error *err)
-{
-    uint64_t hash = pool_hash(placement->id, read_only);
-    for (struct hash_node *node = hash_table_find(&worker->pools, hash); node;
+    for (struct hash_node *node = hash_table_find(&worker->pools, key_hash(key)); node;
          node = hash_table_find_next(node)) {
         struct pool *pool = container_of(node, struct pool, node);
-        if (pool->placement_id == placement->id && pool->read_only == read_only)
-            return pool_is_served(pool, snapshot, placement, err) ? pool : NULL;
+        if (pool->key.cluster_id == key->cluster_id &&
+            pool->key.placement_id == key->placement_id && pool->key.read_only == key->read_only &&
+            strcmp(pool->key.database, key->database) == 0)
+            return pool;
     }
+    return NULL;
+}
+
+static struct pool *make(struct worker *worker, const struct pool_key *key, struct budget *budget)
+{
     struct pool *pool = xcalloc(1, sizeof(*pool));
+    pool->key = *key;
     pool->worker = worker;
-    pool->tenant_id = tenant->id;
-    pool->placement_id = placement->id;
-    pool->read_only = read_only;
-    str_copy(pool->tenant, sizeof(pool->tenant), tenant->slug);
+    pool->cluster = worker_cluster_of(worker, budget);
     list_init(&pool->idle);
     list_init(&pool->backends);
     list_init(&pool->waiting);
     list_init(&pool->starving);
     list_init(&pool->unused);
-    statement_store_init(&pool->statements);
     budget_claim_init(&pool->claim, worker);
-    if (fill_target(pool, snapshot, placement, err) < 0) {
-        free(pool);
-        return NULL;
-    }
-    hash_table_insert(&worker->pools, &pool->node, hash);
+    hash_table_insert(&worker->pools, &pool->node, key_hash(key));
     return pool;
 }
 
 static void forget_known(struct pool *pool)
 {
-    for (size_t i = 0; i < array_size(pool->known); i++) {
-        pairs_unref(pool->known[i].settings);
-        pairs_unref(pool->known[i].parameters);
-        pool->known[i].settings = pool->known[i].parameters = NULL;
+    for (size_t access = 0; access < array_size(pool->known); access++) {
+        struct pool_known *known = &pool->known[access];
+        for (size_t i = 0; i < array_size(known->entries); i++) {
+            pairs_unref(known->entries[i].settings);
+            pairs_unref(known->entries[i].parameters);
+        }
+        pairs_unref(known->parameters);
+        *known = (struct pool_known){0};
     }
-    pairs_unref(pool->parameters);
-    pool->parameters = NULL;
+}
+
+/* Backends of another login, server or epoch than before are closed, now or when they come free. */
+static void renew(struct pool *pool)
+{
+    pool->generation++;
+    bool stale = false;
+    list_for_each_safe (link, &pool->backends) {
+        struct backend *backend = list_entry(link, struct backend, link);
+        stale = true;
+        backend->tainted = true;
+        if (backend->state == BACKEND_IDLE)
+            backend_evict(backend);
+    }
+    if (stale)
+        forget_known(pool);
+}
+
+static bool same_target(const struct proxy_target *a, const struct proxy_target *b)
+{
+    return strcmp(a->conninfo, b->conninfo) == 0 && strcmp(a->database, b->database) == 0 &&
+           a->guarded == b->guarded && strcmp(a->login.role, b->login.role) == 0 &&
+           a->login.sealed_length == b->login.sealed_length &&
+           memcmp(a->login.sealed_password, b->login.sealed_password, a->login.sealed_length) == 0;
+}
+
+struct pool *pool_get(struct worker *worker, const struct pool_key *key,
+                      const struct route_cluster *cluster, const struct route_placement *placement,
+                      const struct route_login *login, struct error *err)
+{
+    struct budget *budget = proxy_budget(worker->proxy, cluster);
+    if (!budget) {
+        error_set(err, ERROR_LIMIT, "there are more than %d clusters", (int)CLUSTERS_MAX);
+        return NULL;
+    }
+    struct pool *pool = find(worker, key);
+    if (!pool)
+        pool = make(worker, key, budget);
+    struct proxy_target target = {.login = *login, .guarded = placement->guarded};
+    str_copy(target.conninfo, sizeof(target.conninfo), cluster->conninfo);
+    str_copy(target.database, sizeof(target.database), placement->database);
+    int64_t epoch = key->placement_id ? placement->epoch : 0;
+    if (same_target(&target, &pool->target) && epoch == pool->placement_epoch)
+        return pool;
+    pool->target = target;
+    pool->placement_epoch = epoch;
+    renew(pool);
+    return pool;
 }
 
 static void withdraw_claim(struct pool *pool)
@@ -101,48 +122,33 @@ static void withdraw_claim(struct pool *pool)
         worker_release_slot(pool->cluster->budget);
 }
 
-bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot)
+void pool_retire(struct pool *pool)
 {
-    const struct route_tenant *tenant = route_find_id(snapshot, pool->tenant_id);
-    const struct route_placement *placement = NULL;
-    for (size_t i = 0; tenant && i < tenant->placement_count; i++) {
-        if (tenant->placements[i].id == pool->placement_id)
-            placement = &tenant->placements[i];
-    }
-    if (!placement || placement->cluster_id != pool->cluster->budget->cluster_id)
-        withdraw_claim(pool);
-    if (!placement || fill_target(pool, snapshot, placement, NULL) < 0)
-        pool->epoch = -1;
-    bool stale = false;
-    list_for_each_safe (link, &pool->backends) {
-        struct backend *backend = list_entry(link, struct backend, link);
-        if (backend->epoch == pool->epoch)
+    withdraw_claim(pool);
+    memset(&pool->target, 0, sizeof(pool->target));
+    renew(pool);
+}
+
+void pool_move_waiting(struct pool *from, struct pool *to, const struct place *place)
+{
+    list_for_each_safe (link, &from->waiting) {
+        struct client *client = list_entry(link, struct client, queued);
+        if (client->place != place)
             continue;
-        stale = true;
-        backend->tainted = true;
-        if (backend->state == BACKEND_IDLE)
-            backend_evict(backend);
+        list_remove(&client->queued);
+        from->waiting_count--;
+        list_append(&to->waiting, &client->queued);
+        to->waiting_count++;
     }
-    if (stale)
-        forget_known(pool);
-    return pool->epoch != -1;
-}
-
-void pool_add_client(struct pool *pool, struct client *client)
-{
-    client->pool = pool;
-    pool->client_count++;
-}
-
-void pool_remove_client(struct pool *pool)
-{
-    pool->client_count--;
-    pool_check_unused(pool);
+    if (from->waiting_count == 0)
+        withdraw_claim(from);
+    if (!pool_is_guarded(from))
+        pool_retire(from);
 }
 
 static bool is_unused(const struct pool *pool)
 {
-    return pool->client_count == 0 && pool->backend_count == 0 && !pool->held;
+    return pool->place_count == 0 && pool->backend_count == 0 && !pool->held;
 }
 
 void pool_check_unused(struct pool *pool)
@@ -155,7 +161,6 @@ static void free_pool(struct pool *pool)
 {
     withdraw_claim(pool);
     forget_known(pool);
-    statement_store_free(&pool->statements);
     hash_table_remove(&pool->worker->pools, &pool->node);
     free(pool);
 }
@@ -241,28 +246,58 @@ void pool_connect_failed(struct pool *pool, const struct error *err)
     if (delay > RETRY_LONGEST_US)
         delay = RETRY_LONGEST_US;
     pool->retry_us = engine_now_us(pool->worker->engine) + delay;
-    log_write_error(LOG_WARNING, err, "login to the server failed tenant=%s placement=%lld",
-                    pool->tenant, (long long)pool->placement_id);
+    log_write_error(LOG_WARNING, err, "login to the server failed role=%s database=%s",
+                    pool->target.login.role, pool->target.database);
 }
 
 /* ---- checkout ---- */
 
-static struct backend *choose_idle(struct pool *pool, const struct client *client)
+/* The most recently used, or one near it that has the client's settings. */
+static struct backend *choose_own(struct pool *pool, const struct client *client)
 {
     int looked_at = 0;
     list_for_each (link, &pool->idle) {
         struct backend *backend = list_entry(link, struct backend, idle);
         if (backend->settings == client->settings)
             return backend;
-        if (++looked_at == SETTINGS_SEARCH)
+        if (++looked_at == IDLE_SEARCH)
             break;
     }
     return list_first(&pool->idle, struct backend, idle);
 }
 
+/* One that served the place last; else one that it has been on, where that costs memory anew; else
+ * the least recently used, so that the others are there for who comes back to them. */
+static struct backend *choose_shared(struct pool *pool, const struct client *client)
+{
+    const struct place *place = client->place;
+    int looked_at = 0;
+    list_for_each (link, &place->backends) {
+        struct backend *backend = list_entry(link, struct backend, of_place);
+        if (backend->state == BACKEND_IDLE)
+            return backend;
+        if (++looked_at == IDLE_SEARCH)
+            break;
+    }
+    looked_at = 0;
+    for (struct list *link = pool->idle.previous; link != &pool->idle; link = link->previous) {
+        struct backend *backend = list_entry(link, struct backend, idle);
+        if (backend_has_touched(backend, place))
+            return backend;
+        if (++looked_at == IDLE_SEARCH)
+            break;
+    }
+    return list_empty(&pool->idle) ? NULL : list_entry(pool->idle.previous, struct backend, idle);
+}
+
+static struct backend *choose_idle(struct pool *pool, const struct client *client)
+{
+    return pool_is_guarded(pool) ? choose_shared(pool, client) : choose_own(pool, client);
+}
+
 bool pool_checkout(struct client *client)
 {
-    struct pool *pool = client->pool;
+    struct pool *pool = client->place->pool;
     struct worker *worker = pool->worker;
     struct backend *backend = pool->waiting_count == 0 ? choose_idle(pool, client) : NULL;
     if (backend) {
@@ -285,7 +320,7 @@ bool pool_checkout(struct client *client)
 
 void pool_stop_waiting(struct client *client)
 {
-    struct pool *pool = client->pool;
+    struct pool *pool = client->place->pool;
     list_remove(&client->queued);
     list_remove(&client->timed);
     pool->waiting_count--;
@@ -294,16 +329,37 @@ void pool_stop_waiting(struct client *client)
         withdraw_claim(pool);
 }
 
+/* The oldest; or, where the backend at hand has been entered as somebody who waits nearly as long,
+ * that one. */
+static struct client *choose_waiting(struct pool *pool)
+{
+    struct client *oldest = list_first(&pool->waiting, struct client, queued);
+    const struct backend *backend = list_first(&pool->idle, struct backend, idle);
+    if (!pool_is_guarded(pool) || pool->waiting_count == 1 ||
+        engine_now_us(pool->worker->engine) - oldest->since_us > PATIENCE_US)
+        return oldest;
+    struct client *familiar = NULL;
+    int looked_at = 0;
+    list_for_each (link, &pool->waiting) {
+        struct client *client = list_entry(link, struct client, queued);
+        if (client->place == backend->place)
+            return client;
+        if (!familiar && backend_has_touched(backend, client->place))
+            familiar = client;
+        if (++looked_at == WAITING_SEARCH)
+            break;
+    }
+    return familiar ? familiar : oldest;
+}
+
 void pool_serve(struct pool *pool)
 {
     if (pool->held)
         return; /* the loop below, further up the stack, sees what changed */
     pool->held = true;
-    while (pool->waiting_count > 0) {
-        struct client *client = list_first(&pool->waiting, struct client, queued);
+    while (pool->waiting_count > 0 && !list_empty(&pool->idle)) {
+        struct client *client = choose_waiting(pool);
         struct backend *backend = choose_idle(pool, client);
-        if (!backend)
-            break;
         pool_stop_waiting(client);
         backend_link(backend, client);
     }
@@ -317,29 +373,32 @@ void pool_serve(struct pool *pool)
 
 /* ---- what a login is told ---- */
 
-struct pairs *pool_known_parameters(struct pool *pool, struct pairs *settings)
+struct pairs *pool_known_parameters(struct pool *pool, bool read_only, struct pairs *settings)
 {
+    const struct pool_known *known = &pool->known[read_only];
     if (settings->count == 0)
-        return pool->parameters;
-    for (size_t i = 0; i < array_size(pool->known); i++) {
-        if (pool->known[i].settings == settings)
-            return pool->known[i].parameters;
+        return known->parameters;
+    for (size_t i = 0; i < array_size(known->entries); i++) {
+        if (known->entries[i].settings == settings)
+            return known->entries[i].parameters;
     }
     return NULL;
 }
 
-void pool_remember(struct pool *pool, struct pairs *settings, struct pairs *parameters)
+void pool_remember(struct pool *pool, bool read_only, struct pairs *settings,
+                   struct pairs *parameters)
 {
+    struct pool_known *known = &pool->known[read_only];
     if (settings->count == 0) {
-        if (!pool->parameters)
-            pool->parameters = pairs_ref(parameters);
+        if (!known->parameters)
+            known->parameters = pairs_ref(parameters);
         return;
     }
-    if (pool_known_parameters(pool, settings))
+    if (pool_known_parameters(pool, read_only, settings))
         return;
-    size_t at = pool->next_known++ % array_size(pool->known);
-    pairs_unref(pool->known[at].settings);
-    pairs_unref(pool->known[at].parameters);
-    pool->known[at].settings = pairs_ref(settings);
-    pool->known[at].parameters = pairs_ref(parameters);
+    size_t at = known->next++ % array_size(known->entries);
+    pairs_unref(known->entries[at].settings);
+    pairs_unref(known->entries[at].parameters);
+    known->entries[at].settings = pairs_ref(settings);
+    known->entries[at].parameters = pairs_ref(parameters);
 }

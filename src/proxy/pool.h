@@ -1,54 +1,75 @@
 /*
- * pool.h - the backends and the waiting clients of one placement (and access), in one worker.
+ * pool.h - backends that may stand in for each other, and the clients that wait for one of them.
  *
  * A backend is taken by pool_checkout and comes back by backend_release. Under login enforcement a
- * backend belongs to one tenant for its whole life; what is shared between tenants is the cluster's
- * budget: a pool that needs a slot has the least recently used idle backend of any tenant closed.
+ * pool is one place's, and so are its backends for their whole life. Under the guard a pool has the
+ * backends of a database, and any of its places may get any of them; a place keeps to those that
+ * served it before, as long as others need not wait for that.
+ *
+ * What is shared between pools is the cluster's budget: a pool that needs a slot has the least
+ * recently used idle backend of any pool closed.
  */
 #ifndef PROXY_POOL_H
 #define PROXY_POOL_H
 
 #include "proxy/client.h"
 
+struct place;
+
+/* A login pool is known by its placement, a shared one by its database. */
+struct pool_key {
+    int64_t cluster_id;
+    int64_t placement_id; /* 0: shared, under the guard */
+    bool read_only;
+    char database[ROUTE_NAME_SIZE]; /* "" unless shared */
+};
+
+/* What a login with no settings was told, and which settings have been seen to be valid. */
+struct pool_known {
+    struct pairs *parameters;
+    struct {
+        struct pairs *settings, *parameters;
+    } entries[8];
+    size_t next;
+};
+
 struct pool {
     struct hash_node node;
+    struct pool_key key;
+    struct place *owner; /* of a login pool, as long as it is there */
     struct worker *worker;
     struct worker_cluster *cluster;
     struct budget_claim claim;
     struct list starving; /* worker.starving, while the claim is queued */
-    int64_t tenant_id, placement_id, epoch;
-    bool read_only;
-    struct list unused; /* worker.unused, until the end of the turn */
+    struct list unused;   /* worker.unused, until the end of the turn */
     bool held; /* somebody up the stack goes on with it: neither freed nor served from below */
-    struct statement_store statements; /* of its clients: ids tell nothing of other tenants */
     struct proxy_target target;
-    char tenant[ROUTE_NAME_SIZE];
-    struct list idle;     /* most recently used first */
-    struct list backends; /* all of them */
-    struct list waiting;  /* clients, oldest first */
-    size_t client_count, backend_count, connecting, waiting_count;
+    int64_t placement_epoch; /* of a login pool's placement, as `target` was taken from it */
+    uint64_t generation;     /* backends of an older one are closed as they come free */
+    struct list idle;        /* most recently used first */
+    struct list backends;    /* all of them */
+    struct list waiting;     /* clients, oldest first */
+    size_t place_count, backend_count, connecting, waiting_count;
     /* Logging in to the server fails: */
     int failures;
     int64_t retry_us; /* not before this */
     struct error last_error;
-    /* What a login with no settings was told, and which settings have been seen to be valid: */
-    struct pairs *parameters;
-    struct {
-        struct pairs *settings, *parameters;
-    } known[8];
-    size_t next_known;
+    struct pool_known known[2]; /* by access */
 };
 
-/* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
-struct pool *pool_of(struct worker *worker, const struct route_snapshot *snapshot,
-                     const struct route_tenant *tenant, const struct route_placement *placement,
-                     bool read_only, struct error *err);
-/* Takes over what changed in the catalog; old backends are closed as they come free. False when
- * the placement is gone. */
-bool pool_refresh(struct pool *pool, const struct route_snapshot *snapshot);
-void pool_add_client(struct pool *pool, struct client *client);
-/* The client has left its lists already. */
-void pool_remove_client(struct pool *pool);
+static inline bool pool_is_guarded(const struct pool *pool)
+{
+    return pool->key.placement_id == 0;
+}
+
+/* Finds or makes it, and has it log in from now on as the routes say. */
+struct pool *pool_get(struct worker *worker, const struct pool_key *key,
+                      const struct route_cluster *cluster, const struct route_placement *placement,
+                      const struct route_login *login, struct error *err);
+/* Its backends are not to be used any more: closed now, or when they come free. */
+void pool_retire(struct pool *pool);
+/* The place's waiting clients queue up in the other pool, at its end. */
+void pool_move_waiting(struct pool *from, struct pool *to, const struct place *place);
 
 /* Links a backend to the client if one is idle, else makes it wait. True when linked. */
 bool pool_checkout(struct client *client);
@@ -62,7 +83,8 @@ void pool_connect_failed(struct pool *pool, const struct error *err);
 void pool_check_unused(struct pool *pool);
 void pools_free_unused(struct worker *worker);
 /* ParameterStatus values that a login with these settings would be told; NULL: not known yet. */
-struct pairs *pool_known_parameters(struct pool *pool, struct pairs *settings);
-void pool_remember(struct pool *pool, struct pairs *settings, struct pairs *parameters);
+struct pairs *pool_known_parameters(struct pool *pool, bool read_only, struct pairs *settings);
+void pool_remember(struct pool *pool, bool read_only, struct pairs *settings,
+                   struct pairs *parameters);
 
 #endif

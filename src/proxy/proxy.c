@@ -21,6 +21,7 @@ static void apply_settings(struct proxy *proxy, const struct proxy_config *confi
     atomic_store(&proxy->shutdown_timeout_us, config->shutdown_timeout_us);
     atomic_store(&proxy->max_clients, config->max_clients);
     atomic_store(&proxy->max_prepared, config->max_prepared);
+    atomic_store(&proxy->max_schemas, config->max_schemas);
     atomic_store(&proxy->auth, config->auth);
     atomic_store(&proxy->tls_required, config->tls_required);
 }

@@ -30,6 +30,7 @@ struct proxy_config {
     int64_t idle_backend_us;      /* an idle backend is closed after this */
     int64_t shutdown_timeout_us;  /* running transactions may finish for this long */
     int max_prepared;             /* statements a client may have; and per backend */
+    int max_schemas;              /* that a shared backend may have been on */
     uint8_t key[CRYPTO_KEY_SIZE]; /* the key file's */
 };
 
@@ -40,6 +41,9 @@ struct proxy_connection {
     SSL *ssl;           /* NULL, or the handle's */
     int server_version; /* 150020 */
     int32_t backend_pid;
+    /* Of a guarded one: what it was armed with, and reeve.enter's OID. */
+    uint8_t guard_key[CRYPTO_KEY_SIZE];
+    uint32_t enter_function;
     size_t parameter_count; /* ParameterStatus as at login */
     struct {
         char name[64];
@@ -51,6 +55,7 @@ struct proxy_target {
     char conninfo[1024]; /* struct route_cluster.conninfo */
     char database[ROUTE_NAME_SIZE];
     struct route_login login;
+    bool guarded; /* to be armed after its login */
     int64_t timeout_us;
 };
 
@@ -96,5 +101,25 @@ struct proxy_statistics {
     int64_t transactions, queries, logins, logins_failed, bytes_in, bytes_out;
 };
 void proxy_get_statistics(struct proxy *proxy, struct proxy_statistics *ret);
+
+/* A server connection, for `reeve ps`. */
+struct proxy_backend {
+    int32_t pid; /* of the server's process; 0 while it connects */
+    int worker;
+    int64_t cluster_id, placement_id; /* that it serves, or served last; 0: none */
+    const char
+        *state; /* connecting, idle, active, idle in transaction, kept, cancelling, closing */
+    bool guarded, read_only;
+    size_t prepared; /* statements */
+    size_t schemas;  /* of how many tenants it has served, where each has its own */
+    char database[ROUTE_NAME_SIZE], login_role[ROUTE_NAME_SIZE];
+    char tenant[ROUTE_NAME_SIZE]; /* "": none */
+    char service[ROUTE_NAME_SIZE];
+};
+/* Calls `found` on this thread for every backend of every worker. False: not all workers answered
+ * in time. Not for worker threads, nor while the proxy is freed. */
+bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
+                         void (*found)(void *owner, const struct proxy_backend *backend),
+                         void *owner);
 
 #endif

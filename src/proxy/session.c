@@ -112,7 +112,7 @@ void session_checked(struct backend *backend)
 {
     struct client *client = backend->client;
     client->checking_settings = false;
-    pool_remember(backend->pool, client->settings, backend->parameters);
+    pool_remember(backend->pool, client->read_only, client->settings, backend->parameters);
     pairs_replace(&client->parameters, pairs_ref(backend->parameters));
     login_finish(client);
     backend_transaction_ended(backend);

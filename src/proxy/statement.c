@@ -3,17 +3,48 @@
 #include <ctype.h>
 #include <strings.h>
 
+#include "base/crypto.h"
+
 /* ---- interned statements ---- */
 
-void statement_store_init(struct statement_store *store)
+static uint64_t scope_hash(const struct statement_scope *scope)
 {
-    hash_table_init(&store->statements);
-    store->next_id = 1;
+    uint64_t kind = (scope->read_only ? 4 : 0) + (scope->shared ? 2 : 0) + (scope->turn ? 1 : 0);
+    return hash_u64((uint64_t)scope->id * 8 + kind + (uint64_t)(uintptr_t)scope->settings);
 }
 
-void statement_store_free(struct statement_store *store)
+struct statement_store *statement_store_get(struct hash_table *stores,
+                                            const struct statement_scope *scope)
 {
+    for (struct hash_node *node = hash_table_find(stores, scope_hash(scope)); node;
+         node = hash_table_find_next(node)) {
+        struct statement_store *found = container_of(node, struct statement_store, node);
+        if (found->scope.id == scope->id && found->scope.read_only == scope->read_only &&
+            found->scope.shared == scope->shared && found->scope.turn == scope->turn &&
+            found->scope.settings == scope->settings) {
+            found->references++;
+            return found;
+        }
+    }
+    struct statement_store *store = xcalloc(1, sizeof(*store));
+    store->stores = stores;
+    store->scope = *scope;
+    if (scope->settings)
+        pairs_ref(scope->settings);
+    store->references = 1;
+    hash_table_init(&store->statements);
+    hash_table_insert(stores, &store->node, scope_hash(scope));
+    return store;
+}
+
+void statement_store_unref(struct statement_store *store)
+{
+    if (!store || --store->references > 0)
+        return;
+    hash_table_remove(store->stores, &store->node);
     hash_table_free(&store->statements);
+    pairs_unref(store->scope.settings);
+    free(store);
 }
 
 struct statement *statement_intern(struct statement_store *store, const char *definition,
@@ -27,8 +58,9 @@ struct statement *statement_intern(struct statement_store *store, const char *de
             return statement_ref(found);
     }
     struct statement *statement = xmalloc(sizeof(*statement) + length);
-    *statement = (struct statement){
-        .store = store, .id = store->next_id++, .references = 1, .length = length};
+    *statement = (struct statement){.store = store, .references = 1, .length = length};
+    crypto_random(&statement->id, sizeof(statement->id));
+    store->references++;
     memcpy(statement->definition, definition, length);
     statement->flags = statement_text_flags(statement->definition, strlen(statement->definition));
     hash_table_insert(&store->statements, &statement->node, hash);
@@ -46,13 +78,16 @@ void statement_unref(struct statement *statement)
     if (!statement || --statement->references > 0)
         return;
     hash_table_remove(&statement->store->statements, &statement->node);
+    statement_store_unref(statement->store);
+    statement_unref(statement->stands_for);
     free(statement);
 }
 
 void statement_server_name(const struct statement *statement,
                            char ret_name[STATEMENT_SERVER_NAME_SIZE])
 {
-    snprintf(ret_name, STATEMENT_SERVER_NAME_SIZE, "reeve_%llu", (unsigned long long)statement->id);
+    snprintf(ret_name, STATEMENT_SERVER_NAME_SIZE, "reeve_%016llx",
+             (unsigned long long)statement->id);
 }
 
 bool statement_definition_check(const char *definition, size_t length)
@@ -146,9 +181,13 @@ static unsigned start_flags(const char **at, const char *end)
         return 0;
     switch (**at | 0x20) {
     case 's':
+        if (take_word(at, end, "start"))
+            return TEXT_BEGINS;
         return take_word(at, end, "set") ? TEXT_CHANGES_SETTINGS : 0;
     case 'c':
         return take_word(at, end, "call") ? TEXT_CHANGES_SETTINGS : 0;
+    case 'b':
+        return take_word(at, end, "begin") ? TEXT_BEGINS : 0;
     case 'l':
         return take_word(at, end, "listen") ? TEXT_LISTENS : 0;
     case 'd':
@@ -203,7 +242,10 @@ unsigned statement_text_flags(const char *text, size_t length)
             flags |= TEXT_PINS;
     }
     const char *at = skip_blanks(text, end);
-    return flags | start_flags(&at, end);
+    flags |= start_flags(&at, end);
+    if ((flags & TEXT_BEGINS) && memchr(text, ';', length))
+        flags &= ~(unsigned)TEXT_BEGINS; /* perhaps more than that */
+    return flags;
 }
 
 bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size)
@@ -313,6 +355,7 @@ void backend_statements_init(struct backend_statements *statements)
 {
     hash_table_init(&statements->table);
     list_init(&statements->lru);
+    statements->turn_count = 0;
 }
 
 static struct backend_statement *find_prepared(const struct backend_statements *statements,
@@ -331,6 +374,8 @@ static void drop_prepared(struct backend_statements *statements, struct backend_
 {
     hash_table_remove(&statements->table, &prepared->node);
     list_remove(&prepared->lru);
+    if (prepared->statement->store->scope.turn)
+        statements->turn_count--;
     statement_unref(prepared->statement);
     free(prepared);
 }
@@ -357,6 +402,28 @@ bool backend_statements_touch(struct backend_statements *statements, struct stat
     return true;
 }
 
+bool backend_statements_has(const struct backend_statements *statements,
+                            const struct statement *statement)
+{
+    const struct backend_statement *prepared = find_prepared(statements, statement);
+    return prepared && !prepared->stale;
+}
+
+struct statement *backend_statements_take_turn(struct backend_statements *statements)
+{
+    if (statements->turn_count == 0)
+        return NULL;
+    list_for_each (link, &statements->lru) {
+        struct backend_statement *prepared = list_entry(link, struct backend_statement, lru);
+        if (!prepared->statement->store->scope.turn)
+            continue;
+        struct statement *statement = statement_ref(prepared->statement);
+        drop_prepared(statements, prepared);
+        return statement;
+    }
+    return NULL;
+}
+
 void backend_statements_drop(struct backend_statements *statements, struct statement *statement)
 {
     struct backend_statement *prepared = find_prepared(statements, statement);
@@ -369,6 +436,8 @@ void backend_statements_add(struct backend_statements *statements, struct statem
     backend_statements_drop(statements, statement);
     struct backend_statement *prepared = xcalloc(1, sizeof(*prepared));
     prepared->statement = statement_ref(statement);
+    if (statement->store->scope.turn)
+        statements->turn_count++;
     list_append(&statements->lru, &prepared->lru);
     hash_table_insert(&statements->table, &prepared->node, hash_u64(statement->id));
 }

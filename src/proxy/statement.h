@@ -1,10 +1,11 @@
 /*
  * statement.h - prepared statements across backends.
  *
- * A statement is a text with its parameter types. It is interned in its worker and has one name on
- * every backend: "reeve_<id>". A client's own names point to statements (client_statement); a
- * backend knows which of them it has prepared (backend_statement), the least recently used is
- * closed first. All of it belongs to one worker's thread.
+ * A statement is a text with its parameter types. It is interned in a store, which is a place's own
+ * or shared by the tenants of a service whose rows are in the same tables, and has one name on
+ * every backend: "reeve_" and random digits. A client's own names point to statements
+ * (client_statement); a backend knows which of them it has prepared (backend_statement), the least
+ * recently used is closed first. All of it belongs to one worker's thread.
  */
 #ifndef PROXY_STATEMENT_H
 #define PROXY_STATEMENT_H
@@ -12,6 +13,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/str.h"
+#include "proxy/pairs.h"
 
 /* What a text's first words and function names say of it. A hint, never a defence: what matters for
  * isolation is decided by the server. */
@@ -21,13 +23,26 @@ enum statement_flags {
     TEXT_DISCARDS = 1 << 2,         /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
     TEXT_LISTENS = 1 << 3,          /* LISTEN: refused in transaction pooling */
     TEXT_DEALLOCATES = 1 << 4,      /* DEALLOCATE name */
+    TEXT_BEGINS = 1 << 5,           /* BEGIN or START TRANSACTION, and nothing else: runs no code */
 };
 
 enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = 1023 };
 
+/* Whose statements a store has. */
+struct statement_scope {
+    int64_t id; /* a service's when shared, a backend's turn's, else a placement's */
+    bool read_only;
+    bool shared;
+    bool turn;
+    struct pairs *settings; /* when shared: those of all who use it; referenced by the store */
+};
+
 struct statement_store {
+    struct hash_node node;
+    struct hash_table *stores; /* that it is in */
+    struct statement_scope scope;
+    size_t references; /* of users, and one a statement */
     struct hash_table statements;
-    uint64_t next_id;
 };
 
 struct statement {
@@ -35,13 +50,16 @@ struct statement {
     struct statement_store *store;
     uint64_t id;
     size_t references;
+    struct statement *stands_for; /* of a turn's copy: the shared one; referenced */
     unsigned flags;
     size_t length;     /* of the definition */
     char definition[]; /* a Parse message's body behind the name: text NUL count types */
 };
 
-void statement_store_init(struct statement_store *store);
-void statement_store_free(struct statement_store *store);
+/* Finds or makes it in the table, which must outlive it; a reference of the caller's. */
+struct statement_store *statement_store_get(struct hash_table *stores,
+                                            const struct statement_scope *scope);
+void statement_store_unref(struct statement_store *store); /* accepts NULL */
 /* A reference of the caller's. The definition was checked: see statement_definition_check. */
 struct statement *statement_intern(struct statement_store *store, const char *definition,
                                    size_t length);
@@ -79,12 +97,18 @@ void client_statements_clear(struct hash_table *table);
 struct backend_statements {
     struct hash_table table; /* by statement id */
     struct list lru;         /* least recently used first */
+    size_t turn_count;       /* of those of a turn's store */
 };
 void backend_statements_init(struct backend_statements *statements);
 void backend_statements_clear(struct backend_statements *statements);
 void backend_statements_free(struct backend_statements *statements);
 /* True when prepared and not stale; then it is the most recently used. */
 bool backend_statements_touch(struct backend_statements *statements, struct statement *statement);
+/* Whether it is prepared and not stale. */
+bool backend_statements_has(const struct backend_statements *statements,
+                            const struct statement *statement);
+/* Takes one of a turn's store out; the caller's reference. NULL: there is none. */
+struct statement *backend_statements_take_turn(struct backend_statements *statements);
 void backend_statements_add(struct backend_statements *statements, struct statement *statement);
 /* A table was changed under it ("cached plan must not change result type"): it must be closed and
  * prepared again before its next use. */

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/place.h"
 #include "wire/sqlstate.h"
 
 /* ---- letters ---- */
@@ -79,10 +80,11 @@ static void wait_expired(void *owner)
             timer_start(&worker->wait_timer, client->since_us + timeout);
             return;
         }
-        const struct error *cause = &client->pool->last_error;
+        const struct pool *pool = client->place->pool;
+        const struct error *cause = &pool->last_error;
         log_warning("no backend within the queue timeout tenant=%s placement=%lld", client->tenant,
-                    (long long)client->pool->placement_id);
-        if (client->pool->failures > 0)
+                    (long long)client->place->placement_id);
+        if (pool->failures > 0)
             client_fail_error(client, cause);
         else
             client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
@@ -204,14 +206,14 @@ static bool concerns(const struct changed_note *changed, int64_t tenant_id)
     return false;
 }
 
-static void end_pool_clients(struct pool *pool)
+static void end_place_clients(struct place *place)
 {
-    size_t left = pool->client_count;
-    list_for_each_safe (link, &pool->worker->clients) {
+    size_t left = place->client_count;
+    list_for_each_safe (link, &place->worker->clients) {
         struct client *client = list_entry(link, struct client, link);
         if (left == 0)
             break;
-        if (client->pool != pool)
+        if (client->place != place)
             continue;
         left--;
         client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
@@ -219,17 +221,24 @@ static void end_pool_clients(struct pool *pool)
     }
 }
 
-static void refresh_pool_node(struct hash_node *node, void *argument)
+static void refresh_place_node(struct hash_node *node, void *argument)
 {
     struct refresh *refresh = argument;
-    struct pool *pool = container_of(node, struct pool, node);
-    if (!concerns(refresh->changed, pool->tenant_id))
+    struct place *place = container_of(node, struct place, node);
+    if (!concerns(refresh->changed, place->tenant_id))
         return;
-    pool->held = true; /* until the end of this function it is not freed */
-    if (!pool_refresh(pool, refresh->snapshot))
-        end_pool_clients(pool);
-    pool->held = false;
-    pool_serve(pool);
+    struct pool *before = place->pool;
+    before->held = true; /* until the end of this function they are neither served nor freed */
+    bool there = place_refresh(place, refresh->snapshot);
+    struct pool *after = place->pool;
+    after->held = true;
+    if (!there)
+        end_place_clients(place);
+    before->held = after->held = false;
+    pool_serve(before);
+    if (after != before)
+        pool_serve(after);
+    place_check_unused(place);
 }
 
 static void end_tenant_node(struct hash_node *node, void *argument)
@@ -249,7 +258,7 @@ static void changed_received(struct worker *worker, struct note *note)
     struct refresh refresh = {worker, route_table_acquire(worker->proxy->routes), changed};
     if (!mutation("proxy.suspend"))
         hash_table_each(&worker->tenants, end_tenant_node, &refresh);
-    hash_table_each(&worker->pools, refresh_pool_node, &refresh);
+    hash_table_each(&worker->places, refresh_place_node, &refresh);
     route_snapshot_release(refresh.snapshot);
     free(changed);
 }
@@ -319,6 +328,7 @@ void worker_shut_down(struct worker *worker, struct note *note)
 
 static void turn_ended(void *owner)
 {
+    places_free_unused(owner);
     pools_free_unused(owner);
 }
 
@@ -338,6 +348,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     list_init(&worker->idle);
     list_init(&worker->starving);
     list_init(&worker->unused);
+    list_init(&worker->unused_places);
     pairs_store_init(&worker->pairs);
     worker->no_pairs = pairs_make(&worker->pairs, NULL, 0);
     buffer_init(&worker->scratch, WIRE_MAX_MESSAGE);
@@ -391,6 +402,12 @@ static void free_cluster_node(struct hash_node *node, void *argument)
     free(container_of(node, struct worker_cluster, node));
 }
 
+static void free_place_node(struct hash_node *node, void *argument)
+{
+    (void)argument;
+    place_check_unused(container_of(node, struct place, node));
+}
+
 static void free_pool_node(struct hash_node *node, void *argument)
 {
     (void)argument;
@@ -408,10 +425,14 @@ void worker_free(struct worker *worker)
     while (!list_empty(&worker->idle))
         backend_close(list_first(&worker->idle, struct backend, lru));
     mailbox_free(worker->mailbox);
+    hash_table_each(&worker->places, free_place_node, NULL);
+    places_free_unused(worker);
     hash_table_each(&worker->pools, free_pool_node, NULL);
     pools_free_unused(worker);
     hash_table_each(&worker->clusters, free_cluster_node, NULL);
     hash_table_free(&worker->pools);
+    hash_table_free(&worker->places);
+    hash_table_free(&worker->statements);
     hash_table_free(&worker->clusters);
     hash_table_free(&worker->tenants);
     hash_table_free(&worker->keys);

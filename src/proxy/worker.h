@@ -85,22 +85,24 @@ struct worker {
     struct engine *engine;
     struct mailbox *mailbox;
     struct listener *listeners[PROXY_MAX_LISTEN];
-    struct hash_table pools;    /* struct pool by placement and access */
-    struct hash_table tenants;  /* struct tenant_clients by tenant id */
-    struct hash_table keys;     /* struct client by cancel key */
-    struct hash_table clusters; /* struct worker_cluster by id */
-    struct list clients;        /* every client of this worker */
-    struct list logins;         /* clients that are logging in, oldest first */
-    struct list waiting;        /* clients that wait for a backend, oldest first */
-    struct list idle;           /* idle backends of all clusters, least recently used first */
-    struct list starving;       /* pools that have a claim */
-    struct list unused;         /* pools that may be freed at the end of the turn */
+    struct hash_table pools;      /* struct pool by placement and access, or by database */
+    struct hash_table places;     /* struct place by placement and access */
+    struct hash_table statements; /* struct statement_store by scope */
+    struct hash_table tenants;    /* struct tenant_clients by tenant id */
+    struct hash_table keys;       /* struct client by cancel key */
+    struct hash_table clusters;   /* struct worker_cluster by id */
+    struct list clients;          /* every client of this worker */
+    struct list logins;           /* clients that are logging in, oldest first */
+    struct list waiting;          /* clients that wait for a backend, oldest first */
+    struct list idle;             /* idle backends of all clusters, least recently used first */
+    struct list starving;         /* pools that have a claim */
+    struct list unused, unused_places; /* that may be freed at the end of the turn */
     struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;
     int jobs; /* tasks under way on other threads */
-    uint64_t next_serial;
+    uint64_t next_serial, next_turn;
     bool shutting_down, stopping;
     struct buffer scratch; /* for messages that are made here; empty between uses */
 };
@@ -131,7 +133,7 @@ struct proxy {
     _Atomic int client_count;
     _Atomic int64_t login_timeout_us, queue_timeout_us, idle_backend_us, connect_timeout_us,
         shutdown_timeout_us;
-    _Atomic int max_clients, max_prepared;
+    _Atomic int max_clients, max_prepared, max_schemas;
     _Atomic int auth; /* enum proxy_auth */
     atomic_bool tls_required;
     int worker_count;

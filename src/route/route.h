@@ -25,6 +25,12 @@ struct route_login {
     size_t sealed_length;
 };
 
+/* What a shared session is entered with (enforcement `guard`). */
+struct route_entry {
+    char role[ROUTE_NAME_SIZE];
+    char search_path[2 * ROUTE_NAME_SIZE + 16]; /* as the setting's text */
+};
+
 struct route_placement {
     int64_t id;
     int64_t tenant_id;
@@ -36,6 +42,9 @@ struct route_placement {
     char database[ROUTE_NAME_SIZE];
     struct route_login read_write;
     struct route_login read_only; /* role "" when there is none */
+    bool guarded;       /* enforcement `guard`: the cluster's pool role logs in, for many tenants */
+    bool shared_tables; /* other tenants' rows are in the same tables */
+    struct route_entry read_write_entry, read_only_entry;
 };
 
 struct route_token { /* a live token of Reeve's own */
@@ -65,6 +74,7 @@ struct route_cluster {
     char conninfo[1024]; /* libpq keywords for host, port, sslmode, ...: no user, no password, no
                             dbname */
     int max_backends;
+    struct route_login pool; /* of shared backends; role "" without the guard */
 };
 
 struct route_issuer { /* for auth_keyring_create */

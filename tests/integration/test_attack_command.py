@@ -96,9 +96,20 @@ def test_it_starts_with_what_was_attacked(healthy):
     assert report["clusters"][0]["server_version"].startswith("1")
     assert list(report)[-1] == "signature"
     target = report["targets"][0]
-    assert target["service"] == "things" and target["enforcement"] == "login"
+    assert target["service"] == "things"
+    assert {entry["isolation"]: entry["enforcement"] for entry in report["targets"]} == {
+        "row": "guard", "schema": "guard", "database": "login"}
     assert "thing" in target["filled"] and "part" in target["filled"]
     assert target["unfilled"] == ""
+
+
+def test_shared_sessions_are_attacked(healthy):
+    """With two workers or so, one victim in four shares sessions with the attacker."""
+    shared = {entry["isolation"]: entry["shares_sessions"] for entry in healthy[0].json["targets"]}
+    assert shared["database"] is False
+    assert shared["row"] or shared["schema"]
+    assert any("session that the attacker had" in entry["back"]
+               for entry in results(healthy[0].json).values())
 
 
 def test_nothing_is_left(server, healthy):
@@ -470,6 +481,24 @@ def test_wrong(server, arguments, code, words):
     assert "reeve: " in refused.err
     assert throwaway(server) == []
     assert server_objects(server) == before
+
+
+def test_both_enforcements_in_use(server):
+    """Placements that log in, on a cluster with the guard: both are attacked."""
+    for slug in ("guarded", "logging-in"):
+        server.add_tenant(slug, "things", "schema", credentials=False)
+    server.cli("tenant", "enforce", "logging-in", "things", "login")
+    try:
+        report = attack(server, json=True).json
+    finally:
+        for slug in ("guarded", "logging-in"):
+            server.cli("tenant", "delete", slug, "--yes")
+    assert [(target["isolation"], target["enforcement"], target["placements"])
+            for target in report["targets"]] == [("schema", "guard", 1), ("schema", "login", 1)]
+    assert ids(report, "FINDING") == ids(report, "SKIPPED") == set()
+    residual = [{entry["id"] for entry in target["attacks"] if entry["verdict"] == "RESIDUAL"}
+                for target in report["targets"]]
+    assert residual[1] - residual[0] == {"shared.advisory_locks"}
 
 
 def test_it_attacks_what_is_in_use(server):

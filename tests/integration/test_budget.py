@@ -23,7 +23,8 @@ def small(world):
 
 def count_backends(admin):
     return admin.execute(r"SELECT count(*) FROM pg_stat_activity"
-                         r" WHERE backend_type = 'client backend' AND usename LIKE 't\_%'"
+                         r" WHERE backend_type = 'client backend' "
+                         r" AND (usename LIKE 't\_%' OR usename = 'reeve_pool')"
                          ).fetchone()[0]
 
 

@@ -153,7 +153,7 @@ def test_the_proxy_outlives_the_control_database(own_reeve):
 def test_backends_that_die_are_replaced(world, mode):
     """Admin shutdown of idle backends is no client's business (PROTOCOL 18)."""
     tenant = world.new_tenant(mode)
-    role = world.placement(tenant)["role"]
+    role = world.placement(tenant)["login_role"]
     with world.reeve.connect(tenant) as connection:
         for _ in range(5):
             assert connection.execute("SELECT 1", prepare=True).fetchone() == (1,)

@@ -122,7 +122,7 @@ class Soak:
                 else:
                     self.world.reeve.query(
                         r"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                        r" WHERE usename LIKE 't\_%%' ORDER BY random() LIMIT %s",
+                        r" WHERE usename LIKE 't\_%%' OR usename = 'reeve_pool' ORDER BY random() LIMIT %s",
                         chance.randrange(1, 4))
         except Exception as error:  # noqa: BLE001
             self.failures.append(f"mishaps: {error!r}")

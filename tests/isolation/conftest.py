@@ -2,6 +2,15 @@
 import pytest
 
 from support.attack import set_stage
+from support.reeve import running_reeve
+from support.world import World
+
+
+@pytest.fixture(scope="session")
+def world():
+    """With one worker, so that tenants of a database come to the same backends."""
+    with running_reeve({"workers": 1}) as server:
+        yield World(server)
 
 
 @pytest.fixture(scope="session")

@@ -57,8 +57,8 @@ def attack_startup(stage, parameters):
             f" SELECT * FROM {stage.victim_place['schema']}.thing; "))
         assert stage.secret.encode() not in b"".join(message.body for message in answers)
         rows = [message.columns[0] for message in answers if message.type == "D"]
-        own = stage.attacker_place["role"].encode()
-        assert rows[0] == own + b" " + own
+        place = stage.attacker_place
+        assert rows[0] == f"{place['login_role']} {place['role']}".encode()
         answers = connection.ask(wire.frame("Q", b"IDENTIFY_SYSTEM\0"))
         assert answers[0].type == "E", "a replication connection"
 
@@ -159,7 +159,7 @@ def test_forged_tokens(world, issuer, mode, name):
     """Refused, with the same words as a wrong password, before any backend is touched."""
     attacker, victim = world.tenant(mode, "a"), world.tenant(mode, "b")
     token = FORGED[name](issuer, attacker.slug, victim.slug)
-    role = world.placement(victim)["role"]
+    role = world.placement(victim)["login_role"]
     logins = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
     before = world.reeve.query(logins, role)
     with wire.Wire("127.0.0.1", world.reeve.port) as connection:
@@ -383,7 +383,7 @@ def test_a_neighbours_database_by_name(world):
         tenant = world.tenant("database", letter)
         with pytest.raises(psycopg.OperationalError):
             world.reeve.connect(tenant.other_service(victim))
-    unknown = Tenant(world.placement(world.tenant("schema", "b"))["role"], "schema", "things",
+    unknown = Tenant(world.placement(world.tenant("schema", "b"))["own_role"], "schema", "things",
                      world.tenant("schema", "a").token, None)
     error_of(world.reeve.connect, unknown)
 
@@ -396,5 +396,6 @@ def test_the_stage_is_what_it_says(stage):
         assert pids
         attack.check_nothing_gained(stage, attacker)
     with stage.admin("postgres") as admin:
-        count = admin.execute(r"SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 't\_%'")
+        count = admin.execute(r"SELECT count(*) FROM pg_stat_activity WHERE usename LIKE 't\_%'"
+                              " OR usename = 'reeve_pool'")
         assert count.fetchone()[0] <= 1

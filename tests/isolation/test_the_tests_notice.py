@@ -2,9 +2,11 @@
 
 An attack test that passes here without its defence would prove nothing in the other files.
 """
+import os
 import pathlib
 import re
 
+import psycopg
 import pytest
 
 from support import attack, process
@@ -12,6 +14,7 @@ from support.reeve import running_reeve
 from support.world import World
 
 import test_identity
+import test_leftovers
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +66,16 @@ def test_row_security_not_forced(bare):
 def test_powerful_role(bare, attribute):
     stage = made(bare, "row")
     role = stage.attacker_place["role"]
+    guarded = stage.attacker_place["enforcement"] == "guard"
     with database_of(stage) as admin:
         admin.execute(f"ALTER ROLE {role} {attribute}")
         try:
             must_notice(attack.check_role_attributes, stage)
-            if attribute != "CREATEROLE":
+            if guarded:  # nobody is let in as such a role
+                with pytest.raises(psycopg.OperationalError), stage.connect() as connection:
+                    stage.end_attackers_backends()
+                    connection.execute("SELECT 1")
+            elif attribute != "CREATEROLE":
                 must_notice(attack.run_sql_attack, stage, attack.CONTEXT["reset"])
         finally:
             admin.execute(f"ALTER ROLE {role} NO{attribute}")
@@ -133,7 +141,8 @@ def test_membership(bare, mode):
     with database_of(stage) as admin:
         admin.execute(f"GRANT {stage.victim_place['role']} TO {stage.attacker_place['role']}")
     must_notice(attack.check_role_attributes, stage)
-    must_notice(attack.attack_neighbours_queries, stage)
+    if stage.attacker_place["enforcement"] == "login":  # else the server sees reeve_pool run it
+        must_notice(attack.attack_neighbours_queries, stage)
     must_notice(attack.run_sql_attack, stage, attack.CONTEXT["schema by name"])
 
 
@@ -147,7 +156,8 @@ def test_publics_defaults(bare, hole):
         admin.execute(hole)
         try:
             must_notice(attack.check_public_has_nothing, stage)
-            if "postgres" not in hole:
+            # The guard refuses to create anything, whatever the rights.
+            if "postgres" not in hole and stage.attacker_place["enforcement"] == "login":
                 must_notice(attack.attack_creating, stage)
         finally:
             admin.execute(hole.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
@@ -202,12 +212,56 @@ def attack_suspension(world):
     test_identity.attack_after_suspension(world, "schema", "catalog")
 
 
-ATTACKS = {"proxy.settings": attack_settings, "proxy.suspend": attack_suspension}
+def attack_migration(world):
+    """38: a migration opens a column to everybody, where neither shaping nor grants look. The command
+    runs without the defence; integration/test_audit_migrations.py has the same migration refused."""
+    with process.temporary_folder("reeve-hostile-") as folder:
+        (folder / "1_item.sql").write_text("CREATE TABLE item (id bigint PRIMARY KEY, name text);")
+        world.reeve.cli("service", "create", "hostile", "--cluster", "local", "--migrations", folder,
+                        "--isolation", "row")
+        (folder / "2_open.sql").write_text(
+            "DO $$ BEGIN GRANT SELECT (name) ON item TO PUBLIC; END $$;")
+        world.reeve.cli("migrate", "hostile", env={"REEVE_MUTATE": "migrate.audit"})
+    open_columns = world.reeve.query(
+        "SELECT count(*) FROM pg_attribute WHERE attrelid = 'app.item'::regclass"
+        " AND attacl IS NOT NULL", database="svc_hostile")
+    assert open_columns == [(0,)], "a column is open to everybody"
+
+
+def attack_entering(world):
+    """Two tenants on one shared backend."""
+    tenants = world.tenant("row", "a"), world.tenant("row", "b")
+    stage = attack.set_stage(world, *tenants)
+    attack.attack_in_turn(stage)
+
+
+def attack_meaning(world):
+    stage = attack.set_stage(world, world.tenant("row", "a"), world.tenant("row", "b"))
+    test_leftovers.attack_meaning(stage)
+
+
+def attack_flush(world):
+    """A client's own Flush is none of the guard's: its session goes on."""
+    from support import wire
+    with wire.connect_to_tenant(world.reeve, world.tenant("schema", "a")) as connection:
+        connection.ask(wire.query("SELECT count(*) FROM thing"))
+        found = connection.ask(wire.flush(), wire.query("SELECT count(*) FROM thing"))
+        assert "E" not in [message.type for message in found], found
+
+
+ATTACKS = {"migrate.audit": attack_migration, "proxy.settings": attack_settings, "proxy.suspend": attack_suspension,
+           "proxy.pristine": attack_meaning, "proxy.enter": attack_entering,
+           "proxy.flush": attack_flush}
+
+
+GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.pristine"}
 
 
 @pytest.mark.parametrize("name", mutations())
 def test_mutation(name):
     """Every defence that can be taken out has an attack that notices."""
     assert name in ATTACKS, f'no attack for mutation("{name}")'
-    with running_reeve(REEVE_MUTATE=name) as server:
+    if os.environ.get("REEVE_TESTS_ENFORCEMENT") == "login" and name in GUARD_ALONE:
+        return
+    with running_reeve({"workers": 1}, REEVE_MUTATE=name) as server:
         must_notice(ATTACKS[name], World(server))

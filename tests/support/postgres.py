@@ -8,6 +8,7 @@ import subprocess
 import psycopg
 
 from support import process
+from support.guard_library import library
 
 BIN = pathlib.Path(os.environ.get("REEVE_PG_BIN", "/usr/lib/postgresql/15/bin"))
 SETTINGS = {
@@ -46,6 +47,9 @@ class Postgres:
              "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}",
              "--no-sync"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **process.unprivileged())
+        self.guard = self.folder / "reeve_guard.so"
+        self.guard.write_bytes(library().read_bytes())
+        self.guard.chmod(0o755)
         rules = self.data / "pg_hba.conf"
         rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n"
                          + rules.read_text())

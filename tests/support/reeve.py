@@ -15,6 +15,8 @@ import psycopg.conninfo
 from support import process
 
 MODES = ("row", "schema", "database")
+# How tenants that share a database are locked in, where a test does not say.
+ENFORCEMENT = os.environ.get("REEVE_TESTS_ENFORCEMENT", "guard")
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Memory|Thread)Sanitizer|runtime error: |SUMMARY: \w+Sanitizer")
 SANITIZER_OPTIONS = {
@@ -131,6 +133,8 @@ class Reeve:
                                          env=environment(**env), cwd=self.folder.parent)
         if wait:
             process.wait_until(self._answers, f"reeve dev answers on port {self.port}", 90)
+            if ENFORCEMENT == "login":
+                self.cli("cluster", "enforce", "local", "login")
 
     def _answers(self):
         if self.process.poll() is not None:

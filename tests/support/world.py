@@ -5,7 +5,7 @@ import uuid
 import psycopg
 
 from support.process import ROOT
-from support.reeve import MODES
+from support.reeve import ENFORCEMENT, MODES
 
 DATA = ROOT / "tests" / "data"
 ORDERS = ROOT / "examples" / "orders"
@@ -76,12 +76,13 @@ class World:
         """A tenant of the test's own."""
         return self.reeve.add_tenant(f"{mode}-new-{next(_numbers)}", service, mode, **options)
 
-    def add_cluster(self, name, server, max_backends):
+    def add_cluster(self, name, server, max_backends, enforcement=ENFORCEMENT):
         """A support.postgres.Postgres as a further cluster."""
+        library = ["--guard-library", server.guard] if enforcement == "guard" else []
         self.reeve.cli("cluster", "add", name, "--conninfo",
                        f"host=127.0.0.1 port={server.port}", "--admin-user", "postgres",
                        "--password-file", "-", "--max-backends", max_backends,
-                       input=server.password + "\n")
+                       "--enforcement", enforcement, *library, input=server.password + "\n")
 
     def tight(self, server):
         """(mode, "a" or "b") -> tenant, all on a cluster with max_backends = 1."""
@@ -93,8 +94,15 @@ class World:
         return self.tight_tenants
 
     def placement(self, tenant):
-        """The placement's row as `reeve placement show` gives it."""
-        return self.reeve.cli("placement", "show", tenant.slug, tenant.service, json=True).json
+        """The placement's row as `reeve placement show` gives it, and who its sessions are:
+        login_role (session_user), role (current_user)."""
+        found = self.reeve.cli("placement", "show", tenant.slug, tenant.service, json=True).json
+        found["own_role"] = found["login_role"] = found["role"]
+        if found["enforcement"] == "guard":
+            found["login_role"] = "reeve_pool"
+            if found["isolation"] == "row":
+                found["role"] = "run_" + tenant.service.replace("-", "_")
+        return found
 
 
 def fill_pgbench(connection, accounts):

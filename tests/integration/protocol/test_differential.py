@@ -361,7 +361,7 @@ def test_disconnect_anywhere_leaves_nothing(world, cut):
     connection = wire.connect_to_tenant(world.reeve, tenant)
     connection.send(cut)
     connection.close()
-    role = world.placement(tenant)["role"]
+    role = world.placement(tenant)["login_role"]
 
     def quiet():
         return world.reeve.query(

@@ -188,11 +188,13 @@ static void test_remove_kind(void **state)
 static void test_the_limit(void **state)
 {
     (void)state;
-    struct statement_store store;
+    struct hash_table stores;
     struct expect_queue queue;
-    statement_store_init(&store);
+    hash_table_init(&stores);
+    struct statement_store *store =
+        statement_store_get(&stores, &(struct statement_scope){.id = 1});
     expect_init(&queue);
-    struct statement *statement = statement_intern(&store, "SELECT 1\0\0", 11);
+    struct statement *statement = statement_intern(store, "SELECT 1\0\0", 11);
     struct expect entry = {.kind = EXPECT_PARSE, .statement = statement};
     for (size_t i = 0; i < EXPECT_MAX; i++)
         assert_true(expect_push(&queue, &entry));
@@ -209,11 +211,14 @@ static void test_the_limit(void **state)
     expect_free(&queue);
     assert_int_equal(statement->references, 1);
     statement_unref(statement);
-    statement_store_free(&store);
+    statement_store_unref(store);
+    assert_int_equal(stores.count, 0);
+    hash_table_free(&stores);
 }
 
 struct fixture {
-    struct statement_store store;
+    struct hash_table stores;
+    struct statement_store *store;
     struct hash_table names;
     struct expect_queue queue;
     struct statement *statement;
@@ -222,10 +227,11 @@ struct fixture {
 
 static void set_up(struct fixture *fixture)
 {
-    statement_store_init(&fixture->store);
+    hash_table_init(&fixture->stores);
+    fixture->store = statement_store_get(&fixture->stores, &(struct statement_scope){.id = 1});
     hash_table_init(&fixture->names);
     expect_init(&fixture->queue);
-    fixture->statement = statement_intern(&fixture->store, "SELECT 1\0\0", 11);
+    fixture->statement = statement_intern(fixture->store, "SELECT 1\0\0", 11);
     fixture->name = client_statement_add(&fixture->names, "s", fixture->statement);
 }
 
@@ -242,8 +248,9 @@ static void tear_down(struct fixture *fixture)
     client_statements_clear(&fixture->names);
     hash_table_free(&fixture->names);
     statement_unref(fixture->statement);
-    assert_int_equal(fixture->store.statements.count, 0);
-    statement_store_free(&fixture->store);
+    assert_int_equal(fixture->store->statements.count, 0);
+    statement_store_unref(fixture->store);
+    hash_table_free(&fixture->stores);
 }
 
 static void test_references_are_counted(void **state)
@@ -279,13 +286,13 @@ static void test_the_last_reference_is_the_queue_s(void **state)
     push_both(&fixture);
     client_statement_remove(&fixture.names, fixture.name);
     statement_unref(take_pointer(fixture.statement));
-    assert_int_equal(fixture.store.statements.count, 1);
+    assert_int_equal(fixture.store->statements.count, 1);
     const struct expect *first = expect_first(&fixture.queue);
     assert_string_equal(first->name->name, "s");
     assert_false(first->name->in_table);
     assert_string_equal(first->statement->definition, "SELECT 1");
     expect_pop(&fixture.queue);
-    assert_int_equal(fixture.store.statements.count, 0);
+    assert_int_equal(fixture.store->statements.count, 0);
     tear_down(&fixture);
 }
 

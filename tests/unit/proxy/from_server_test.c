@@ -89,6 +89,24 @@ void session_entered(struct backend *backend)
     (void)backend;
 }
 
+void backend_enter_refused(struct backend *backend_, const struct wire_error_fields *fields)
+{
+    (void)backend_;
+    (void)fields;
+}
+
+void backend_want(struct backend *backend_, struct statement *statement)
+{
+    (void)backend_;
+    (void)statement;
+}
+
+const char *backend_tenant(const struct backend *backend_)
+{
+    (void)backend_;
+    return "acme";
+}
+
 void session_refused(struct backend *backend, const struct wire_error_fields *fields)
 {
     (void)backend;
@@ -98,6 +116,8 @@ void session_refused(struct backend *backend, const struct wire_error_fields *fi
 /* ---- a client on a backend ---- */
 
 static struct worker worker;
+static struct hash_table stores;
+static struct statement_store *store;
 static struct pool pool;
 static struct backend backend;
 static struct client client;
@@ -108,9 +128,11 @@ static int set_up(void **state)
     memset(&worker, 0, sizeof(worker));
     memset(&backend, 0, sizeof(backend));
     memset(&client, 0, sizeof(client));
-    statement_store_init(&pool.statements);
+    hash_table_init(&stores);
+    store = statement_store_get(&stores, &(struct statement_scope){.id = 1});
     buffer_init(&worker.scratch, 1024 * 1024);
     backend.worker = &worker;
+    pool.key.placement_id = 1; /* not shared */
     backend.pool = &pool;
     backend.client = &client;
     backend.status = 'I';
@@ -132,8 +154,9 @@ static int tear_down(void **state)
     backend_statements_free(&backend.statements);
     client_statements_clear(&client.statements);
     hash_table_free(&client.statements);
-    assert_int_equal(pool.statements.statements.count, 0);
-    statement_store_free(&pool.statements);
+    assert_int_equal(store->statements.count, 0);
+    statement_store_unref(store);
+    hash_table_free(&stores);
     buffer_free(&worker.scratch);
     buffer_free(&told);
     return 0;
@@ -143,7 +166,7 @@ static struct statement *prepare(const char *text)
 {
     _cleanup_free_ char *definition = xcalloc(1, strlen(text) + 3);
     memcpy(definition, text, strlen(text) + 1);
-    struct statement *statement = statement_intern(&pool.statements, definition, strlen(text) + 3);
+    struct statement *statement = statement_intern(store, definition, strlen(text) + 3);
     backend_statements_add(&backend.statements, statement);
     return statement;
 }

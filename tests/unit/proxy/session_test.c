@@ -24,9 +24,11 @@ void stream_flush(struct stream *stream)
     (void)stream;
 }
 
-void pool_remember(struct pool *pool, struct pairs *settings, struct pairs *parameters)
+void pool_remember(struct pool *pool, bool read_only, struct pairs *settings,
+                   struct pairs *parameters)
 {
     (void)pool;
+    (void)read_only;
     (void)settings;
     (void)parameters;
 }

@@ -53,11 +53,19 @@ enum { SETS = TEXT_CHANGES_SETTINGS, PINS = TEXT_PINS };
 static void test_texts_that_say_nothing(void **state)
 {
     (void)state;
-    CHECK_FLAGS({"", 0}, {" ", 0}, {";", 0}, {"SELECT 1", 0}, {"begin", 0}, {"COMMIT;", 0},
+    CHECK_FLAGS({"", 0}, {" ", 0}, {";", 0}, {"SELECT 1", 0}, {"begin;", 0}, {"COMMIT;", 0},
                 {"INSERT INTO t VALUES (1)", 0}, {"update t set x = 1", 0}, {"EXECUTE p(1)", 0},
                 {"delete from t", 0}, {"DROP TABLE t", 0}, {"CREATE TABLE t (x int)", 0},
                 {"COPY t FROM STDIN", 0}, {"LOCK t", 0}, {"SHOW x", 0}, {"(SELECT 1)", 0},
                 {"\"set\" x", 0}, {"'set'", 0}, {"$$ set $$", 0}, {"-", 0}, {"/", 0});
+}
+
+static void test_beginning_a_transaction(void **state)
+{
+    (void)state;
+    CHECK_FLAGS({"begin", TEXT_BEGINS}, {" BEGIN ISOLATION LEVEL SERIALIZABLE", TEXT_BEGINS},
+                {"/* c */ START TRANSACTION READ ONLY", TEXT_BEGINS}, {"begin; select f()", 0},
+                {"beginning", 0}, {"starting", 0}, {"begin;", 0});
 }
 
 static void test_words_that_change_settings(void **state)
@@ -362,12 +370,14 @@ static void test_bad_definitions(void **state)
 
 /* ---- interned statements ---- */
 
-static struct statement_store store;
+static struct hash_table stores;
+static struct statement_store *store;
 
 static int set_up(void **state)
 {
     (void)state;
-    statement_store_init(&store);
+    hash_table_init(&stores);
+    store = statement_store_get(&stores, &(struct statement_scope){.id = 1});
     return 0;
 }
 
@@ -375,8 +385,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    assert_int_equal(store.statements.count, 0);
-    statement_store_free(&store);
+    assert_int_equal(store->statements.count, 0);
+    statement_store_unref(store);
+    assert_int_equal(stores.count, 0);
+    hash_table_free(&stores);
     return 0;
 }
 
@@ -384,7 +396,7 @@ static struct statement *intern(const char *text)
 {
     _cleanup_free_ char *definition = xcalloc(1, strlen(text) + 3);
     memcpy(definition, text, strlen(text) + 1);
-    return statement_intern(&store, definition, strlen(text) + 3);
+    return statement_intern(store, definition, strlen(text) + 3);
 }
 
 static void test_equal_definitions_are_one_statement(void **state)
@@ -401,9 +413,9 @@ static void test_equal_definitions_are_one_statement(void **state)
                                   intern("SELECT 1 "),
                                   intern("select 1"),
                                   intern(""),
-                                  statement_intern(&store, "SELECT 1\0\0\1\0\0\0\x17", 15),
-                                  statement_intern(&store, "SELECT 1\0\0\1\0\0\0\x19", 15)};
-    assert_int_equal(store.statements.count, 1 + array_size(others));
+                                  statement_intern(store, "SELECT 1\0\0\1\0\0\0\x17", 15),
+                                  statement_intern(store, "SELECT 1\0\0\1\0\0\0\x19", 15)};
+    assert_int_equal(store->statements.count, 1 + array_size(others));
     for (size_t i = 0; i < array_size(others); i++) {
         assert_ptr_not_equal(others[i], statement);
         for (size_t k = 0; k < i; k++) {
@@ -414,7 +426,7 @@ static void test_equal_definitions_are_one_statement(void **state)
     for (size_t i = 0; i < array_size(others); i++)
         statement_unref(others[i]);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(store.statements.count, 1);
+        assert_int_equal(store->statements.count, 1);
         statement_unref(statement);
     }
     statement_unref(NULL);
@@ -425,7 +437,7 @@ static void test_flags_are_of_the_text_alone(void **state)
     (void)state;
     struct statement *listens = intern("LISTEN x");
     /* ";set" as a type's number is no text. */
-    struct statement *typed = statement_intern(&store, "x\0\0\1;set", 8);
+    struct statement *typed = statement_intern(store, "x\0\0\1;set", 8);
     assert_int_equal(listens->flags, TEXT_LISTENS);
     assert_int_equal(typed->flags, 0);
     statement_unref(listens);
@@ -440,11 +452,11 @@ static void test_ids_are_never_used_again(void **state)
     char second_name[STATEMENT_SERVER_NAME_SIZE];
     struct statement *statement = intern("SELECT 1");
     statement_server_name(statement, first_name);
-    assert_string_equal(first_name, "reeve_1");
+    assert_int_equal(strlen(first_name), strlen("reeve_") + 16);
     statement_unref(statement);
     statement = intern("SELECT 1");
     statement_server_name(statement, second_name);
-    assert_string_equal(second_name, "reeve_2");
+    assert_string_not_equal(first_name, second_name);
     statement_unref(statement);
 }
 
@@ -452,10 +464,10 @@ static void test_the_longest_server_name_fits(void **state)
 {
     (void)state;
     char name[STATEMENT_SERVER_NAME_SIZE];
-    store.next_id = UINT64_MAX;
     struct statement *statement = intern("SELECT 1");
+    statement->id = UINT64_MAX;
     statement_server_name(statement, name);
-    assert_string_equal(name, "reeve_18446744073709551615");
+    assert_string_equal(name, "reeve_ffffffffffffffff");
     statement_unref(statement);
 }
 
@@ -469,7 +481,7 @@ static void test_many_statements(void **state)
         snprintf(text, sizeof(text), "SELECT %d", i);
         statements[i] = intern(text);
     }
-    assert_int_equal(store.statements.count, COUNT);
+    assert_int_equal(store->statements.count, COUNT);
     for (int i = 0; i < COUNT; i++) {
         snprintf(text, sizeof(text), "SELECT %d", i);
         struct statement *same = intern(text);
@@ -725,6 +737,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_texts_that_say_nothing),
+        TEST(test_beginning_a_transaction),
         TEST(test_words_that_change_settings),
         TEST(test_set_config),
         TEST(test_advisory_locks),

@@ -1,0 +1,47 @@
+/*
+ * compat.h - everything that differs between PostgreSQL versions, and nothing else.
+ *
+ * Built and tested on 15. The branches for 16 to 18 follow those versions' sources: the guard must
+ * be built against their headers and pass tests/isolation before anybody trusts it there.
+ */
+#ifndef GUARD_COMPAT_H
+#define GUARD_COMPAT_H
+
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
+
+#if defined(PG_VERSION_NUM) && PG_VERSION_NUM < 150000
+#error "reeve_guard needs PostgreSQL 15 or newer"
+#endif
+
+/* The variable's own structure, whose hooks can be wrapped. NULL when there is none. */
+static inline struct config_generic *guard_find_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+    return find_option(name, false, true, 0);
+#else
+    struct config_generic **all = get_guc_variables();
+    int count = GetNumConfigOptions();
+    for (int i = 0; i < count; i++)
+        if (strcmp(all[i]->name, name) == 0)
+            return all[i];
+    return NULL;
+#endif
+}
+
+/* The deadlines that the session has set must not strike what is not its own any more. */
+static inline void guard_stop_deadlines(void)
+{
+    StatementTimeout = 0;
+    LockTimeout = 0;
+#if PG_VERSION_NUM >= 170000
+    TransactionTimeout = 0;
+#endif
+}
+
+#endif

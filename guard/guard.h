@@ -1,0 +1,65 @@
+/*
+ * guard.h - what the files of the guard share. See README.md for the whole picture.
+ */
+#ifndef GUARD_GUARD_H
+#define GUARD_GUARD_H
+
+#include "compat.h"
+
+#include "utils/palloc.h"
+
+enum {
+    GUARD_KEY_SIZE = 32,
+    GUARD_SLUG_MAX = 63,
+    GUARD_FLAG_READ_ONLY = 1,     /* default_transaction_read_only */
+    GUARD_FLAG_SHARED_TABLES = 2, /* other tenants' rows are in the same tables */
+};
+
+/* Whose the session is. In the process's own memory: SQL has no way to it. */
+struct guard_context {
+    int64 tenant_id; /* 0: nobody's */
+    Oid role;
+    int flags;
+    char slug[GUARD_SLUG_MAX + 1];
+};
+
+extern struct guard_context guard_context;
+/* The session belongs to a proxy: it may be entered, and its role cannot be changed from SQL. */
+extern bool guard_armed;
+
+/* True while a tenant's own statements run. In parallel workers as well. */
+static inline bool guard_is_entered(void)
+{
+    return guard_context.tenant_id != 0;
+}
+
+/* Roles cannot be changed: in an armed session, and in its parallel workers. */
+static inline bool guard_is_locked(void)
+{
+    return guard_armed || guard_is_entered();
+}
+
+/* session.c: what DISCARD ALL and DEALLOCATE ALL do, but for the proxy's statements. */
+void guard_session_discard(bool top_level);
+
+/* settings.c: the hooks of `role` and `session_authorization`, and the setting that takes the
+ * context to parallel workers. */
+void guard_settings_init(void);
+void guard_context_publish(void); /* in a transaction; errors are fatal by then */
+void guard_context_withdraw(void);
+
+/* statements.c: what a tenant may run besides queries; names that are the proxy's. */
+void guard_statements_init(void);
+void guard_statements_drop(void); /* those that SQL has prepared */
+
+/* advisory.c: advisory locks with a key space a tenant. */
+void guard_advisory_init(void);
+
+/* A defence that the test build can take out; never in a release build. */
+#ifdef REEVE_FAILPOINTS
+bool guard_mutation(const char *name);
+#else
+#define guard_mutation(name) false
+#endif
+
+#endif

@@ -1,0 +1,204 @@
+/*
+ * settings.c - the role cannot be changed, and the context goes along to parallel workers.
+ *
+ * Every way to change a role goes through the hooks of the settings `role` and
+ * `session_authorization`: SET, SET LOCAL, set_config, a function's SET clause, and, past the check
+ * hook, RESET, DISCARD ALL, ROLLBACK and SET SESSION AUTHORIZATION DEFAULT. In an armed session the
+ * check hook refuses, and the assign hook does nothing.
+ *
+ * The context is a C structure that a parallel worker does not have. It gets it from a setting that
+ * cannot be changed after the connection's start (PGC_SU_BACKEND: SET, RESET, set_config and a
+ * function's SET clause are refused before any hook), whose check hook refuses every value that
+ * does not come from here, and that is shown to superusers alone.
+ */
+#include "guard.h"
+
+#include "access/parallel.h"
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "parser/parse_func.h"
+#include "utils/builtins.h"
+
+#define CONTEXT_SETTING "reeve_guard.context"
+
+PG_FUNCTION_INFO_V1(reeve_guard_tenant_id);
+PG_FUNCTION_INFO_V1(reeve_guard_tenant_slug);
+
+/* ---- role and session_authorization ---- */
+
+struct wrapped {
+    const char *name;
+    const char *harmless; /* a value that may be set; NULL: none */
+    GucStringCheckHook check;
+    GucStringAssignHook assign;
+};
+
+static struct wrapped role = {.name = "role", .harmless = "none"};
+static struct wrapped authorization = {.name = "session_authorization"};
+
+static bool check_locked(const struct wrapped *wrapped, char **value, void **extra,
+                         GucSource source)
+{
+    bool harmless = wrapped->harmless && *value && strcmp(*value, wrapped->harmless) == 0;
+    if (!guard_is_locked() || InitializingParallelWorker || harmless ||
+        guard_mutation("guard.role"))
+        return wrapped->check(value, extra, source);
+    GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+    GUC_check_errmsg("a tenant cannot change its role");
+    return false;
+}
+
+static void assign_locked(const struct wrapped *wrapped, const char *value, void *extra)
+{
+    if (!guard_is_locked() || InitializingParallelWorker || guard_mutation("guard.role"))
+        wrapped->assign(value, extra);
+}
+
+static bool check_role_setting(char **value, void **extra, GucSource source)
+{
+    return check_locked(&role, value, extra, source);
+}
+
+static void assign_role_setting(const char *value, void *extra)
+{
+    assign_locked(&role, value, extra);
+}
+
+static bool check_authorization(char **value, void **extra, GucSource source)
+{
+    return check_locked(&authorization, value, extra, source);
+}
+
+static void assign_authorization(const char *value, void *extra)
+{
+    assign_locked(&authorization, value, extra);
+}
+
+static void wrap(struct wrapped *wrapped, GucStringCheckHook check, GucStringAssignHook assign)
+{
+    struct config_generic *setting = guard_find_setting(wrapped->name);
+    if (!setting || setting->vartype != PGC_STRING)
+        ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+                        errmsg("reeve_guard: this server has no setting \"%s\"", wrapped->name)));
+    struct config_string *text = (struct config_string *)setting;
+    /* cppcheck-suppress nullPointerRedundantCheck ; a fatal error does not return */
+    if (!text->check_hook || !text->assign_hook)
+        ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+                        errmsg("reeve_guard: the setting \"%s\" has no hooks", wrapped->name)));
+    wrapped->check = text->check_hook;
+    wrapped->assign = text->assign_hook;
+    text->check_hook = check;
+    text->assign_hook = assign;
+}
+
+/* ---- the context ---- */
+
+static char *published = NULL; /* "tenant role flags slug", or "" */
+static bool publishing;
+
+static bool check_context(char **value, void **extra, GucSource source)
+{
+    (void)extra;
+    (void)source;
+    if (publishing || InitializingParallelWorker || !*value || **value == '\0')
+        return true;
+    GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+    GUC_check_errmsg("\"%s\" cannot be set", CONTEXT_SETTING);
+    return false;
+}
+
+static void assign_context(const char *value, void *extra)
+{
+    (void)extra;
+    if (!InitializingParallelWorker)
+        return;
+    struct guard_context context = {0};
+    long long tenant_id = 0;
+    if (value && sscanf(value, "%lld %u %d %63s", &tenant_id, &context.role, &context.flags,
+                        context.slug) == 4)
+        context.tenant_id = tenant_id;
+    guard_context = context;
+}
+
+void guard_context_publish(void)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "%lld %u %d %s", (long long)guard_context.tenant_id,
+             guard_context.role, guard_context.flags, guard_context.slug);
+    publishing = true;
+    set_config_option(CONTEXT_SETTING, text, PGC_SU_BACKEND, PGC_S_SESSION, GUC_ACTION_SET, true,
+                      ERROR, false);
+    publishing = false;
+}
+
+/* The text is the setting's own, so it is emptied where it is. */
+void guard_context_withdraw(void)
+{
+    if (published && *published)
+        *published = '\0';
+}
+
+/* ---- what SQL may ask ---- */
+
+/* A session that no proxy has armed is known by its login role: functions of Reeve's look it up. */
+static bool ask_login(const char *name, Datum *ret)
+{
+    Oid function = LookupFuncName(
+        list_make2(makeString(pstrdup("reeve")), makeString(pstrdup(name))), 0, NULL, true);
+    if (!OidIsValid(function))
+        return false;
+    FmgrInfo info;
+    LOCAL_FCINFO(call, 0);
+    fmgr_info(function, &info);
+    InitFunctionCallInfoData(*call, &info, 0, InvalidOid, NULL, NULL);
+    *ret = FunctionCallInvoke(call);
+    return !call->isnull;
+}
+
+/* The answer holds as long as the role is logged in. */
+static bool login_tenant(int64 *ret)
+{
+    static Oid known_role = InvalidOid;
+    static int64 known_tenant = 0;
+    Datum answer;
+    if (known_role != GetSessionUserId()) {
+        if (!ask_login("login_tenant", &answer))
+            return false;
+        known_role = GetSessionUserId();
+        known_tenant = DatumGetInt64(answer);
+    }
+    *ret = known_tenant;
+    return true;
+}
+
+Datum reeve_guard_tenant_id(PG_FUNCTION_ARGS)
+{
+    int64 tenant_id;
+    if (guard_is_entered())
+        PG_RETURN_INT64(guard_context.tenant_id);
+    if (guard_armed || !login_tenant(&tenant_id))
+        PG_RETURN_NULL();
+    PG_RETURN_INT64(tenant_id);
+}
+
+Datum reeve_guard_tenant_slug(PG_FUNCTION_ARGS)
+{
+    Datum answer;
+    if (guard_is_entered())
+        PG_RETURN_TEXT_P(cstring_to_text(guard_context.slug));
+    if (guard_armed || !ask_login("login_tenant_slug", &answer))
+        PG_RETURN_NULL();
+    PG_RETURN_DATUM(answer);
+}
+
+void guard_settings_init(void)
+{
+    wrap(&role, check_role_setting, assign_role_setting);
+    wrap(&authorization, check_authorization, assign_authorization);
+    DefineCustomStringVariable(CONTEXT_SETTING, "Whose this session is.", NULL, &published, "",
+                               PGC_SU_BACKEND,
+                               GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE |
+                                   GUC_DISALLOW_IN_FILE | GUC_SUPERUSER_ONLY,
+                               check_context, assign_context, NULL);
+    MarkGUCPrefixReserved("reeve_guard");
+}

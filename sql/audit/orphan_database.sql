@@ -1,0 +1,8 @@
+-- $1 databases of all placements and services on this cluster
+SELECT format('database %I', datname) AS object,
+       'is named as one of Reeve''s, but nothing in the catalog is there' AS message,
+       format('make sure that nobody needs it, then DROP DATABASE %I', datname) AS remedy,
+       datname AS subject, NULL AS severity
+FROM pg_catalog.pg_database
+WHERE datname ~ '^(d_[0-9]{6,}|(svc|tpl)_.+)$' AND datname <> ALL ($1::text[]::name[])
+ORDER BY 1

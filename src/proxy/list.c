@@ -1,0 +1,144 @@
+/*
+ * list.c - what every backend is doing, for operators.
+ *
+ * Each worker is sent a letter and writes down its own backends; the asking thread waits for all of
+ * them, with a deadline. The request is counted, as a worker may come to its letter later than
+ * that.
+ */
+#include <stdatomic.h>
+#include <time.h>
+
+#include "base/time.h"
+#include "proxy/backend.h"
+#include "proxy/place.h"
+
+struct listing {
+    _Atomic int references;
+    pthread_mutex_t lock;
+    pthread_cond_t done;
+    int left; /* workers that have not answered */
+    struct proxy_backend *rows;
+    size_t count, capacity;
+};
+
+struct list_note {
+    struct note note;
+    struct listing *listing;
+};
+
+static void listing_unref(struct listing *listing)
+{
+    if (atomic_fetch_sub(&listing->references, 1) > 1)
+        return;
+    pthread_mutex_destroy(&listing->lock);
+    pthread_cond_destroy(&listing->done);
+    free(listing->rows);
+    free(listing);
+}
+
+static const char *state_of(const struct backend *backend)
+{
+    switch (backend->state) {
+    case BACKEND_CONNECTING:
+        return "connecting";
+    case BACKEND_IDLE:
+        return "idle";
+    case BACKEND_CANCELLING:
+        return "cancelling";
+    case BACKEND_CLOSED:
+        return "closing";
+    case BACKEND_LINKED:
+        break;
+    }
+    if (!expect_empty(&backend->expected))
+        return "active";
+    return backend->status == 'I' ? "kept" : "idle in transaction";
+}
+
+static void add_row(struct listing *listing, const struct backend *backend)
+{
+    if (listing->count == listing->capacity) {
+        listing->capacity = listing->capacity ? 2 * listing->capacity : 64;
+        listing->rows = xrealloc(listing->rows, listing->capacity * sizeof(*listing->rows));
+    }
+    const struct pool *pool = backend->pool;
+    const struct client *client = backend->client;
+    struct proxy_backend *row = &listing->rows[listing->count++];
+    *row = (struct proxy_backend){
+        .pid = backend->connection.backend_pid,
+        .cluster_id = pool->key.cluster_id,
+        .placement_id = backend->place ? backend->place->placement_id : 0,
+        .state = state_of(backend),
+        .guarded = pool_is_guarded(pool),
+        .read_only = client ? client->read_only : backend->place && backend->place->read_only,
+        .worker = backend->worker->index,
+        .prepared = backend->statements.table.count,
+        .schemas = backend->touched_count,
+    };
+    str_copy(row->database, sizeof(row->database), pool->target.database);
+    str_copy(row->login_role, sizeof(row->login_role), pool->target.login.role);
+    str_copy(row->tenant, sizeof(row->tenant),
+             client           ? client->tenant
+             : backend->place ? backend->place->tenant
+                              : "");
+    str_copy(row->service, sizeof(row->service), client ? client->service : "");
+}
+
+static void list_pool(struct hash_node *node, void *argument)
+{
+    struct pool *pool = container_of(node, struct pool, node);
+    list_for_each (link, &pool->backends)
+        add_row(argument, list_entry(link, struct backend, link));
+}
+
+static void list_received(struct worker *worker, struct note *note)
+{
+    struct list_note *list = container_of(note, struct list_note, note);
+    struct listing *listing = list->listing;
+    free(list);
+    pthread_mutex_lock(&listing->lock);
+    hash_table_each(&worker->pools, list_pool, listing);
+    if (--listing->left == 0)
+        pthread_cond_signal(&listing->done);
+    pthread_mutex_unlock(&listing->lock);
+    listing_unref(listing);
+}
+
+static struct listing *listing_new(int workers)
+{
+    struct listing *listing = xcalloc(1, sizeof(*listing));
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&listing->lock, NULL);
+    pthread_cond_init(&listing->done, &attributes);
+    pthread_condattr_destroy(&attributes);
+    listing->left = workers;
+    atomic_init(&listing->references, workers + 1);
+    return listing;
+}
+
+bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
+                         void (*found)(void *owner, const struct proxy_backend *backend),
+                         void *owner)
+{
+    struct listing *listing = listing_new(proxy->worker_count);
+    for (int i = 0; i < proxy->worker_count; i++) {
+        struct list_note *note = xcalloc(1, sizeof(*note));
+        note->listing = listing;
+        worker_post(proxy->workers[i], &note->note, LETTER_TASK, list_received);
+    }
+    int64_t deadline_us = time_monotonic_us() + timeout_us;
+    struct timespec deadline = {.tv_sec = deadline_us / TIME_S,
+                                .tv_nsec = (deadline_us % TIME_S) * 1000};
+    int waited = 0;
+    pthread_mutex_lock(&listing->lock);
+    while (listing->left > 0 && waited == 0)
+        waited = pthread_cond_timedwait(&listing->done, &listing->lock, &deadline);
+    bool complete = listing->left == 0;
+    for (size_t i = 0; i < listing->count; i++)
+        found(owner, &listing->rows[i]);
+    pthread_mutex_unlock(&listing->lock);
+    listing_unref(listing);
+    return complete;
+}

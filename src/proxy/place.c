@@ -1,0 +1,199 @@
+#include "proxy/place.h"
+
+#include "proxy/backend.h"
+
+/* ---- which pool ---- */
+
+/* The pool that the placement's backends are in, and what they log in with. */
+static struct pool *find_pool(struct place *place, const struct route_snapshot *snapshot,
+                              const struct route_placement *placement, struct error *err)
+{
+    const struct route_cluster *cluster =
+        route_find_cluster(route_snapshot_globals(snapshot), placement->cluster_id);
+    const struct route_login *login =
+        place->read_only ? &placement->read_only : &placement->read_write;
+    if (cluster && placement->guarded)
+        login = &cluster->pool;
+    if (!cluster || login->role[0] == '\0' || placement->state != ROUTE_PLACEMENT_READY) {
+        error_set(err, ERROR_CONNECTION,
+                  "service \"%s\" of this tenant is not available at the moment",
+                  placement->service);
+        return NULL;
+    }
+    struct pool_key key = {.cluster_id = cluster->id};
+    if (placement->guarded) {
+        str_copy(key.database, sizeof(key.database), placement->database);
+    } else {
+        key.placement_id = placement->id;
+        key.read_only = place->read_only;
+    }
+    return pool_get(place->worker, &key, cluster, placement, login, err);
+}
+
+static void leave_pool(struct place *place)
+{
+    struct pool *pool = place->pool;
+    place->pool = NULL;
+    pool->place_count--;
+    if (pool->owner == place)
+        pool->owner = NULL;
+    pool_check_unused(pool);
+}
+
+static void join_pool(struct place *place, struct pool *pool)
+{
+    if (place->pool == pool)
+        return;
+    if (place->pool) {
+        pool_move_waiting(place->pool, pool, place);
+        leave_pool(place);
+    }
+    place->pool = pool;
+    pool->place_count++;
+    if (!pool_is_guarded(pool))
+        pool->owner = place;
+}
+
+/* Tenants whose rows are in the same tables may share what is prepared: policies are evaluated each
+ * time. */
+static void choose_store(struct place *place, const struct route_placement *placement)
+{
+    struct statement_scope scope = {.read_only = place->read_only,
+                                    .shared = placement->guarded && placement->shared_tables};
+    scope.id = scope.shared ? placement->service_id : placement->id;
+    struct statement_store *store = statement_store_get(&place->worker->statements, &scope);
+    statement_store_unref(place->store);
+    place->store = store;
+}
+
+static int fill(struct place *place, const struct route_snapshot *snapshot,
+                const struct route_placement *placement, struct error *err)
+{
+    struct pool *pool = find_pool(place, snapshot, placement, err);
+    if (!pool)
+        return -err->code;
+    join_pool(place, pool);
+    place->epoch = placement->epoch;
+    place->shared_tables = placement->shared_tables;
+    if (placement->guarded)
+        place->entry = place->read_only ? placement->read_only_entry : placement->read_write_entry;
+    choose_store(place, placement);
+    return 0;
+}
+
+/* ---- finding and making ---- */
+
+static uint64_t place_hash(int64_t placement_id, bool read_only)
+{
+    return hash_u64((uint64_t)placement_id * 2 + (read_only ? 1 : 0));
+}
+
+static struct place *find(struct worker *worker, int64_t placement_id, bool read_only)
+{
+    uint64_t hash = place_hash(placement_id, read_only);
+    for (struct hash_node *node = hash_table_find(&worker->places, hash); node;
+         node = hash_table_find_next(node)) {
+        struct place *place = container_of(node, struct place, node);
+        if (place->placement_id == placement_id && place->read_only == read_only)
+            return place;
+    }
+    return NULL;
+}
+
+static struct place *make(struct worker *worker, const struct route_tenant *tenant,
+                          const struct route_placement *placement, bool read_only)
+{
+    struct place *place = xcalloc(1, sizeof(*place));
+    place->worker = worker;
+    place->tenant_id = tenant->id;
+    place->placement_id = placement->id;
+    place->read_only = read_only;
+    place->epoch = -1;
+    str_copy(place->tenant, sizeof(place->tenant), tenant->slug);
+    list_init(&place->unused);
+    list_init(&place->backends);
+    hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
+    return place;
+}
+
+struct place *place_of(struct worker *worker, const struct route_snapshot *snapshot,
+                       const struct route_tenant *tenant, const struct route_placement *placement,
+                       bool read_only, struct error *err)
+{
+    struct place *place = find(worker, placement->id, read_only);
+    /* It may outlive the service of its placement, while clients leave it, and see it come back. */
+    if (place && place->epoch != -1 && placement->state == ROUTE_PLACEMENT_READY)
+        return place;
+    if (!place)
+        place = make(worker, tenant, placement, read_only);
+    if (fill(place, snapshot, placement, err) == 0)
+        return place;
+    place_check_unused(place);
+    return NULL;
+}
+
+bool place_refresh(struct place *place, const struct route_snapshot *snapshot)
+{
+    const struct route_tenant *tenant = route_find_id(snapshot, place->tenant_id);
+    const struct route_placement *placement = NULL;
+    struct error err = {0};
+    for (size_t i = 0; tenant && i < tenant->placement_count; i++) {
+        if (tenant->placements[i].id == place->placement_id)
+            placement = &tenant->placements[i];
+    }
+    if (placement && fill(place, snapshot, placement, &err) == 0)
+        return true;
+    place->epoch = -1;
+    if (place->pool && place->pool->owner == place)
+        pool_retire(place->pool);
+    return false;
+}
+
+/* ---- its users ---- */
+
+void place_add_client(struct place *place, struct client *client)
+{
+    client->place = place;
+    place->client_count++;
+}
+
+void place_remove_client(struct place *place)
+{
+    place->client_count--;
+    place_check_unused(place);
+}
+
+/* A login pool's place stays as long as there are backends, to hear of what changes for them. */
+static bool is_unused(const struct place *place)
+{
+    const struct pool *pool = place->pool;
+    return place->client_count == 0 &&
+           (!pool || (!pool->held && !(pool->owner == place && pool->backend_count > 0)));
+}
+
+void place_check_unused(struct place *place)
+{
+    if (is_unused(place) && list_empty(&place->unused))
+        list_append(&place->worker->unused_places, &place->unused);
+}
+
+static void free_place(struct place *place)
+{
+    list_for_each_safe (link, &place->backends)
+        backend_forget_place(list_entry(link, struct backend, of_place));
+    if (place->pool)
+        leave_pool(place);
+    statement_store_unref(place->store);
+    hash_table_remove(&place->worker->places, &place->node);
+    free(place);
+}
+
+void places_free_unused(struct worker *worker)
+{
+    list_for_each_safe (link, &worker->unused_places) {
+        struct place *place = list_entry(link, struct place, unused);
+        list_remove(link);
+        if (is_unused(place))
+            free_place(place);
+    }
+}

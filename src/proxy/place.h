@@ -1,0 +1,44 @@
+/*
+ * place.h - one placement (and access), as one worker serves it: whose clients they are, where its
+ * data is, and which pool has the backends.
+ *
+ * Under login enforcement a place has a pool of its own, as the server knows each tenant by its
+ * login. Under the guard all places of a database share one: a backend is entered as a place in
+ * front of a client's messages, unless it was this place that it served last.
+ */
+#ifndef PROXY_PLACE_H
+#define PROXY_PLACE_H
+
+#include "proxy/pool.h"
+
+struct place {
+    struct hash_node node; /* worker.places */
+    struct worker *worker;
+    struct pool *pool;    /* whose place_count counts it */
+    struct list unused;   /* worker.unused_places, until the end of the turn */
+    struct list backends; /* that served it last */
+    int64_t tenant_id, placement_id;
+    int64_t epoch; /* -1: not to be used any more */
+    bool read_only;
+    bool shared_tables; /* other tenants' rows are in the same tables */
+    char tenant[ROUTE_NAME_SIZE];
+    struct route_entry entry;      /* under the guard: what a backend is entered with */
+    struct statement_store *store; /* of its clients' prepared statements */
+    size_t client_count;
+};
+
+/* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
+struct place *place_of(struct worker *worker, const struct route_snapshot *snapshot,
+                       const struct route_tenant *tenant, const struct route_placement *placement,
+                       bool read_only, struct error *err);
+/* Takes over what changed in the catalog. Its waiting clients go along when it has another pool
+ * now. False when the placement is gone. */
+bool place_refresh(struct place *place, const struct route_snapshot *snapshot);
+void place_add_client(struct place *place, struct client *client);
+/* The client has left its lists already. */
+void place_remove_client(struct place *place);
+/* At the end of a turn, when nobody up the stack goes on with one. */
+void places_free_unused(struct worker *worker);
+void place_check_unused(struct place *place);
+
+#endif

@@ -1,0 +1,243 @@
+#include "proxy/prepare.h"
+
+#include <strings.h>
+
+#include "proxy/place.h"
+
+/* ---- what a Flush would be good for: see take_flush in from_client.c ---- */
+
+void backend_note_sent(struct backend *backend, char type)
+{
+    if (type == 'P' || type == 'B' || type == 'D' || type == 'E')
+        backend->batch_open = true;
+    else if (type == 'C' || type == 'H')
+        backend->reply_due = type == 'C';
+    else if (type == 'Q' || type == 'F' || (type == 'S' && backend->copy != COPY_IN))
+        backend->batch_open = backend->reply_due = false;
+}
+
+static void send(struct backend *backend)
+{
+    struct buffer *out = &backend->worker->scratch;
+    backend_note_sent(backend, out->data[0]); /* one message, or several of a kind */
+    stream_write(backend->stream, buffer_string(out), out->length);
+    buffer_reset(out);
+}
+
+void prepare_send(struct client *client)
+{
+    send(client->backend);
+}
+
+/* ---- stores ---- */
+
+/* Without what has no bearing on what a text means. */
+static struct pairs *meaning_of(const struct pairs *settings)
+{
+    struct pair items[PAIRS_MAX];
+    size_t count_ = 0;
+    for (size_t i = 0; i < settings->count; i++) {
+        if (strcasecmp(settings->items[i].name, "application_name") != 0)
+            items[count_++] = settings->items[i];
+    }
+    return pairs_make(settings->store, items, count_);
+}
+
+struct statement_store *prepare_store(struct client *client)
+{
+    struct place *place = client->place;
+    if (!place->shared_tables || !pool_is_guarded(place->pool) || !client->settings)
+        return place->store;
+    if (client->store && client->store_settings == client->settings)
+        return client->store;
+    struct statement_scope scope = {.id = place->store->scope.id,
+                                    .read_only = place->read_only,
+                                    .shared = true,
+                                    .settings = meaning_of(client->settings)};
+    struct statement_store *store = statement_store_get(&client->worker->statements, &scope);
+    pairs_unref(scope.settings);
+    statement_store_unref(client->store);
+    client->store = store;
+    pairs_replace(&client->store_settings, pairs_ref(client->settings));
+    return store;
+}
+
+/* One that nobody else has, on this backend and until it is entered again. */
+static struct statement *copy_for_turn(struct backend *backend, struct statement *statement)
+{
+    const struct statement_scope scope = {.id = (int64_t)backend->turn, .turn = true};
+    struct statement_store *store = statement_store_get(&backend->worker->statements, &scope);
+    struct statement *copy = statement_intern(store, statement->definition, statement->length);
+    statement_store_unref(store); /* the statement has it */
+    if (!copy->stands_for)
+        copy->stands_for = statement_ref(statement);
+    return copy;
+}
+
+/* ---- sending ---- */
+
+static void put_definition(struct backend *backend, const char *name,
+                           const struct statement *statement)
+{
+    struct buffer *out = &backend->worker->scratch;
+    size_t mark = wire_begin(out, 'P');
+    wire_put_cstring(out, name);
+    buffer_append(out, statement->definition, statement->length);
+    wire_end(out, mark);
+    send(backend);
+}
+
+static void send_close(struct backend *backend, struct statement *statement)
+{
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    statement_server_name(statement, server_name);
+    wire_put_close_statement(&backend->worker->scratch, server_name);
+    send(backend);
+    expect_push(
+        &backend->expected,
+        &(struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW, .statement = statement});
+}
+
+static void send_parse(struct backend *backend, struct statement *statement,
+                       struct client_statement *name, enum expect_action action)
+{
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    if (backend_statements_stale(&backend->statements, statement))
+        send_close(backend, statement);
+    statement_server_name(statement, server_name);
+    put_definition(backend, server_name, statement);
+    expect_push(&backend->expected,
+                &(struct expect){
+                    .kind = EXPECT_PARSE, .action = action, .statement = statement, .name = name});
+    backend_statements_add(&backend->statements, statement);
+    size_t maximum =
+        (size_t)atomic_load_explicit(&backend->worker->proxy->max_prepared, memory_order_relaxed);
+    struct statement *evicted = backend_statements_evict(&backend->statements, maximum);
+    if (!evicted)
+        return;
+    send_close(backend, evicted);
+    statement_unref(evicted);
+}
+
+void prepare_apart(struct backend *backend, struct statement *statement)
+{
+    send_parse(backend, statement, NULL, EXPECT_PRIVATE);
+    wire_put_empty(&backend->worker->scratch, 'S');
+    send(backend);
+    expect_push(&backend->expected,
+                &(struct expect){.kind = EXPECT_SYNC, .action = EXPECT_PRIVATE});
+}
+
+/* ---- which statement ---- */
+
+void backend_want(struct backend *backend, struct statement *statement)
+{
+    for (size_t i = 0; i < backend->wanted_count; i++) {
+        if (backend->wanted[i] == statement)
+            return;
+    }
+    if (backend->wanted_count < array_size(backend->wanted))
+        backend->wanted[backend->wanted_count++] = statement_ref(statement);
+}
+
+/* What stands for the statement on this backend; a reference of the caller's. */
+static struct statement *choose(struct client *client, struct statement *statement)
+{
+    struct backend *backend = client->backend;
+    struct statement_store *store = prepare_store(client);
+    if (!store->scope.shared)
+        return statement_ref(statement);
+    struct statement *shared =
+        statement->store == store
+            ? statement_ref(statement)
+            : statement_intern(store, statement->definition, statement->length);
+    if (backend->pristine || backend_statements_has(&backend->statements, shared))
+        return shared;
+    struct statement *copy = copy_for_turn(backend, shared);
+    statement_unref(shared);
+    return copy;
+}
+
+static struct statement *prepare(struct client *client, struct statement *statement,
+                                 struct client_statement *name, enum expect_action action,
+                                 bool *ret_sent)
+{
+    struct backend *backend = client->backend;
+    *ret_sent = false;
+    if (backend_statements_touch(&backend->statements, statement))
+        return statement;
+    struct statement *used = choose(client, statement);
+    if (!backend_statements_touch(&backend->statements, used)) {
+        send_parse(backend, used, name, action);
+        *ret_sent = true;
+    }
+    statement_unref(used); /* the backend has it */
+    return used;
+}
+
+struct statement *prepare_ensure(struct client *client, struct statement *statement)
+{
+    bool sent;
+    return prepare(client, statement, NULL, EXPECT_SWALLOW, &sent);
+}
+
+struct statement *prepare_parse(struct client *client, struct statement *statement,
+                                struct client_statement *name)
+{
+    bool sent;
+    struct statement *used = prepare(client, statement, name, EXPECT_FORWARD, &sent);
+    return sent ? used : NULL;
+}
+
+void prepare_unnamed(struct client *client)
+{
+    struct backend *backend = client->backend;
+    if (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed)
+        return;
+    if (client->unnamed) {
+        put_definition(backend, "", client->unnamed);
+        expect_push(&backend->expected,
+                    &(struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
+    } else {
+        wire_put_close_statement(&backend->worker->scratch, "");
+        send(backend);
+        expect_push(&backend->expected,
+                    &(struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
+    }
+    statement_unref(backend->unnamed);
+    backend->unnamed = client->unnamed ? statement_ref(client->unnamed) : NULL;
+    backend->unnamed_client = client->serial;
+    backend->unnamed_streamed = false;
+}
+
+/* ---- turns ---- */
+
+void prepare_leave(struct backend *backend)
+{
+    struct statement *copy;
+    while ((copy = backend_statements_take_turn(&backend->statements)) != NULL) {
+        send_close(backend, copy);
+        statement_unref(copy);
+    }
+    backend->turn = ++backend->worker->next_turn;
+}
+
+void prepare_entered(struct backend *backend, struct client *client)
+{
+    const struct statement_store *store = prepare_store(client);
+    for (size_t i = 0; i < backend->wanted_count; i++) {
+        struct statement *wanted = backend->wanted[i];
+        /* One for other settings is not parsed under these: it will be wanted again. */
+        if (wanted->store == store && !backend_statements_touch(&backend->statements, wanted))
+            prepare_apart(backend, wanted);
+        statement_unref(wanted);
+    }
+    backend->wanted_count = 0;
+}
+
+void prepare_free(struct backend *backend)
+{
+    for (size_t i = 0; i < backend->wanted_count; i++)
+        statement_unref(backend->wanted[i]);
+    backend->wanted_count = 0;
+}

@@ -1,0 +1,535 @@
+"""The extension alone: a server connection in the hands of one hostile tenant after the other.
+
+ATTACKS holds functions that raise AssertionError when a tenant gets through. Each is run with the
+guard loaded by the session and preloaded; and for each defence that the test build can take out,
+the attacks that name it must notice that it is gone.
+"""
+import contextlib
+import struct
+
+import psycopg
+import pytest
+
+from support import guard, process, wire
+
+ATTACKS = {}
+
+
+def attack(*mutations):
+    def register(function):
+        ATTACKS[function.__name__] = (function, mutations)
+        return function
+    return register
+
+
+def armed(server):
+    session = guard.Session(server)
+    assert session.arm()[-1].body == b"I"
+    return session
+
+
+def closed_with(session, *messages):
+    """The SQLSTATE of the FATAL error that ends the session."""
+    session.send(*messages)
+    errors = []
+    with contextlib.suppress(wire.Closed):
+        while True:
+            message = session.receive()
+            assert message.type != "Z", "the session goes on"
+            errors += [message] if message.type == "E" else []
+    assert errors and errors[-1].fields["V"] == "FATAL", errors
+    return errors[-1].sqlstate
+
+
+def check_is(session, tenant, role):
+    assert session.run("SELECT current_user, reeve.tenant_id(), reeve.tenant_slug()") == [
+        (role, str(tenant), f"tenant-{tenant}")]
+    assert session.run("SELECT name FROM app.thing") in (
+        [(f"secret of {tenant}",)], "42501"), "another tenant's rows"
+
+
+# ---- the role ----
+
+ROLE_TEXTS = [
+    "RESET ROLE", "SET ROLE NONE", "SET ROLE t_2", "SET ROLE postgres", "SET LOCAL ROLE t_2",
+    "SET ROLE reeve_pool", "SET SESSION AUTHORIZATION DEFAULT", "SET SESSION AUTHORIZATION t_2",
+    "SET SESSION AUTHORIZATION reeve_pool", "RESET SESSION AUTHORIZATION", "DISCARD ALL",
+    "RESET ALL", "SELECT set_config('role', 't_2', false)", "SELECT set_config('role', 'none', false)",
+    "SELECT set_config('session_authorization', 't_2', true)",
+    "DO $$ BEGIN EXECUTE 'SET ROLE t_2'; END $$", "DO $$ BEGIN RESET ROLE; END $$",
+    "DO $$ BEGIN PERFORM set_config('role', 't_2', false); END $$",
+    "BEGIN; SAVEPOINT s; RESET ROLE; ROLLBACK TO s; COMMIT",
+    "BEGIN; SET LOCAL ROLE NONE; ROLLBACK", "BEGIN; SELECT 1/0", "ROLLBACK",
+    "SELECT 1/0", "ALTER ROLE CURRENT_USER SET role = 't_2'", "DISCARD ALL",
+]
+
+
+@attack("guard.role")
+def changing_the_role(server):
+    for tenant, role, enter in ((1, "run_s", "enter"), (1, "t_1", "enter_schema")):
+        with armed(server) as session:
+            getattr(session, enter)(tenant)
+            for text in ROLE_TEXTS:
+                session.run(text)
+                if text.startswith("BEGIN; SELECT"):
+                    continue
+                check_is(session, tenant, role)
+
+
+@attack("guard.role")
+def an_abort_does_not_undo_entering(server):
+    with armed(server) as session:
+        session.enter(2)
+        session.enter(1)
+        session.run("SELECT 1/0")
+        check_is(session, 1, "run_s")
+        session.run("BEGIN; SET ROLE NONE; SELECT 1/0")
+        session.run("ROLLBACK")
+        check_is(session, 1, "run_s")
+
+
+# ---- the context ----
+
+CONTEXT_TEXTS = [
+    "SET reeve_guard.context = '2 0 0 x'", "SET LOCAL reeve_guard.context = '2 0 0 x'",
+    "SELECT set_config('reeve_guard.context', '2 0 0 x', false)", "RESET reeve_guard.context",
+    "SET reeve_guard.tenant = 2", "DO $$ BEGIN RESET reeve_guard.context; END $$",
+    "ALTER ROLE CURRENT_USER SET reeve_guard.context = '2 0 0 x'", "RESET ALL", "DISCARD ALL",
+]
+IN_PARALLEL = ("SET force_parallel_mode = on", "SET parallel_setup_cost = 0",
+               "SET parallel_tuple_cost = 0", "SET min_parallel_table_scan_size = 0",
+               "SET enable_indexscan = off", "SET enable_bitmapscan = off")
+
+
+@attack()
+def changing_the_context(server):
+    with armed(server) as session:
+        session.enter(1)
+        for text in CONTEXT_TEXTS:
+            session.run(text)
+            check_is(session, 1, "run_s")
+        assert session.run("SHOW reeve_guard.context") == "42501"
+        assert session.run("SELECT current_setting('reeve_guard.context')") == "42501"
+        assert session.run("SELECT * FROM pg_settings WHERE name LIKE 'reeve%'") == []
+
+
+@attack()
+def parallel_workers_have_the_context(server):
+    with server.connect("shared") as admin:
+        admin.execute("ALTER TABLE app.thing SET (parallel_workers = 2)")
+    with armed(server) as session:
+        for tenant in (1, 2, 1):
+            session.enter(tenant)
+            for text in (*CONTEXT_TEXTS, "RESET ALL", *IN_PARALLEL):
+                session.run(text)
+            plan = str(session.run("EXPLAIN (COSTS off) SELECT count(*) FROM app.thing"))
+            assert "Parallel" in plan or "Gather" in plan, plan
+            for text in ("SELECT name FROM app.thing", "SELECT min(name) FROM app.thing"):
+                assert session.run(text) == [(f"secret of {tenant}",)]
+            # Role and refusals hold in the workers too.
+            assert session.one("SELECT min(current_user) FROM app.thing") == "run_s"
+
+
+@attack()
+def nobody_has_no_rows(server):
+    with armed(server) as session:
+        for _ in range(2):
+            assert session.run("SELECT name FROM app.thing") == "42501"
+            assert session.run("SELECT name FROM t_1.thing") == "42501"
+            assert session.run("SELECT reeve.tenant_id(), reeve.tenant_slug()") == [(None, None)]
+            assert session.one("SELECT current_user") == "reeve_pool"
+            session.enter(1)
+            session.ask(wire.flush(), session.call("leave", session.guard_key))
+
+
+# ---- entering ----
+
+@attack("guard.key")
+def entering_without_the_key(server):
+    with armed(server) as session:
+        session.enter(1)
+        assert closed_with(session, session.entering(2, key=bytes(32))) == "42501"
+    with armed(server) as session:
+        session.enter(1)
+        assert session.run("SELECT reeve.enter('\\x00', 2, 0, '\\x00')") == "42501"
+        assert session.run("SELECT reeve.arm('\\x00')") == "42501"
+        assert session.run("SELECT reeve.leave('\\x00')") == "42501"
+        assert "42501" in [message.sqlstate for message in session.ask(
+            session.call("enter", bytes(32), struct.pack("!q", 2), struct.pack("!i", 0), b"\0"))
+            if message.type == "E"]
+        check_is(session, 1, "run_s")
+
+
+@attack("guard.flush")
+def an_error_in_front_of_entering(server):
+    """What is pipelined behind it must not run as the tenant before, whatever goes wrong."""
+    broken = {
+        "too few arguments": wire.function_call(0, ()),
+        "no such function": wire.function_call(999999, (b"",)),
+    }
+    for what, message in broken.items():
+        with armed(server) as session:
+            session.enter(1)
+            assert session.run("SELECT name FROM app.thing") == [("secret of 1",)]
+            found = session.ask(wire.flush(), wire.close("S"), message,
+                                wire.query("SELECT name FROM app.thing"), ready=2)
+            assert guard.outcome(found[-3:]) in ("42501", "08P01"), what
+            assert "secret" not in str(found), f"{what}: {found}"
+            assert session.one("SELECT current_user") == "reeve_pool"
+
+
+@attack("guard.flush")
+def a_deadline_set_by_the_tenant_before(server):
+    """It must not strike when the next one enters."""
+    with armed(server) as session:
+        for _ in range(20):
+            session.enter(1)
+            session.run("SET statement_timeout = 1")
+            session.run("SET lock_timeout = 1")
+            with server.connect("shared") as admin:
+                admin.execute("ANALYZE app.thing")
+            session.enter(2)
+            assert session.one("SHOW statement_timeout") == "0"
+
+
+@attack()
+def entering_as_a_role_that_is_none(server):
+    with server.connect() as admin:
+        admin.execute("ALTER ROLE t_2 CONNECTION LIMIT 0")
+    try:
+        for role in ("mighty", "postgres", "nobody_at_all", "t_2"):
+            with armed(server) as session:
+                session.enter(1)
+                state = closed_with(session, session.entering(2, role=role),
+                                    wire.query("SELECT name FROM app.thing"))
+                assert state in ("42501", "42704", "53300"), role
+    finally:
+        with server.connect() as admin:
+            admin.execute("ALTER ROLE t_2 CONNECTION LIMIT -1")
+
+
+@attack()
+def an_error_in_entering_is_fatal(server):
+    broken = [
+        {"settings": ("no_such_setting", "x")},
+        {"settings": ("DateStyle", "no such style")},
+        {"settings": ("role", "t_2")},
+        {"settings": ("session_authorization", "t_2")},
+        {"settings": ("log_statement", "all")},
+        {"settings": ("reeve_guard.context", "2 0 0 x")},
+        {"settings": ("DateStyle",)},
+        {"settings": ("application_name", "\udcff")},
+        {"tenant": 0},
+        {"tenant": -2},
+    ]
+    for options in broken:
+        with armed(server) as session:
+            session.enter(1)
+            options = {"tenant": 2, **options}
+            message = session.entering(**{**options, "settings": ()})
+            if options.get("settings"):
+                names = ["tenant-2", "run_s", "app", *options["settings"]]
+                packed = b"".join(name.encode("utf-8", "surrogateescape") + b"\0"
+                                  for name in names)
+                message = wire.flush() + session.call(
+                    "enter", session.guard_key, struct.pack("!q", 2), struct.pack("!i", 2), packed)
+            closed_with(session, message, wire.query("SELECT name FROM app.thing"))
+
+
+@attack()
+def entering_in_a_transaction(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.run("BEGIN")
+        assert "42501" in [message.sqlstate for message in session.ask(session.entering(2))
+                           if message.type == "E"]
+        session.run("ROLLBACK")
+        check_is(session, 1, "run_s")
+        session.ask(wire.flush(), wire.sync())
+        session.run("BEGIN")
+        assert closed_with(session, session.entering(2)) == "25001"
+
+
+@attack()
+def arming_again_or_as_somebody_else(server):
+    with armed(server) as session:
+        assert closed_with(session, session.call("arm", bytes(32))) == "42501"
+    with pytest.raises(psycopg.OperationalError), server.connect("shared") as admin:
+        admin.execute("SELECT reeve.arm(%s)", [bytes(32)])
+
+
+@attack()
+def a_clients_flush_is_no_leaving(server):
+    """In the middle of a pipeline there is a transaction, or something to send."""
+    with armed(server) as session:
+        session.enter(1)
+        session.send(wire.parse("SELECT name FROM app.thing"), wire.flush())
+        session.receive_until("1")
+        session.send(wire.flush(), wire.bind(), wire.flush(), wire.execute(), wire.flush())
+        session.receive_until("C")
+        session.ask(wire.flush(), wire.sync())
+        check_is(session, 1, "run_s")
+        session.run("BEGIN")
+        session.send(wire.flush())
+        assert session.run("SELECT name FROM app.thing") == [("secret of 1",)]
+
+
+# ---- what a session leaves behind ----
+
+@attack("guard.prepared")
+def sql_level_prepared_statements(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.run("PREPARE mine AS SELECT 'left by 1'")
+        session.run("DO $$ BEGIN EXECUTE 'PREPARE \"Hidden\" AS SELECT 1'; END $$")
+        session.enter(2)
+        assert session.run("EXECUTE mine") == "26000"
+        assert session.run('EXECUTE "Hidden"') == "26000"
+        session.run("PREPARE mine AS SELECT 2")
+        session.run("DEALLOCATE ALL")
+        session.run("PREPARE mine AS SELECT 3")
+        session.enter(1)
+        assert session.run("EXECUTE mine") == "26000"
+
+
+@attack("guard.settings")
+def settings(server):
+    with armed(server) as session:
+        session.enter(1, settings=("DateStyle", "German"))
+        session.run("SET TimeZone = 'Asia/Tokyo'")
+        session.run("SET app.secret = 'of 1'")
+        session.run("SELECT U&\"set\\005Fconfig\"('work_mem', '64kB', false)")
+        session.run("SET search_path = t_2")
+        session.enter(2)
+        assert session.one("SELECT current_setting('app.secret', true)") in (None, "")
+        assert session.one("SHOW search_path") == "app, public"
+        assert session.one("SHOW DateStyle") == "ISO, MDY"
+        assert session.one("SHOW TimeZone") != "Asia/Tokyo"
+        assert session.one("SHOW work_mem") == "4MB"
+
+
+@attack()
+def the_search_path_is_what_a_reset_goes_back_to(server):
+    with armed(server) as session:
+        session.enter_schema(2)
+        session.enter_schema(1)
+        for text in ("RESET ALL", "DISCARD ALL", "RESET search_path", "SET search_path TO DEFAULT"):
+            session.run("SET search_path = t_2")
+            session.run(text)
+            assert session.run("SELECT name FROM thing") == [("secret of 1",)], text
+
+
+@attack()
+def a_read_only_session_ends(server):
+    with armed(server) as session:
+        session.enter(1, flags=guard.READ_ONLY | guard.SHARED_TABLES)
+        assert session.run("UPDATE app.thing SET name = name") == "25006"
+        session.enter(1)
+        assert session.run("UPDATE app.thing SET name = name") == []
+
+
+@attack("guard.advisory")
+def advisory_locks_left(server):
+    with armed(server) as session, armed(server) as other:
+        session.enter(1)
+        assert session.run("SELECT pg_advisory_lock(7)") == [("",)]
+        other.enter(1)
+        assert other.one("SELECT pg_try_advisory_lock(7)") == "f"
+        session.enter(2)
+        assert other.one("SELECT pg_try_advisory_lock(7)") == "t", "a lock was left behind"
+
+
+@attack()
+def advisory_locks_of_neighbours(server):
+    locks = ["pg_advisory_lock(7)", "pg_advisory_lock(1, 2)", "pg_advisory_lock_shared(8)",
+             "pg_advisory_xact_lock(9)"]
+    with armed(server) as one, armed(server) as two, armed(server) as same:
+        one.enter(1), two.enter(2), same.enter(1)
+        one.run("BEGIN")
+        for lock in locks:
+            one.run(f"SELECT {lock}")
+        for call in ("(7)", "(1, 2)", "(8)", "(9)"):
+            assert two.one(f"SELECT pg_try_advisory_lock{call}") == "t", call
+            assert same.one(f"SELECT pg_try_advisory_lock{call}") == "f", call
+        assert two.run("DO $$ BEGIN PERFORM pg_advisory_lock(7); END $$") == []
+        assert two.run("EXPLAIN ANALYZE SELECT pg_advisory_lock(7)")[0]
+        assert two.one("SELECT (SELECT pg_try_advisory_lock(7))") == "t"
+        # Not by calling the function itself.
+        oid = int(one.one("SELECT 'pg_catalog.pg_try_advisory_lock(bigint)'::regprocedure::oid"))
+        one.run("COMMIT")
+        found = two.ask(wire.function_call(oid, (struct.pack("!q", 7),)))
+        assert [m.sqlstate for m in found if m.type == "E"] == ["42501"]
+
+
+@attack("guard.sequences")
+def sequences(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.run("SELECT nextval('app.number')")
+        session.enter(2)
+        assert session.run("SELECT lastval()") == "55000"
+        assert session.run("SELECT currval('app.number')") == "55000"
+
+
+@attack("guard.random")
+def random_numbers(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.run("SELECT setseed(0.25)")
+        expected = session.one("SELECT random()")
+        session.run("SELECT setseed(0.25)")
+        session.enter(2)
+        assert session.one("SELECT random()") != expected
+
+
+@attack()
+def cursors_and_open_transactions(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.run("BEGIN; DECLARE c CURSOR WITH HOLD FOR SELECT 'left by 1'; COMMIT")
+        assert session.run("SELECT name FROM pg_cursors") == [("c",)]
+        session.enter(2)
+        assert session.run("SELECT name FROM pg_cursors") == []
+        assert session.run("FETCH c") == "34000"
+
+
+# ---- names that are the proxy's ----
+
+@attack("guard.names")
+def the_proxys_prepared_statements(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.ask(wire.parse("SELECT 'text of 1'", "reeve_1"), wire.sync())
+        session.enter(2)
+        for text in ("EXECUTE reeve_1", "EXPLAIN EXECUTE reeve_1", "EXPLAIN VERBOSE EXECUTE reeve_1",
+                     "CREATE TEMP TABLE t AS EXECUTE reeve_1",
+                     "PREPARE reeve_2 AS SELECT 1",
+                     "DO $$ BEGIN EXECUTE 'EXECUTE reeve_1'; END $$"):
+            assert session.run(text) in ("42939", "42501"), text
+        # The proxy says this in place of a client's own name; nothing is to come of it.
+        assert session.run("DEALLOCATE reeve_1") == []
+        assert session.run("DO $$ BEGIN EXECUTE 'DEALLOCATE reeve_1'; END $$") == []
+        assert session.run("DEALLOCATE reeve_2") == "26000"
+        assert session.run("SELECT * FROM pg_prepared_statements") == "42501"
+        assert session.run("SELECT * FROM pg_prepared_statement()") == "42501"
+        assert guard.outcome(session.ask(wire.bind(name="reeve_1"), wire.execute(),
+                                         wire.sync())) == [("text of 1",)]
+
+
+@attack()
+def the_unnamed_statement(server):
+    with armed(server) as session:
+        session.enter(1)
+        session.ask(wire.parse("SELECT 'text of 1'"), wire.sync())
+        session.enter(2)
+        assert guard.outcome(session.ask(wire.bind(), wire.execute(), wire.sync())) == "26000"
+
+
+# ---- the others ----
+
+@attack("guard.lock")
+def locking_a_shared_table(server):
+    with armed(server) as session:
+        session.enter(1)
+        for mode in ("ACCESS EXCLUSIVE", "EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE",
+                     "SHARE UPDATE EXCLUSIVE"):
+            assert session.run(f"BEGIN; LOCK app.thing IN {mode} MODE") == "42501", mode
+            session.run("ROLLBACK")
+        assert session.run("BEGIN; LOCK app.thing; COMMIT") == "42501"
+        session.run("ROLLBACK")
+        assert session.run("BEGIN; LOCK app.thing IN ROW EXCLUSIVE MODE; COMMIT") == []
+        session.enter_schema(1)
+        assert session.run("BEGIN; LOCK thing; COMMIT") == []
+
+
+UTILITIES = [
+    "ALTER ROLE CURRENT_USER PASSWORD 'x'", "ALTER ROLE CURRENT_USER SET work_mem = '1MB'",
+    "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "DROP OWNED BY CURRENT_USER",
+    "DROP OWNED BY run_s", "REASSIGN OWNED BY CURRENT_USER TO t_2", "PREPARE TRANSACTION 'x'",
+    "COMMIT PREPARED 'x'", "LISTEN x", "DO $$ BEGIN EXECUTE 'LISTEN x'; END $$", "LOAD 'plpgsql'",
+    "CREATE TEMP TABLE t (i int)", "CREATE VIEW v AS SELECT 1", "GRANT SELECT ON app.thing TO t_2",
+    "COMMENT ON TABLE app.thing IS 'x'", "ALTER TABLE app.thing RENAME TO x", "VACUUM app.thing",
+    "CREATE TABLE x AS SELECT 1", "SELECT 1 INTO y", "CHECKPOINT", "TRUNCATE app.thing",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "IMPORT FOREIGN SCHEMA a FROM"
+    " SERVER b INTO c", "DO $$ BEGIN EXECUTE 'ALTER ROLE CURRENT_USER PASSWORD ''x'''; END $$",
+    "SECURITY LABEL ON TABLE app.thing IS 'x'", "ALTER SYSTEM SET work_mem = '1MB'",
+]
+
+
+@attack("guard.utility")
+def what_a_role_may_do_to_itself(server):
+    with armed(server) as session:
+        session.enter(1)
+        for text in UTILITIES:
+            state = session.run(text)
+            assert isinstance(state, str) and state, f"allowed: {text}"
+        check_is(session, 1, "run_s")
+    with server.connect("shared") as admin:
+        assert admin.execute("SELECT count(*) FROM pg_authid WHERE rolname = 'run_s' AND"
+                             " rolpassword IS NOT NULL").fetchone() == (0,)
+        assert admin.execute("SELECT count(*) FROM pg_default_acl").fetchone() == (0,)
+
+
+@attack()
+def what_a_client_library_sends(server):
+    """Must go on working."""
+    harmless = ["DISCARD ALL", "RESET ALL", "UNLISTEN *", "CLOSE ALL", "DEALLOCATE ALL",
+                "RESET ROLE", "RESET SESSION AUTHORIZATION", "SET SESSION AUTHORIZATION DEFAULT",
+                "SELECT pg_advisory_unlock_all()", "SHOW TRANSACTION ISOLATION LEVEL",
+                "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; COMMIT",
+                "NOTIFY something", "SELECT pg_notify('x', 'y')", "EXPLAIN SELECT 1",
+                "BEGIN; SAVEPOINT a; RELEASE a; SET CONSTRAINTS ALL DEFERRED; COMMIT",
+                "PREPARE x AS SELECT 1; EXECUTE x; DEALLOCATE x", "SET ROLE none",
+                "BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH c; MOVE c; CLOSE c; COMMIT",
+                "DO $$ BEGIN NULL; END $$", "DISCARD PLANS", "DISCARD SEQUENCES", "DISCARD TEMP"]
+    with armed(server) as session:
+        session.enter(1)
+        for text in harmless:
+            assert isinstance(session.run(text), list), (text, session.run(text))
+
+
+@attack()
+def neighbours_sessions(server):
+    with armed(server) as session, armed(server) as neighbour:
+        session.enter(1)
+        neighbour.enter(2)
+        neighbour.send(wire.query("SELECT pg_sleep(3) /* secret of 2 */"))
+        with server.connect() as admin:
+            process.wait_until(lambda: admin.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND state = 'active'",
+                [neighbour.backend_pid]).fetchone(), "the neighbour is at work")
+        for text in ("", "RESET ROLE", "SET SESSION AUTHORIZATION DEFAULT", "DISCARD ALL"):
+            if text:
+                session.run(text)
+            assert "secret" not in str(session.run("SELECT query FROM pg_stat_activity"
+                                                   f" WHERE pid = {neighbour.backend_pid}"))
+            for function in ("pg_cancel_backend", "pg_terminate_backend"):
+                assert session.run(f"SELECT {function}({neighbour.backend_pid})") == "42501"
+        assert guard.outcome(neighbour.until_ready()) == [("",)]
+
+
+# ---- running them ----
+
+@pytest.fixture(scope="module", params=[False, True], ids=["by-session", "preloaded"])
+def server(request):
+    with guard.running_guarded(preload=request.param) as running:
+        yield running
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attack(server, name):
+    ATTACKS[name][0](server)
+
+
+def test_every_mutation_has_an_attack():
+    named = {mutation for _, mutations in ATTACKS.values() for mutation in mutations}
+    assert sorted(named) == guard.mutations()
+
+
+@pytest.mark.parametrize("mutation", guard.mutations())
+def test_the_attacks_notice(mutation):
+    with guard.running_guarded(mutate=mutation) as server:
+        for attack_function, mutations in ATTACKS.values():
+            if mutation in mutations:
+                with pytest.raises(AssertionError):
+                    attack_function(server)
