@@ -27,3 +27,7 @@ DEALLOCATE = True
 
 # A message of an unknown type is passed over, where everything up to Sync is: the connection stays.
 VIOLATION_SKIPPED = True
+
+# In several pipelines that are sent at once, a statement that the proxy prepares again behind an
+# error counts as prepared in the pipelines that follow.
+PREPARED_IN_DOUBT = True

@@ -261,8 +261,10 @@ class Plan:
 
     def extended(self, room):
         step = Step(self.client, "extended")
-        for _ in range(self.dice.choice([1, 1, 1, 2, 4])):
-            step.add(self.segment(room), self.client.tenant.mark)
+        count = self.dice.choice([1, 1, 1, 2, 4])
+        for _ in range(count):
+            step.add(self.segment(room, count == 1 or not known.PREPARED_IN_DOUBT),
+                     self.client.tenant.mark)
         return step
 
     def flush(self, room):
@@ -292,7 +294,7 @@ class Plan:
         segment.end = len(segment.data)
         return step
 
-    def segment(self, room):
+    def segment(self, room, named):
         def fits(kind, made):
             if kind.simple_only or issubclass(kind, transaction.Begin) and made:
                 return False
@@ -303,7 +305,7 @@ class Plan:
             self.use_unnamed(segment)
         else:
             for made in self.several(room, fits, 5):
-                self.put(segment, made)
+                self.put(segment, made, named)
         segment.add_message(wire.sync())
         return segment
 
