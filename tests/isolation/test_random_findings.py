@@ -107,6 +107,11 @@ def wait_while_locked(admin):
         wait_until(lambda: not waits_for_lock(admin), "the query does not wait any more", 1)
 
 
+def is_busy(admin):
+    return admin.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                         " AND pid <> pg_backend_pid()").fetchone() != (0,)
+
+
 def cancel(world, connection):
     with wire.Wire("127.0.0.1", world.reeve.port) as canceller:
         canceller.send(wire.cancel(*connection.key))
@@ -152,6 +157,31 @@ def test_a_cancel_does_not_end_the_client(world, tight, plain, one, two):
             wait_while_locked(watcher)
     found = one.receive_until("EZ")
     assert found[-1].type == "Z" or found[-1].fields["S"] == "ERROR", found
+
+
+@defect("session_enter: its query is followed by the client's message at once, and what stands behind"
+        " a simple query that fails runs all the same")
+@pytest.mark.parametrize("goes", [False, True], ids=["cancelled", "gone"])
+def test_nothing_runs_without_its_clients_settings(world, tight, plain, two, goes):
+    """Here a session that must not write does, since its settings were not put in place."""
+    tenant, name = tight["schema", "a"], f"written {goes}"
+    database = world.placement(tenant)["database"]
+    with (wire.connect_to_tenant(world.reeve, tenant) as one, plain.connect(database) as admin,
+          plain.connect(database) as watcher):
+        one.ask(query("SET default_tablespace = 'pg_default'"))
+        one.ask(query("SET default_transaction_read_only = on"))
+        two.ask(query("SET work_mem = '6MB'"))
+        with locked(admin, "pg_catalog.pg_tablespace"):
+            one.send(query(f"INSERT INTO thing (name) VALUES ('{name}')"))
+            wait_until(lambda: waits_for_lock(watcher), "the proxy puts the settings in place")
+            if goes:
+                one.close()
+            else:
+                cancel(world, one)
+            wait_while_locked(watcher)
+        wait_until(lambda: not is_busy(watcher), "the server has done with the client")
+    found = two.ask(query(f"SELECT count(*) FROM thing WHERE name = '{name}'"))
+    assert values(found) == [[b"0"]]
 
 
 # ---- prepared statements ----

@@ -61,7 +61,6 @@ class EndStep(Step):
     cut: int = 0  # bytes of the step that are sent
     reset: bool = False
     half: bool = False
-    assumed: bool = True  # its segments may have run
 
 
 def end(client, dice, room):

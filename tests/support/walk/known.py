@@ -31,3 +31,11 @@ VIOLATION_SKIPPED = True
 # In several pipelines that are sent at once, a statement that the proxy prepares again behind an
 # error counts as prepared in the pipelines that follow.
 PREPARED_IN_DOUBT = True
+
+# The statement_timeout of the client before holds while the proxy takes its settings back: where
+# that takes longer, the next client of the tenant ends with a FATAL error.
+TIMEOUT_OF_THE_LAST = True
+
+# A statement runs without its client's settings when the proxy's query in front of it, which puts
+# them in place, is cancelled: on behalf of a client that went away, or by its own CancelRequest.
+WITHOUT_SETTINGS = True

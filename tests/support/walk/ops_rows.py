@@ -316,6 +316,7 @@ class InsertPart(Write):
 class ForgedOwner(Write):
     """A row under another tenant's id: refused by policy or constraint."""
 
+    always_fails = True
     sql = "INSERT INTO thing (name, body, tenant_id) VALUES ($1, $2, $3)"
     weight = 2
 
@@ -332,6 +333,7 @@ class ForgedOwner(Write):
 
 
 class BadAmount(Write):
+    always_fails = True
     sql = "INSERT INTO thing (name, body, amount) VALUES ($1, $2, -1)"
     weight = 2
     nameable = True
@@ -643,6 +645,7 @@ class CopyInCut(CopyIn):
 class CopyInGivenUp(CopyIn):
     """The client changes its mind."""
 
+    always_fails = True
     weight = 3
     refusals = {"57014"}
 
@@ -655,6 +658,7 @@ class CopyInGivenUp(CopyIn):
 class CopyInBad(CopyIn):
     """Data that are no rows, and more behind them."""
 
+    always_fails = True
     weight = 3
     refusals = {"22P02", "22P04"}
 

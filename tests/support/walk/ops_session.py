@@ -216,9 +216,9 @@ class ShowChanged(Operation):
     weight = 3
 
     def check(self, session, result, when):
-        known = {name.lower() for name in NAMES} | {"transaction_read_only", "transaction_isolation",
+        ours = {name.lower() for name in NAMES} | {"transaction_read_only", "transaction_isolation",
                                                     "transaction_deferrable", "role", HIDDEN}
-        stray = {name for (name,) in self.rows(result) if name.lower() not in known}
+        stray = {name for (name,) in self.rows(result) if name.lower() not in ours}
         if stray:
             raise Violation(f"settings that nobody of this tenant has set: {stray}")
 
@@ -247,9 +247,11 @@ class ShortTimeoutForLong(Operation):
 
     def effect(self, session, result, when):
         session.settings.set(TIMEOUT, SHORT_TIMEOUT)
+        session.tenant.short_timeouts = True
 
 
 class SleepTooLong(Operation):
+    always_fails = True
     sql = "SELECT pg_sleep(0.01), 'never'"
     columns = ("text", "text")
     weight = 3

@@ -273,6 +273,7 @@ class UnlockAll(Operation):
 # ---- what is refused, or means nothing here ----
 
 class TemporaryTable(Operation):
+    always_fails = True
     sql = "CREATE TEMP TABLE scratch AS SELECT 1 AS n"
     weight = 2
     takes_snapshot = False
@@ -294,6 +295,7 @@ class ShadowTable(TemporaryTable):
 
 
 class Listen(Operation):
+    always_fails = True
     sql = "LISTEN walk"
     weight = 1
     takes_snapshot = False
@@ -351,6 +353,7 @@ class Notice(Operation):
 class Fail(Operation):
     """Errors of many kinds, at many stages."""
 
+    always_fails = True
     weight = 8
     kinds = (("SELECT 1/0", "22012"), ("SELECT 1/(random() * 0)::int", "22012"),
              ("SELECT 'x'::text::int8", "22P02"), ("SELECT nothing FROM thing", "42703"),
@@ -387,6 +390,7 @@ class Fail(Operation):
 
 
 class BadSyntax(Operation):
+    always_fails = True
     sql = "SELEKT 1"
     weight = 2
     alone = True  # in a simple query it fails the whole message before anything has run

@@ -10,9 +10,10 @@ from support.walk import Violation, chaos, known, marks, ops_rows
 from support.walk.journal import NEVER, Journal
 from support.walk.line import Line, Login
 from support.walk.locks import LockBook
+from support.walk.operation import KINDS
 from support.walk.plan import PINNED_LIFE, Plan
 from support.walk.replies import ItemCounter
-from support.walk.session import Session, When
+from support.walk.session import CANCELED, Session, When
 from support.walk.settings import ALL_SQL, NAMES, SETTINGS
 
 ANSWER_SECONDS = 60  # within which every step must be answered
@@ -49,6 +50,7 @@ class Tenant:
         self.user, self.database = user or slug, database
         self.tenant_id = tenant_id
         self.mark = marks.mark_of(slug)
+        self.short_timeouts = False  # one of its clients has had one for its session
         self.journal = Journal()
 
     def join(self, walk):
@@ -127,14 +129,16 @@ class Walk:
     """Everybody."""
 
     def __init__(self, host, port, tenants, seed, clients=2, holders=3, rules=Rules(), tamper=None,
-                 trace=None, look=None):
+                 trace=None, look=None, quiet=None):
         self.host, self.port, self.rules = host, port, rules
         self.seed = seed
         self.dice = random.Random(seed)
         self.tenants = tenants
         self.holders = holders  # server connections there are
         self.lock_books, self.ids, self.random_owner = {}, {}, {}
+        self.worked = collections.Counter()  # statements that did, by class
         self.tamper = tamper
+        self.quiet = quiet  # waits until the servers are idle, when all clients are gone
         self.look = look  # says what the server is doing, when an answer does not come
         self.trace = trace  # a file for every step; the last ones are told in any case
         self.selector = selectors.DefaultSelector()
@@ -150,17 +154,17 @@ class Walk:
 
     # -- from start to end --
 
-    def run(self, seconds=None, steps=None, quiet=None):
+    def run(self, seconds=None, steps=None):
         """Walks, ends everything and compares what is left. A Violation says the seed and the last
-        steps. `quiet` is called when all clients are gone, and waits until the servers are idle."""
+        steps."""
         try:
             self._join()
             end = time.monotonic() + (seconds or 1e9)
             while time.monotonic() < end and (steps is None or self.number < steps):
                 self.turn()
             self.finish()
-            if quiet:
-                quiet()
+            if self.quiet:
+                self.quiet()
             self.verify()
         except (AssertionError, OSError, ValueError, KeyError, AttributeError, TypeError,
                 IndexError) as error:
@@ -186,9 +190,6 @@ class Walk:
             for numbers in tenant.seeds.values():
                 self.random_owner.update((number, tenant) for number in numbers)
             self.clients += [Client(self, tenant, slot) for slot in range(self._slots)]
-        roles = [(tenant.identity()[0], tenant.database) for tenant in self.tenants]
-        if len(set(roles)) != len(roles):
-            raise Violation(f"two tenants are the same to the server: {roles}")
 
     # -- who is next --
 
@@ -319,7 +320,8 @@ class Walk:
         if session:
             cut = getattr(step, "cut", len(step.data))
             step.assume(session, cut + sum(len(part.data) for part, _ in client.parts))
-            if self.trace: print("   gone", client, step.number, cut, session.assumed, self.trace and session.settings.now("default_transaction_read_only"), file=self.trace)
+            if self.trace:
+                print(f"  {client} is gone, and may have done {session.assumed}", file=self.trace)
             session.end(when, known=False)
         if client.line.key:
             client.stale_keys.append(client.line.key)
@@ -433,8 +435,10 @@ class Walk:
     def _may_end(client, message):
         """With a FATAL error."""
         session = client.session
-        canceled = session.cancels or session.late_cancels
-        return known.CANCEL_HITS_OWN and canceled and message.sqlstate == "57014"
+        canceled = session and (session.cancels or session.late_cancels)
+        return message.sqlstate == CANCELED and (
+            known.CANCEL_HITS_OWN and canceled
+            or known.TIMEOUT_OF_THE_LAST and client.tenant.short_timeouts)
 
     @staticmethod
     def _check_marks(client, message):
@@ -450,7 +454,8 @@ class Walk:
             client.line.send(answer)
             self._watch(client)
         if message.type == "E":
-            if not step.refused or message.sqlstate != "28P01":
+            good = step.refused and message.sqlstate == "28P01" or self._may_end(client, message)
+            if not good:
                 raise Violation(f"a login was refused: {message}")
             self._forget(client.line)
             client.line.close()
@@ -586,8 +591,25 @@ class Walk:
         """A transaction whose end nobody saw is there as a whole, or not at all."""
         if group.loose:
             return
-        history = tenant.journal.history
-        there = {key: rows.get(key) == value for key, value in group.effects.items()
-                 if history[key][-1][1] is group}
+        there = {}
+        for key, value in group.effects.items():
+            *earlier, last = tenant.journal.history[key]
+            # Only where the row tells whether it was written: nothing has come later, and what it
+            # was before is something else.
+            if last[1] is group and value not in [old for old, _group in earlier or [(None, None)]]:
+                there[key] = rows.get(key) == value
         if len(set(there.values())) > 1:
             raise Violation(f"{tenant.slug}, at the end: half a transaction: {there}")
+
+    def committed(self):
+        """Transactions that wrote something and were acknowledged, or may have been."""
+        return sum(client.committed for client in self.clients)
+
+    def never_worked(self):
+        """Kinds of statements of which none has worked in this walk, of those that can."""
+        return {kind.__name__ for kind in KINDS if not kind.always_fails} - set(self.worked)
+
+    def summary(self):
+        counts = ", ".join(f"{name}: {count}" for name, count in sorted(self.counts.items()))
+        return (f"seed {self.seed}: {self.number} steps, {self.committed()} commits; {counts};"
+                f" never worked: {sorted(self.never_worked())}")
