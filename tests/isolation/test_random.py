@@ -28,7 +28,7 @@ def new_seed():
 
 def trace():
     path = os.environ.get("REEVE_RANDOM_LOG")
-    return open(path, "w", encoding="utf-8") if path else None
+    return open(path, "w", encoding="utf-8", buffering=1) if path else None
 
 
 @pytest.mark.timeout(SECONDS + 300)
@@ -38,9 +38,9 @@ def test_random_walk(enforcement):
         tenants = world.new_tenants(MODES, EACH)
         walk = world.walk(tenants, new_seed(), trace=trace()).run(SECONDS)
     print(walk.summary())
-    assert walk.committed() > 10 * SECONDS, walk.summary()
+    assert walk.committed() > 5 * SECONDS, walk.summary()
     assert walk.counts["rows left"] > len(tenants), walk.summary()
-    assert len(walk.never_worked()) < 10, walk.summary()
+    assert len(walk.never_worked()) < 10 or walk.number < 3000, walk.summary()
 
 
 def test_the_model_agrees_with_postgresql(plain):

@@ -161,10 +161,10 @@ def test_a_cancel_does_not_end_the_client(world, tight, plain, one, two):
 
 @defect("session_enter: its query is followed by the client's message at once, and what stands behind"
         " a simple query that fails runs all the same")
-@pytest.mark.parametrize("goes", [False, True], ids=["cancelled", "gone"])
-def test_nothing_runs_without_its_clients_settings(world, tight, plain, two, goes):
-    """Here a session that must not write does, since its settings were not put in place."""
-    tenant, name = tight["schema", "a"], f"written {goes}"
+def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
+    """Here a session that must not write does, since its settings were not put in place. (The walk
+    found it with clients that vanish, for whom the proxy cancels what runs: there it is a race.)"""
+    tenant = tight["schema", "a"]
     database = world.placement(tenant)["database"]
     with (wire.connect_to_tenant(world.reeve, tenant) as one, plain.connect(database) as admin,
           plain.connect(database) as watcher):
@@ -172,15 +172,12 @@ def test_nothing_runs_without_its_clients_settings(world, tight, plain, two, goe
         one.ask(query("SET default_transaction_read_only = on"))
         two.ask(query("SET work_mem = '6MB'"))
         with locked(admin, "pg_catalog.pg_tablespace"):
-            one.send(query(f"INSERT INTO thing (name) VALUES ('{name}')"))
+            one.send(query("INSERT INTO thing (name) VALUES ('without settings')"))
             wait_until(lambda: waits_for_lock(watcher), "the proxy puts the settings in place")
-            if goes:
-                one.close()
-            else:
-                cancel(world, one)
+            cancel(world, one)
             wait_while_locked(watcher)
         wait_until(lambda: not is_busy(watcher), "the server has done with the client")
-    found = two.ask(query(f"SELECT count(*) FROM thing WHERE name = '{name}'"))
+    found = two.ask(query("SELECT count(*) FROM thing WHERE name = 'without settings'"))
     assert values(found) == [[b"0"]]
 
 

@@ -57,7 +57,8 @@ HOLES = {
     "policy on part": (["CREATE POLICY hole ON app.part FOR SELECT USING (true)"],
                        ["DROP POLICY hole ON app.part"], FOREIGN),
     "no row security": (["ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY"],
-                        ["ALTER TABLE app.thing ENABLE ROW LEVEL SECURITY"], FOREIGN),
+                        ["ALTER TABLE app.thing ENABLE ROW LEVEL SECURITY"],
+                        ["CopyIn", *FOREIGN]),
     "writing without a check": (["CREATE POLICY hole ON app.thing FOR INSERT WITH CHECK (true)"],
                                 ["DROP POLICY hole ON app.thing"], ["ForgedOwner", *FOREIGN]),
     "a key without the tenant": (["CREATE UNIQUE INDEX hole ON app.thing (name)"

@@ -96,11 +96,14 @@ def cancel(walk, target, dice):
     own = random.Random(dice.random())
     if way == "stale" and target.stale_keys:
         return way, wire.cancel(*own.choice(target.stale_keys)), False
-    if not target.plan.settled or not target.line or way in ("made up", "stale"):
+    if not target.plan.settled or way in ("made up", "stale"):
         return "made up", wire.cancel(own.randrange(1 << 31), own.randbytes(4)), False
+    if target.line is None:  # the server has ended it, of which the dice know nothing
+        return way, None, way == "right"
     pid, secret = target.line.key
     if way == "wrong secret":
         return way, wire.cancel(pid, bytes([secret[0] ^ 1]) + secret[1:]), False
-    if way == "neighbour's secret" and other is not target and other.plan.settled and other.line:
-        return way, wire.cancel(pid, other.line.key[1]), False
-    return "right", wire.cancel(pid, secret), True
+    if way == "neighbour's secret":
+        known_key = other is not target and other.plan.settled and other.line
+        return way, wire.cancel(pid, other.line.key[1] if known_key else own.randbytes(4)), False
+    return way, wire.cancel(pid, secret), True

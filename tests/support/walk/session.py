@@ -1,5 +1,6 @@
 """One connection as PostgreSQL would have it: what each answer must be, given the ones before."""
 import dataclasses
+import struct
 
 from support.walk import Violation, known
 from support.walk.journal import NEVER, Group, Read, slot_of
@@ -239,7 +240,10 @@ class Session:
         if must:
             raise Violation(f"{operation}: worked ({result.tag}), where one of {must} was due")
         self._keep_snapshot(operation, when)
-        operation.done(self, result, when)
+        try:
+            operation.done(self, result, when)
+        except (ValueError, struct.error) as error:
+            raise Violation(f"{operation}: a result that cannot be read: {error}") from error
         self.tenant.walk.worked[type(operation).__name__] += 1
 
     def _may_run_without_settings(self, operation, must):

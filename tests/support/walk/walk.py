@@ -218,7 +218,7 @@ class Walk:
         client = self.pick()
         if client.plan.slow:
             client.plan.slow -= 1
-            if client.plan.slow == 0:
+            if client.plan.slow == 0 and client.line:
                 client.line.paused = False
                 self._watch(client)
             return
@@ -233,8 +233,6 @@ class Walk:
 
     def step(self, client, room):
         plan = client.plan
-        if plan.up and client.line is None:
-            plan.disconnected()  # the server has ended it
         if not plan.up:
             if self.dice.random() < 0.05:
                 self.hang_up_in_login(client)
@@ -274,6 +272,9 @@ class Walk:
         if step.ends == "login":
             client.line = Line(self.host, self.port)
             client.login = Login(step.password)
+        elif client.line is None:
+            self.note(client, f"would do: {step.title}")  # the server has ended it: see _may_end
+            return
         self.begin(client, step)
         if step.ends == "flush":
             client.counter = ItemCounter(step.flushed)
@@ -293,6 +294,9 @@ class Walk:
 
     def send_end(self, client, step):
         """The client goes away: at once, or when the server has."""
+        if client.line is None:
+            client.plan.disconnected()
+            return
         self.begin(client, step)
         self._asked(client, step)
         client.line.send(step.data[:step.cut])
@@ -332,13 +336,16 @@ class Walk:
 
     def send_cancel(self, target, room):
         title, packet, hits = chaos.cancel(self, target, self.dice)
-        if hits and not (target.session and (room or target.plan.holds)):
+        if hits and not (room or target.plan.holds):
             return
         if hits:
             target.plan.shaky = True
             if known.CANCEL_HITS_OWN:
                 target.plan.pinned = True
                 target.plan.life = min(target.plan.life, PINNED_LIFE)
+        if packet is None:
+            return
+        if hits:
             target.session.cancels += 1
             target.session.excused = True
         line = Line(self.host, self.port)
