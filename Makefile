@@ -5,9 +5,10 @@ BUILD := build
 JOBS ?= $(shell nproc)
 PYTHON := /usr/bin/python3
 SOAK_SECONDS ?= 1800
+RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build build-asan packages demo check check-all lint format fuzz soak bench \
+.PHONY: help build build-asan packages demo check check-all lint format fuzz soak random bench \
         bench-pooler reference clean
 
 help: ## what can be made
@@ -49,6 +50,9 @@ fuzz: packages ## fuzz the protocol for FUZZ_SECONDS (600) a target
 
 soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
 	@REEVE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m pytest -q -x -s tests/integration/test_soak.py
+
+random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
+	@REEVE_RANDOM_SECONDS=$(RANDOM_SECONDS) $(PYTHON) -m pytest -q -x -s tests/isolation/test_random.py
 
 bench: bench-pooler ## every benchmark (minutes each; figures, not tests)
 

@@ -1,0 +1,178 @@
+"""The random walk notices: with a defence taken out, or an answer changed on its way, it fails, and
+soon. A walk that passes here would prove nothing in test_random.py."""
+import contextlib
+import random
+
+import pytest
+
+from support import wire
+from support.walk import Violation
+from support.walk.world import reeve_world
+
+SECONDS = 60  # within which it must have noticed
+
+
+@pytest.fixture(scope="module")
+def world():
+    with reeve_world() as made:
+        yield made
+
+
+def must_notice(world, tenants, expected, **options):
+    """The walk must fail, and say why in words that fit what was done to it."""
+    seed = str(random.randrange(1 << 30))
+    with pytest.raises(Violation) as noticed:
+        print(world.walk(tenants, seed, **options).run(SECONDS).summary())
+    first = str(noticed.value).splitlines()[0]
+    assert first.startswith("Violation: ") and "no answer" not in first, noticed.value
+    assert any(words in first for words in expected), noticed.value
+    print(f"noticed: {first[:300]}")
+
+
+# ---- holes in the server ----
+
+FOREIGN = ("gets what is", "is missing", "not to be there", "and may be", "rows:", "not (0, 0)",
+           "without a thing", "somebody else")
+
+
+@contextlib.contextmanager
+def hole(world, tenants, opened, closed):
+    """Statements of the administrator in the tenants' database, with {role} of the first and {ids}
+    of all."""
+    place = world.reeve.cli("placement", "show", tenants[0].slug, "things", json=True).json
+    place["ids"] = ", ".join(str(tenant.tenant_id) for tenant in tenants)
+    with world.reeve.admin(place["database"]) as admin:
+        for text in opened:
+            admin.execute(text.format(**place))
+        try:
+            yield
+        finally:
+            for text in closed:
+                admin.execute(text.format(**place))
+
+
+HOLES = {
+    "policy on thing": (["CREATE POLICY hole ON app.thing FOR SELECT USING (true)"],
+                        ["DROP POLICY hole ON app.thing"], FOREIGN),
+    "policy on part": (["CREATE POLICY hole ON app.part FOR SELECT USING (true)"],
+                       ["DROP POLICY hole ON app.part"], FOREIGN),
+    "no row security": (["ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY"],
+                        ["ALTER TABLE app.thing ENABLE ROW LEVEL SECURITY"],
+                        ["CopyIn", *FOREIGN]),
+    "writing without a check": (["CREATE POLICY hole ON app.thing FOR INSERT WITH CHECK (true)"],
+                                ["DROP POLICY hole ON app.thing"], ["ForgedOwner", *FOREIGN]),
+    "a key without the tenant": (["CREATE UNIQUE INDEX hole ON app.thing (name)"
+                                  " WHERE tenant_id IN ({ids})"], ["DROP INDEX app.hole"], ["23505"]),
+    "neighbours' queries": (["GRANT pg_read_all_stats TO {role}"],
+                            ["REVOKE pg_read_all_stats FROM {role}"], ["gets what is"]),
+    "temporary tables": (["GRANT TEMP ON DATABASE {database} TO PUBLIC"],
+                         ["REVOKE TEMP ON DATABASE {database} FROM PUBLIC"],
+                         ["TemporaryTable", "ShadowTable"]),
+    "writes that are lost": (
+        ["CREATE FUNCTION app.lose() RETURNS trigger LANGUAGE plpgsql AS"
+         " $$ BEGIN RETURN CASE WHEN random() < 0.1 THEN NULL ELSE NEW END; END $$",
+         "CREATE TRIGGER hole BEFORE INSERT ON app.part FOR EACH ROW EXECUTE FUNCTION app.lose()"],
+        ["DROP TRIGGER hole ON app.part", "DROP FUNCTION app.lose()"], ["InsertPart", "is missing"]),
+}
+
+
+@pytest.mark.parametrize("name", HOLES)
+def test_holes(world, name):
+    opened, closed, expected = HOLES[name]
+    tenants = world.new_tenants(["row"], 4)
+    with hole(world, tenants, opened, closed):
+        must_notice(world, tenants, expected)
+
+
+# ---- answers changed on their way: what a proxy that mixes up its clients would do ----
+
+class Tamper:
+    """Changes an answer now and then."""
+
+    def __init__(self, change, chance=0.02):
+        self.change, self.chance = change, chance
+        self.dice = random.Random(1)
+        self.kept = {}  # what the change remembers of others' messages
+
+    def __call__(self, client, message):
+        changed = self.change(self.kept, client, message)
+        if client.session and changed is not message and self.dice.random() < self.chance:
+            return changed
+        return message
+
+
+def lose_row(_kept, _client, message):
+    return None if message.type == "D" and len(message.columns) == 4 else message
+
+
+def older_row(kept, client, message):
+    """A row as it was when this client saw it first."""
+    if message.type != "D" or len(message.columns) != 4:
+        return message
+    return kept.setdefault((client, message.columns[0]), message)
+
+
+def neighbours_row(kept, client, message):
+    if message.type != "D" or len(message.columns) != 4:
+        return message
+    others = [found for tenant, found in kept.items() if tenant is not client.tenant]
+    kept[client.tenant] = message
+    return others[0] if others else message
+
+
+def neighbours_settings(kept, client, message):
+    """A row of settings that another client of the same tenant was given."""
+    if message.type != "D" or len(message.columns) != 17:
+        return message
+    other = kept.get((client.tenant, 1 - client.slot), message)
+    kept[client.tenant, client.slot] = message
+    return other if other.body != message.body else message
+
+
+def wrong_parameter(_kept, client, message):
+    if message.type == "Z":
+        client.line.parameters["TimeZone"] = "Mars/Olympus"
+        return wire.Message("Z", message.body)
+    return message
+
+
+def wrong_status(_kept, _client, message):
+    return wire.Message("Z", b"T") if message.type == "Z" and message.body == b"I" else message
+
+
+def lost_error(_kept, _client, message):
+    return wire.Message("C", b"SELECT 1\0") if message.type == "E" else message
+
+
+def canceled(_kept, _client, message):
+    """Somebody else's cancel."""
+    if message.type != "C":
+        return message
+    return wire.Message("E", b"SERROR\0VERROR\0C57014\0Mcanceling statement\0\0")
+
+
+def notification(_kept, client, message):
+    mark = client.tenant.mark.encode()
+    return wire.Message("A", b"\0\0\0\1walk\0" + mark + b"\0") if message.type == "N" else message
+
+
+def answer_twice(_kept, _client, message):
+    return wire.Message("C", b"BEGIN\0") if message.type == "1" else message
+
+
+CHANGES = {change.__name__: change for change in (
+    lose_row, older_row, neighbours_row, neighbours_settings, wrong_status, wrong_parameter,
+    lost_error, canceled, notification, answer_twice)}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changed_answers(world, name):
+    tenants = world.new_tenants(["row", "schema"], 2)
+    must_notice(world, tenants, [""], tamper=Tamper(CHANGES[name]))
+
+
+def test_nothing_is_noticed_where_nothing_is_wrong(world):
+    """The same with a tamper that changes nothing."""
+    tenants = world.new_tenants(["row", "schema"], 2)
+    walk = world.walk(tenants, "sound", tamper=Tamper(lambda _kept, _client, message: message))
+    assert walk.run(5).committed() > 10
