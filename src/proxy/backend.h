@@ -80,6 +80,9 @@ struct backend {
                     */
     bool unnamed_streamed;
     bool capture_overflow;
+    bool nudged; /* was asked for what is under way, since the client's next message needs it */
+    bool capture_again;  /* the capture under way was cancelled: once more */
+    int capture_retries; /* of it */
 };
 
 /* Begins a login; the caller has taken a slot. */
@@ -136,7 +139,10 @@ void session_refused(struct backend *backend, const struct wire_error_fields *fi
 /* Asks for the settings in force. */
 void session_capture(struct backend *backend);
 void session_captured_row(struct backend *backend, const char *body, size_t length);
+void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields);
 void session_captured(struct backend *backend);
+/* Whether the client's messages must wait until its settings are in force. */
+bool session_is_entering(const struct backend *backend);
 void session_free_captured(struct backend *backend);
 /* Settings that a startup packet or a capture may carry. */
 bool session_setting_allowed(const char *name);

@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "proxy/backend.h"
+#include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
 enum {
@@ -68,6 +69,14 @@ void backend_answer_fakes(struct backend *backend)
         stream_flush(backend->client->stream);
 }
 
+/* Of a COPY that was refused: its command has been answered without one. */
+static void drop_copy_ends(struct backend *backend)
+{
+    const struct expect *head;
+    while ((head = expect_first(&backend->expected)) != NULL && head->kind == EXPECT_COPY_END)
+        expect_pop(&backend->expected);
+}
+
 static struct expect *next_expected(struct backend *backend)
 {
     struct expect *head = expect_first(&backend->expected);
@@ -88,8 +97,6 @@ static void undo(struct backend *backend, struct expect *entry)
         backend_statements_drop(&backend->statements, entry->statement);
     else if (entry->kind == EXPECT_CLOSE && entry->statement)
         backend_statements_add(&backend->statements, entry->statement);
-    if ((entry->flags & (TEXT_DISCARDS | TEXT_DEALLOCATES)) && !pool_is_guarded(backend->pool))
-        backend->tainted = true; /* it has statements that we know nothing of any more */
     if (!client || !entry->name)
         return;
     if (entry->kind == EXPECT_PARSE && entry->action != EXPECT_DUPLICATE)
@@ -176,7 +183,7 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         return BROKEN;
     }
     if (head->action == EXPECT_CAPTURE) {
-        backend->capture_overflow = true;
+        session_capture_failed(backend, &fields);
         return KEEP;
     }
     if (head->action == EXPECT_PRIVATE)
@@ -198,9 +205,8 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         backend->copy_syncs = 0;
         backend->doubtful = backend->tainted = true;
     }
-    if (head->kind == EXPECT_QUERY)
-        undo(backend, head);
-    else if (head->kind != EXPECT_FUNCTION_CALL && head->kind != EXPECT_SYNC)
+    if (head->kind != EXPECT_QUERY && head->kind != EXPECT_FUNCTION_CALL &&
+        head->kind != EXPECT_SYNC)
         discard_till_sync(backend);
     return verdict;
 }
@@ -216,6 +222,31 @@ static void forget_statements(struct backend *backend)
         if (entry->kind == EXPECT_PARSE && entry->statement)
             backend_statements_add(&backend->statements, entry->statement);
     }
+}
+
+/* DISCARD ALL and DEALLOCATE ALL. The guard keeps the server's statements for others. Whatever
+ * names something waits until this is answered, so nothing was sent since. */
+static void forget_names(struct backend *backend)
+{
+    if (backend->client)
+        client_statements_clear(&backend->client->statements);
+    backend->settings_dirty = true;
+    if (!pool_is_guarded(backend->pool))
+        forget_statements(backend);
+}
+
+/* DEALLOCATE of a name: the next of those that the text has. */
+static void forget_name(struct backend *backend)
+{
+    struct expect *head = expect_first(&backend->expected);
+    struct client_names *names = head->names;
+    if (!names || names->done == names->count)
+        return;
+    if (!pool_is_guarded(backend->pool))
+        prepare_placeholder_gone(backend, names->done);
+    struct client_statement *name = names->items[names->done++];
+    if (backend->client)
+        client_statement_remove(&backend->client->statements, name);
 }
 
 static void note_tag(struct backend *backend, const struct reply *reply)
@@ -235,14 +266,12 @@ static void note_tag(struct backend *backend, const struct reply *reply)
         break;
     case 'D':
         if (strncmp(tag, "DISCARD ALL", reply->available) == 0 ||
-            strncmp(tag, "DEALLOCATE ALL", reply->available) == 0) {
-            /* Seen too when the text did not begin with it. */
-            if (!pool_is_guarded(backend->pool))
-                forget_statements(backend);
+            strncmp(tag, "DEALLOCATE ALL", reply->available) == 0)
+            forget_names(backend); /* also when the text did not begin with it */
+        else if (strncmp(tag, "DEALLOCATE", reply->available) == 0)
+            forget_name(backend);
+        else if (strncmp(tag, "DO", reply->available) == 0)
             backend->settings_dirty = true;
-        } else if (strncmp(tag, "DO", reply->available) == 0) {
-            backend->settings_dirty = true;
-        }
         break;
     case 'P':
         if (strncmp(tag, "PREPARE", reply->available) == 0 && backend->client)
@@ -575,6 +604,7 @@ static void ease_pressure(struct backend *backend)
 /* The backend may be gone, or another client's, when this returns. */
 static void finish_turn(struct backend *backend)
 {
+    drop_copy_ends(backend);
     if (backend->flushed) {
         backend_answer_fakes(backend);
         backend->flushed = !expect_empty(&backend->expected);

@@ -128,6 +128,117 @@ void prepare_apart(struct backend *backend, struct statement *statement)
                 &(struct expect){.kind = EXPECT_SYNC, .action = EXPECT_PRIVATE});
 }
 
+/* ---- placeholders ---- */
+
+enum { INT4_TYPE = 23 };
+
+/* An empty text with so many parameters that they tell it from the others; the caller's. */
+static struct statement *placeholder(struct backend *backend, size_t number)
+{
+    const struct statement_scope scope = {.placeholders = true};
+    struct statement_store *store = statement_store_get(&backend->worker->statements, &scope);
+    struct buffer definition = BUFFER_INIT(1 + 2 + 4 * TEXT_DEALLOCATES_MAX);
+    buffer_append_byte(&definition, '\0');
+    wire_put_i16(&definition, (int16_t)number);
+    for (size_t i = 0; i < number; i++)
+        wire_put_i32(&definition, INT4_TYPE);
+    struct statement *found =
+        statement_intern(store, buffer_string(&definition), definition.length);
+    statement_store_unref(store); /* the statement has it */
+    buffer_free(&definition);
+    return found;
+}
+
+static struct statement *prepare_placeholder(struct client *client, size_t number, bool apart)
+{
+    struct backend *backend = client->backend;
+    struct statement *found = placeholder(backend, number);
+    if (!backend_statements_touch(&backend->statements, found)) {
+        if (apart)
+            prepare_apart(backend, found);
+        else
+            send_parse(backend, found, NULL, EXPECT_SWALLOW);
+    }
+    statement_unref(found); /* the backend has it */
+    return found;
+}
+
+void prepare_placeholder_gone(struct backend *backend, size_t number)
+{
+    struct statement *found = placeholder(backend, number);
+    backend_statements_drop(&backend->statements, found);
+    statement_unref(found);
+}
+
+/* ---- texts that cannot be sent as they are ---- */
+
+/* A statement that fails in the server, so that the error is in its place in pipeline and
+ * transaction. */
+static const char listen_refused[] =
+    "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
+    " MESSAGE = 'LISTEN is not supported in transaction pooling',"
+    " HINT = 'connections to the server are shared between transactions'; END $$";
+
+/* Writes the text with placeholders for the names that it deallocates, which `names` are. What
+ * looks like a name of the proxy's own is nobody's. */
+static void put_deallocating(struct client *client, struct buffer *out, const char *text,
+                             size_t length, const struct client_names *names, bool apart)
+{
+    struct text_deallocate found = {0};
+    size_t written = 0;
+    size_t next = 0;
+    while (text_next_deallocate(text, length, &found)) {
+        char server_name[STATEMENT_SERVER_NAME_SIZE] = "\"?reeve_\"";
+        bool known =
+            names && next < names->count && strcmp(names->items[next]->name, found.name) == 0;
+        if (known)
+            statement_server_name(prepare_placeholder(client, next++, apart), server_name);
+        else if (!str_has_prefix(found.name, "reeve_"))
+            continue;
+        buffer_append(out, text + written, found.start - written);
+        buffer_append_string(out, server_name);
+        written = found.end;
+    }
+    buffer_append(out, text + written, length - written);
+}
+
+bool prepare_replacement(struct client *client, unsigned flags, const char *text, size_t length,
+                         bool apart, struct buffer *out, struct client_names **ret_names)
+{
+    *ret_names = NULL;
+    if (flags & TEXT_LISTENS) {
+        wire_put_cstring(out, listen_refused);
+        return true;
+    }
+    if (!(flags & TEXT_DEALLOCATES))
+        return false;
+    *ret_names = client_names_deallocated(&client->statements, text, length);
+    put_deallocating(client, out, text, length, *ret_names, apart);
+    buffer_append_byte(out, '\0');
+    return true;
+}
+
+bool prepare_unnamed_replacement(struct client *client)
+{
+    const struct statement *statement = client->unnamed;
+    _cleanup_buffer_ struct buffer instead = BUFFER_INIT(PREPARE_REPLACEMENT_MAX);
+    struct client_names *names;
+    size_t text_length = strlen(statement->definition);
+    if (!prepare_replacement(client, statement->flags, statement->definition, text_length, false,
+                             &instead, &names))
+        return false;
+    client_names_free(names); /* those count that it has when it is executed */
+    struct buffer *out = &client->worker->scratch;
+    size_t mark = wire_begin(out, 'P');
+    wire_put_cstring(out, "");
+    buffer_append(out, buffer_string(&instead), instead.length);
+    buffer_append(out, statement->definition + text_length + 1,
+                  statement->length - text_length - 1);
+    wire_end(out, mark);
+    send(client->backend);
+    return true;
+}
+
 /* ---- which statement ---- */
 
 void backend_want(struct backend *backend, struct statement *statement)
@@ -195,7 +306,8 @@ void prepare_unnamed(struct client *client)
     if (backend->unnamed_client == client->serial && backend->unnamed == client->unnamed)
         return;
     if (client->unnamed) {
-        put_definition(backend, "", client->unnamed);
+        if (!prepare_unnamed_replacement(client))
+            put_definition(backend, "", client->unnamed);
         expect_push(&backend->expected,
                     &(struct expect){.kind = EXPECT_PARSE, .action = EXPECT_SWALLOW});
     } else {

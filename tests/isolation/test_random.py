@@ -17,7 +17,7 @@ from support.walk.world import PlainWorld, reeve_world
 
 SECONDS = float(os.environ.get("REEVE_RANDOM_SECONDS", "25"))
 EACH = 8  # tenants of an isolation, with two clients each
-ENFORCEMENTS = ["login"]  # to come: "guard"
+ENFORCEMENTS = ["guard", "login"]
 
 
 def new_seed():

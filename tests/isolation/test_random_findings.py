@@ -68,8 +68,6 @@ def must_be_served(neighbour):
 
 # ---- settings ----
 
-@defect("names with a dot from the startup packet are not noted: session_note_names is not called"
-        " for what login.c reads")
 def test_a_setting_of_the_login_stays(world, tight, two):
     with wire.connect_to_tenant(world.reeve, tight["schema", "a"],
                                 options="-c app.owner=me") as one:
@@ -80,8 +78,6 @@ def test_a_setting_of_the_login_stays(world, tight, two):
 
 # ---- whose the server connection is ----
 
-@defect("from_client.c take_copy: the mark of a CopyDone stays in the queue of expected replies when"
-        " the COPY is refused, and nothing takes it out before the client's next message")
 def test_a_refused_copy_lets_the_backend_go(world, tight, neighbour):
     with wire.connect_to_tenant(world.reeve, tight["row", "a"]) as one:
         found = one.ask(query("COPY thing (name) FROM STDIN") + copy_data(b"x\n") + copy_done())
@@ -118,7 +114,6 @@ def cancel(world, connection):
         canceller.rest()
 
 
-@defect("cancel.c takes the proxy's own capture query for the client's; session_captured then pins")
 def test_a_cancel_does_not_hit_the_look_at_settings(world, tight, plain, one, neighbour):
     database = world.placement(tight["schema", "a"])["database"]
     with plain.connect(database) as admin:
@@ -131,7 +126,6 @@ def test_a_cancel_does_not_hit_the_look_at_settings(world, tight, plain, one, ne
         must_be_served(neighbour)
 
 
-@defect("a session whose statement_timeout is shorter than the proxy's own query is pinned")
 def test_a_short_timeout_does_not_hit_the_look_at_settings(world, tight, plain, one, neighbour):
     database = world.placement(tight["schema", "a"])["database"]
     with plain.connect(database) as admin:
@@ -143,8 +137,6 @@ def test_a_short_timeout_does_not_hit_the_look_at_settings(world, tight, plain, 
         must_be_served(neighbour)
 
 
-@defect("cancel.c takes the proxy's own query that puts settings in place for the client's;"
-        " session_refused ends the client with a FATAL error")
 def test_a_cancel_does_not_end_the_client(world, tight, plain, one, two):
     database = world.placement(tight["schema", "a"])["database"]
     one.ask(query("SET default_tablespace = 'pg_default'"))
@@ -159,8 +151,6 @@ def test_a_cancel_does_not_end_the_client(world, tight, plain, one, two):
     assert found[-1].type == "Z" or found[-1].fields["S"] == "ERROR", found
 
 
-@defect("session_enter: its query is followed by the client's message at once, and what stands behind"
-        " a simple query that fails runs all the same")
 def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
     """Here a session that must not write does, since its settings were not put in place. (The walk
     found it with clients that vanish, for whom the proxy cancels what runs: there it is a race.)"""
@@ -183,8 +173,6 @@ def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
 
 # ---- prepared statements ----
 
-@defect("from_client.c, Flush: answers of the proxy's own that stand behind a server's reply come"
-        " only with the next reply")
 def test_flush_brings_every_answer(one):
     one.send(parse("SELECT 1", "flushed"), bind(name="flushed"), execute(), close("S", "flushed"),
              flush())
@@ -195,8 +183,6 @@ def test_flush_brings_every_answer(one):
         raise AssertionError("no CloseComplete") from None
 
 
-@defect("session.c ask(): a simple query takes the server's unnamed statement away, and"
-        " backend->unnamed_client still says that it is there")
 def test_the_unnamed_statement_outlives_the_proxys_queries(one):
     one.ask(parse("SELECT set_config('work_mem', '5MB', false)"), sync())
     for _ in range(2):
@@ -212,9 +198,6 @@ def prepared_elsewhere(one, neighbour, sql):
 FAILS = parse("SELECT 1/0") + bind() + execute()
 
 
-@defect("ensure_prepared: what it prepares behind an error is skipped by the server, and the next"
-        " pipelines, which the proxy has taken meanwhile, count on it (expect.c holds back names"
-        " alone)")
 def test_prepared_again_behind_an_error(one, neighbour):
     prepared_elsewhere(one, neighbour, "SELECT 'mine'")
     run = bind(name="mine") + execute()
@@ -222,8 +205,6 @@ def test_prepared_again_behind_an_error(one, neighbour):
     assert values(found) == [[b"mine"]], found
 
 
-@defect("the same; take_named_parse's \"SELECT 1\", which is to fail, works, and is what the name"
-        " stands for on this server connection")
 def test_prepared_twice_behind_an_error(one, neighbour):
     prepared_elsewhere(one, neighbour, "SELECT 'mine'")
     run = bind(name="mine") + execute()
@@ -232,27 +213,22 @@ def test_prepared_twice_behind_an_error(one, neighbour):
     assert values(one.ask(run, sync())) == [[b"mine"]]
 
 
-@defect("rewrite_deallocate wants the statement alone in its message")
 def test_deallocate_among_other_statements(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     assert error_of(one.ask(query("DEALLOCATE mine; SELECT 2"))) is None
 
 
-@defect("rewrite_deallocate wants the statement alone in its message")
 def test_deallocate_behind_another_statement(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     assert error_of(one.ask(query("SELECT 2; DEALLOCATE mine"))) is None
 
 
-@defect("note_tag clears the backend's statements, not the client's names")
 def test_deallocate_all_behind_another_statement(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     one.ask(query("SELECT 2; DEALLOCATE ALL"))
     assert error_of(one.ask(parse("SELECT 3", "mine"), sync())) is None
 
 
-@defect("apply_flags clears the client's names when the statement is sent, and nothing puts them"
-        " back when the server refuses it")
 @pytest.mark.parametrize("sql", ["DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE mine"])
 def test_refused_discard_takes_nothing(one, sql):
     one.ask(parse("SELECT 1", "mine"), sync())
@@ -264,8 +240,6 @@ def test_refused_discard_takes_nothing(one, sql):
     assert values(one.ask(bind(name="mine"), execute(), sync())) == [[b"1"]]
 
 
-@defect("apply_flags and rewrite_deallocate act when the message is taken, also when the server"
-        " skips it")
 @pytest.mark.parametrize("sql", ["DISCARD ALL", "DEALLOCATE ALL", "DEALLOCATE mine"])
 def test_skipped_discard_takes_nothing(one, sql):
     one.ask(parse("SELECT 1", "mine"), sync())
@@ -275,13 +249,10 @@ def test_skipped_discard_takes_nothing(one, sql):
 
 # ---- what is refused ----
 
-@defect("replacement() looks at a message's first statement alone: the LISTEN works, and is lost with"
-        " the server connection, of which nobody tells the client")
 def test_listen_behind_another_statement_is_refused(one):
     assert error_of(one.ask(query("SELECT 1; LISTEN something"))) == "0A000"
 
 
-@defect("take_by_type passes over all messages but Sync, where PostgreSQL ends the connection")
 def test_an_unknown_message_behind_an_error(one):
     one.send(parse("SELEKT"), flush())
     assert one.receive().sqlstate == "42601"
@@ -293,7 +264,6 @@ def test_an_unknown_message_behind_an_error(one):
         raise AssertionError("the connection stays") from None
 
 
-@defect("pg_try_advisory_lock: keys are shared by all tenants of a database (THREATS 24)")
 @pytest.mark.parametrize("mode", ["row", "schema"])
 def test_advisory_locks_of_two_tenants_do_not_meet(world, mode):
     with (wire.connect_to_tenant(world.reeve, world.new_tenant(mode)) as mine,

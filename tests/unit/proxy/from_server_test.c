@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "proxy/backend.h"
+#include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
 /* ---- what from_server.c calls ---- */
@@ -74,6 +75,12 @@ void session_captured_row(struct backend *backend, const char *body, size_t leng
     (void)length;
 }
 
+void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields)
+{
+    (void)backend;
+    (void)fields;
+}
+
 void session_captured(struct backend *backend)
 {
     (void)backend;
@@ -93,6 +100,12 @@ void backend_enter_refused(struct backend *backend_, const struct wire_error_fie
 {
     (void)backend_;
     (void)fields;
+}
+
+void prepare_placeholder_gone(struct backend *backend_, size_t number)
+{
+    (void)backend_;
+    (void)number;
 }
 
 void backend_want(struct backend *backend_, struct statement *statement)
@@ -305,31 +318,43 @@ static void test_an_evicted_statement_is_still_there(void **state)
     statement_unref(statement);
 }
 
-/* The proxy forgot its statements when DISCARD ALL was sent; the server did not. */
-static void test_a_discard_that_fails_taints_the_backend(void **state)
+/* What a text deallocates is gone when the server says so, and not before. */
+static void test_names_go_with_the_tag(void **state)
 {
     (void)state;
     static const unsigned flags[] = {TEXT_DISCARDS, TEXT_DEALLOCATES};
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } tags[] = {{"C\0\0\0\x13"
+                 "DEALLOCATE ALL",
+                 20},
+                {"C\0\0\0\x0f"
+                 "DEALLOCATE",
+                 16}};
     for (size_t i = 0; i < array_size(flags); i++) {
-        backend.tainted = false;
-        push((struct expect){.kind = EXPECT_QUERY, .flags = flags[i]});
-        receive_error("25001");
-        assert_true(backend.tainted);
-        RECEIVE(READY("I"));
-
-        backend.tainted = false;
-        push_kind(EXPECT_BIND);
-        push((struct expect){.kind = EXPECT_EXECUTE, .flags = flags[i]});
-        push_kind(EXPECT_SYNC);
-        receive_error("25P02");
-        assert_true(backend.tainted);
-        RECEIVE(READY("I"));
+        struct statement *statement = prepare("SELECT 1");
+        struct client_statement *name = client_statement_add(&client.statements, "mine", statement);
+        for (int refused = 1; refused >= 0; refused--) {
+            push((struct expect){
+                .kind = EXPECT_QUERY,
+                .flags = flags[i],
+                .names = client_names_deallocated(&client.statements, "DEALLOCATE mine", 15)});
+            assert_true(expect_names_changing(&backend.expected));
+            if (refused)
+                receive_error("25P02");
+            else
+                receive(tags[i].bytes, tags[i].length);
+            RECEIVE(READY("I"));
+            assert_false(expect_names_changing(&backend.expected));
+            if (refused)
+                assert_ptr_equal(client_statement_find(&client.statements, "mine"), name);
+            else
+                assert_null(client_statement_find(&client.statements, "mine"));
+            assert_false(backend.tainted);
+        }
+        statement_unref(statement);
     }
-    backend.tainted = false;
-    push_kind(EXPECT_QUERY);
-    receive_error("25001");
-    RECEIVE(READY("I"));
-    assert_false(backend.tainted);
 }
 
 /* Whose unnamed statement the backend has is not known after a pipeline was skipped. */
@@ -527,7 +552,7 @@ int main(void)
         TEST(test_an_error_without_a_sync_yet),
         TEST(test_a_name_that_was_closed_and_taken_again),
         TEST(test_an_evicted_statement_is_still_there),
-        TEST(test_a_discard_that_fails_taints_the_backend),
+        TEST(test_names_go_with_the_tag),
         TEST(test_the_unnamed_statement_after_an_error),
         TEST(test_fakes_come_in_their_place),
         TEST(test_out_of_step),
