@@ -22,7 +22,7 @@ class Figures:
     def record(self, case, subject, metric, value, unit, round_number):
         self.values[case, subject, metric].append(value)
         line = {"bench": self.bench, "case": case, "subject": subject, "metric": metric,
-                "value": round(value, 2), "unit": unit, "round": round_number}
+                "value": round(value, 4), "unit": unit, "round": round_number}
         RESULTS.parent.mkdir(exist_ok=True)
         with open(RESULTS, "a", encoding="utf-8") as results:
             results.write(json.dumps(line) + "\n")

@@ -31,7 +31,7 @@ enum {
     PARAMETERS_MAX = 4,
     EVENTS = 64,
     WARM_UP_US = 500 * TIME_MS, /* at least */
-    WARM_UP_MAX_US = 30 * TIME_S,
+    WARM_UP_MAX_US = 10 * TIME_S,
     DEADLINE_US = 120 * TIME_S, /* without an answer of anybody */
 };
 
@@ -308,7 +308,8 @@ static void look_at_clock(struct rotation *rotation)
 {
     struct run *run = &rotation->run;
     int64_t now = time_monotonic_us();
-    if (!run->counting && !run->stopping && run->unused == 0 && now - run->begin_us >= WARM_UP_US) {
+    int64_t warm_us = run->unused == 0 ? WARM_UP_US : WARM_UP_MAX_US;
+    if (!run->counting && !run->stopping && now - run->begin_us >= warm_us) {
         say("counting");
         run->counting = true;
         run->cpu_before = own_cpu_seconds();

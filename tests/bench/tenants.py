@@ -40,6 +40,9 @@ ISOLATIONS = ("schema", "row")
 SCRIPTS = ("select", "tpcb")
 SERVICES = {"guard": "guarded", "login": "logged"}  # by enforcement
 LARGE = "large"  # the single tenant
+IN_TURN = "pgbouncer/all"
+NAMES = ("direct, one tenant", "guard, one tenant", "guard", "login", f"pgbouncer/{BACKENDS}",
+         IN_TURN)
 ATTACHING = 4  # commands at once
 TOKEN_SECONDS = 86400
 GROUP = "bench_tenants"  # the roles of those who come past Reeve
@@ -59,7 +62,13 @@ def trust_the_bench(server):
 
 def attach_all(reeve, service, slugs):
     with concurrent.futures.ThreadPoolExecutor(ATTACHING) as pool:
-        list(pool.map(lambda slug: reeve.cli("tenant", "attach", slug, service), slugs))
+        attached = [pool.submit(reeve.cli, "tenant", "attach", slug, service) for slug in slugs]
+        try:
+            for done in concurrent.futures.as_completed(attached):
+                done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def create_tenants(reeve, slugs):
@@ -154,10 +163,11 @@ class Subject:
         self.name, self.conninfos, self.slots = name, conninfos, slots
         self.role, self.database, self.pid = role, database, pid
         self.accounts = accounts
-        self.load = None
+        self.load = self.admin = None
+        self.others = set()  # backends of the same roles that are somebody else's
 
     @contextlib.contextmanager
-    def logged_in(self, folder):
+    def logged_in(self, folder, server):
         path = folder / self.name.replace("/", "-")
         path.touch(mode=0o600)
         path.write_text("".join(line + "\n" for line in self.conninfos))
@@ -165,7 +175,8 @@ class Subject:
                                   stdout=subprocess.PIPE, text=True)
         try:
             self.expect("ready")
-            yield self
+            with server.connect() as self.admin:
+                yield self
         finally:
             self.load.kill()
             self.load.communicate()
@@ -184,36 +195,44 @@ class Subject:
         self.load.stdin.write(f"{script} {mode} {seconds} {self.accounts}\n")
         self.load.stdin.flush()
         self.expect("counting")
-        before = self.cpu(server)
+        before = self.spent(server)
         self.expect("counted")
-        after = self.cpu(server)
+        after = self.spent(server)
         found = json.loads(self.hear())
         return {"tps": found["transactions"] / found["seconds"], "p50_us": found["p50_us"],
                 "p99_us": found["p99_us"], "starved": found["starved"],
                 "load_cpu_us_per_txn": found["cpu_us_per_txn"],
-                **{name: (after[name] - before[name]) * 1e6 / found["transactions"]
-                   for name in after},
+                **{name: (after[name] - before[name]) / found["transactions"] for name in after},
                 **self.memory(server)}
 
-    def cpu(self, server):
-        found = {"server_cpu_us_per_txn": server_cpu_seconds(server.process.pid)}
+    def spent(self, server):
+        """What grows with transactions, so far."""
+        found = {"server_cpu_us_per_txn": server_cpu_seconds(server.process.pid) * 1e6,
+                 "logins_per_txn": self.logins()}
         if self.pid:
-            found["pooler_cpu_us_per_txn"] = process.cpu_seconds(self.pid)
+            found["pooler_cpu_us_per_txn"] = process.cpu_seconds(self.pid) * 1e6
         return found
 
-    def memory(self, server):
+    def logins(self):
+        """To the server, so far."""
+        return self.admin.execute("SELECT sessions FROM pg_stat_database WHERE datname = %s",
+                                  [self.database]).fetchone()[0]
+
+    def backends(self, server):
         with server.connect() as admin:
-            pids = [pid for (pid,) in admin.execute(
+            return {pid for (pid,) in admin.execute(
                 "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend'"
-                " AND usename ~ %s AND datname = %s", [self.role, self.database])]
-        sizes = [size for pid in pids if (size := proportional_bytes(pid))]
+                " AND usename ~ %s AND datname = %s", [self.role, self.database])} - self.others
+
+    def memory(self, server):
+        sizes = [size for pid in self.backends(server) if (size := proportional_bytes(pid))]
         found = {"backends": len(sizes), "server_mb": sum(sizes) / 2**20}
         if self.pid:
             found["pooler_mb"] = resident_bytes(self.pid) / 2**20
         return found
 
 
-UNITS = {"tps": "1/s", "backends": "count", "starved": "count"}
+UNITS = {"tps": "1/s", "backends": "count", "logins_per_txn": "count", "starved": "count"}
 
 
 def unit_of(metric):
@@ -283,14 +302,15 @@ def bouncer_subject(name, slugs, database, port, pid):
 class Subjects:
     """Everybody who is measured for one isolation."""
 
-    def __init__(self, stack, server, reeve, issuer, slugs, database):
+    def __init__(self, stack, server, reeve, issuer, slugs, database, chosen):
         self.stack, self.server, self.reeve, self.issuer = stack, server, reeve, issuer
         self.slugs, self.database = slugs, database
         self.folder = stack.enter_context(process.temporary_folder("reeve-bench-"))
-        self.lasting = [self.direct(), *self.through_reeve(), self.through_pgbouncer()]
+        found = [self.direct(), *self.through_reeve(), self.through_pgbouncer()]
+        self.lasting = [subject for subject in found if subject.name in chosen]
         for subject in self.lasting:
             began = time.monotonic()
-            stack.enter_context(subject.logged_in(self.folder))
+            stack.enter_context(subject.logged_in(self.folder, self.server))
             print(f"{subject.name}: {len(subject.conninfos)} connections in"
                   f" {time.monotonic() - began:.1f} s", flush=True)
 
@@ -328,13 +348,10 @@ class Subjects:
         """pgbouncer/all, for as long as its turn lasts."""
         with running_pgbouncer(self.server, self.database, self.slugs,
                                len(self.slugs)) as (port, pid):
-            subject = bouncer_subject("pgbouncer/all", self.slugs, self.database, port, pid)
-            with subject.logged_in(self.folder):
+            subject = bouncer_subject(IN_TURN, self.slugs, self.database, port, pid)
+            subject.others = subject.backends(self.server)
+            with subject.logged_in(self.folder, self.server):
                 yield subject
-
-
-NAMES = ("direct, one tenant", "guard, one tenant", "guard", "login", f"pgbouncer/{BACKENDS}",
-         "pgbouncer/all")
 
 
 # ---- measuring ----
@@ -349,7 +366,9 @@ def measure(figures, case, subject, options, round_number, server):
         figures.record(case, subject.name, metric, value, unit_of(metric), round_number)
     print(f"round {round_number}: {case}: {subject.name}: {found['tps']:,.0f}/s,"
           f" p99 {found['p99_us'] / 1000:,.1f} ms, {found['backends']:.0f} backends,"
-          f" {found['server_mb']:,.0f} MB", flush=True)
+          f" {found['server_mb']:,.0f} MB, CPU µs/txn {found['server_cpu_us_per_txn']:,.1f} server"
+          f" {found.get('pooler_cpu_us_per_txn', 0):,.1f} pooler,"
+          f" {found['logins_per_txn']:.4f} logins/txn", flush=True)
 
 
 def measure_isolation(isolation, options, figures):
@@ -364,11 +383,13 @@ def measure_isolation(isolation, options, figures):
         with process.temporary_folder("reeve-bench-") as folder:
             issuer.register(reeve, folder)
         slugs, database, said = prepare(reeve, server, isolation, options.tenants)
-        subjects = Subjects(stack, server, reeve, issuer, slugs, database)
+        subjects = Subjects(stack, server, reeve, issuer, slugs, database, options.subject)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
                 for subject in subjects.lasting:
                     measure(figures, case, subject, options, round_number, server)
+            if IN_TURN not in options.subject:
+                continue
             with subjects.in_turn() as subject:
                 for case in cases:
                     measure(figures, case, subject, options, round_number, server)
@@ -378,8 +399,8 @@ def measure_isolation(isolation, options, figures):
 # ---- results ----
 
 HEAD = ("case", "subject", "tps", "of guard, one tenant", "p50, ms", "p99, ms",
-        "pooler, CPU µs/txn", "server, CPU µs/txn", "load, CPU µs/txn", "backends",
-        "backends, MB", "pooler, MB")
+        "pooler, CPU µs/txn", "server, CPU µs/txn", "load, CPU µs/txn", "logins/txn", "backends",
+        "backends, MB", "pooler, MB", "starved")
 
 
 def row(figures, case, subject):
@@ -394,17 +415,19 @@ def row(figures, case, subject):
             milliseconds("p50_us"), milliseconds("p99_us"),
             results.number(value("pooler_cpu_us_per_txn"), 1),
             results.number(value("server_cpu_us_per_txn"), 1),
-            results.number(value("load_cpu_us_per_txn"), 1), results.number(value("backends")),
-            results.number(value("server_mb")), results.number(value("pooler_mb"), 1))
+            results.number(value("load_cpu_us_per_txn"), 1),
+            results.number(value("logins_per_txn"), 3), results.number(value("backends")),
+            results.number(value("server_mb")), results.number(value("pooler_mb"), 1),
+            results.number(value("starved")))
 
 
 def verdict(figures, case):
     """A line on the target; None when it was not all measured."""
     one, many, few, every = (figures.median(case, name, "tps") for name in (
-        "guard, one tenant", "guard", f"pgbouncer/{BACKENDS}", "pgbouncer/all"))
+        "guard, one tenant", "guard", f"pgbouncer/{BACKENDS}", IN_TURN))
     if None in (one, many, few, every):
         return None
-    backends, size = (figures.median(case, "pgbouncer/all", metric)
+    backends, size = (figures.median(case, IN_TURN, metric)
                       for metric in ("backends", "server_mb"))
     end = results.memory_total() / 2**20 / (size / backends)
     return (f"- {case}: guard has {many / one:.2f} of its single tenant's throughput,"
@@ -443,6 +466,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     parser.add_argument("--script", action="append", choices=SCRIPTS)
+    parser.add_argument("--subject", action="append", choices=NAMES)
     parser.add_argument("--mode", action="append", choices=pooler.MODES,
                         help="protocol; default: simple")
     parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
@@ -450,6 +474,7 @@ def main():
     if options.tenants < 2 * SLOTS:
         parser.error(f"--tenants must be at least {2 * SLOTS}: some rest while others work")
     options.script = options.script or SCRIPTS
+    options.subject = options.subject or NAMES
     options.mode = options.mode or ["simple"]
     os.environ.setdefault("REEVE_BINARY", str(process.ROOT / "build" / "release" / "reeve"))
     raise_limits()
