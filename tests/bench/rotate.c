@@ -11,8 +11,11 @@
  *
  *   SCRIPT MODE SECONDS ACCOUNTS        such as: select simple 5 100
  *
- * it says "counting" once every connection has had a transaction, "counted" SECONDS later, and,
- * when the last one has ended, a JSON object. Any error ends it with status 1.
+ * it works until every connection has had a transaction (or for 10 s: a pooler may let some
+ * starve), lets all come to rest, says "warm" and waits for a line; works for SECONDS, lets all
+ * come to rest again, and says what it counted as a JSON object. So who reads CPU times at both
+ * ends reads those of the counted transactions and of nothing else. Any error ends it with
+ * status 1.
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -20,7 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
-#include "base/compiler.h"
+#include "base/str.h"
 #include "base/time.h"
 
 enum {
@@ -99,10 +102,10 @@ struct run {
     int64_t length_us;
     int accounts;
     bool counting, stopping;
-    int64_t begin_us, counted_from_us, end_us;
+    int64_t begin_us, end_us;
     size_t active, unused;
     size_t count; /* samples: microseconds of the counted transactions */
-    double cpu_before;
+    double cpu_seconds;
 };
 
 struct rotation {
@@ -245,7 +248,8 @@ static void start_next(struct rotation *rotation)
     struct run *run = &rotation->run;
     size_t index = rotation->resting[rotation->resting_from];
     struct connection *connection = &rotation->connections[index];
-    rotation->resting_from = (rotation->resting_from + 1) % rotation->count;
+    rotation->resting_from =
+        rotation->resting_from + 1 < rotation->count ? rotation->resting_from + 1 : 0;
     rotation->resting_count--;
     run->active++;
     connection->step = 0;
@@ -304,22 +308,41 @@ static void say(const char *text)
     fflush(stdout);
 }
 
-static void look_at_clock(struct rotation *rotation)
+static bool is_over(const struct run *run, int64_t now_us)
+{
+    int64_t length_us = run->counting      ? run->length_us
+                        : run->unused == 0 ? WARM_UP_US
+                                           : WARM_UP_MAX_US;
+    return now_us - run->begin_us >= length_us;
+}
+
+/* Starts the slots and returns when all have come to rest. */
+static void work(struct rotation *rotation, bool counting)
 {
     struct run *run = &rotation->run;
-    int64_t now = time_monotonic_us();
-    int64_t warm_us = run->unused == 0 ? WARM_UP_US : WARM_UP_MAX_US;
-    if (!run->counting && !run->stopping && now - run->begin_us >= warm_us) {
-        say("counting");
-        run->counting = true;
-        run->cpu_before = own_cpu_seconds();
-        run->counted_from_us = time_monotonic_us();
-    } else if (run->counting && now - run->counted_from_us >= run->length_us) {
-        run->counting = false;
-        run->stopping = true;
-        run->end_us = now;
-        say("counted");
+    struct epoll_event events[EVENTS];
+    double cpu_before = own_cpu_seconds();
+    run->counting = counting;
+    run->stopping = false;
+    run->begin_us = time_monotonic_us();
+    int64_t heard_us = run->begin_us;
+    for (size_t i = 0; i < rotation->slots; i++)
+        start_next(rotation);
+    while (run->active > 0) {
+        int count = epoll_wait(rotation->epoll, events, EVENTS, 100);
+        if (count < 0 && errno != EINTR)
+            fail("epoll_wait: %s", strerror(errno));
+        for (int i = 0; i < count; i++)
+            go_on(rotation, events[i].data.u64);
+        int64_t now_us = time_monotonic_us();
+        run->stopping = run->stopping || is_over(run, now_us);
+        if (count > 0)
+            heard_us = now_us;
+        else if (now_us - heard_us > DEADLINE_US)
+            fail("no answer for %d s", DEADLINE_US / TIME_S);
     }
+    run->end_us = time_monotonic_us();
+    run->cpu_seconds = own_cpu_seconds() - cpu_before;
 }
 
 static int compare(const void *left, const void *right)
@@ -328,63 +351,48 @@ static int compare(const void *left, const void *right)
     return (a > b) - (a < b);
 }
 
-static void report(struct rotation *rotation, double cpu_seconds)
+static void report(const struct rotation *rotation)
 {
-    struct run *run = &rotation->run;
+    const struct run *run = &rotation->run;
     if (run->count == 0)
         fail("no transaction was counted");
     qsort(rotation->samples, run->count, sizeof(*rotation->samples), compare);
-    double seconds = (double)(run->end_us - run->counted_from_us) / TIME_S;
-    printf("{\"transactions\": %zu, \"starved\": %zu, \"seconds\": %.3f, \"p50_us\": %d, "
-           "\"p99_us\": %d,"
-           " \"cpu_us_per_txn\": %.2f}\n",
-           run->count, run->unused, seconds, rotation->samples[run->count / 2],
-           rotation->samples[run->count * 99 / 100], cpu_seconds * TIME_S / (double)run->count);
+    printf("{\"transactions\": %zu, \"starved\": %zu, \"seconds\": %.3f, \"p50_us\": %d,"
+           " \"p99_us\": %d, \"cpu_us_per_txn\": %.2f}\n",
+           run->count, run->unused, (double)(run->end_us - run->begin_us) / TIME_S,
+           rotation->samples[run->count / 2], rotation->samples[run->count * 99 / 100],
+           run->cpu_seconds * TIME_S / (double)run->count);
     fflush(stdout);
 }
 
 static void run_script(struct rotation *rotation)
 {
+    char line[STATEMENT_MAX];
     struct run *run = &rotation->run;
-    struct epoll_event events[EVENTS];
     if (run->prepared)
         prepare(rotation);
     run->unused = rotation->count;
     for (size_t i = 0; i < rotation->count; i++)
         rotation->connections[i].used = false;
-    run->begin_us = time_monotonic_us();
-    int64_t heard_us = run->begin_us;
-    for (size_t i = 0; i < rotation->slots; i++)
-        start_next(rotation);
-    double cpu_seconds = 0;
-    while (run->active > 0) {
-        int count = epoll_wait(rotation->epoll, events, EVENTS, 100);
-        if (count < 0 && errno != EINTR)
-            fail("epoll_wait: %s", strerror(errno));
-        for (int i = 0; i < count; i++)
-            go_on(rotation, events[i].data.u64);
-        bool was_counting = run->counting;
-        look_at_clock(rotation);
-        if (was_counting && !run->counting)
-            cpu_seconds = own_cpu_seconds() - run->cpu_before;
-        if (count > 0)
-            heard_us = time_monotonic_us();
-        else if (time_monotonic_us() - heard_us > DEADLINE_US)
-            fail("no answer for %d s", DEADLINE_US / TIME_S);
-    }
-    report(rotation, cpu_seconds);
+    work(rotation, false);
+    say("warm");
+    if (!fgets(line, sizeof(line), stdin))
+        exit(0);
+    work(rotation, true);
+    report(rotation);
 }
 
 static void begin_run(struct rotation *rotation, const char *line)
 {
-    char name[16], mode[16];
-    int seconds, accounts;
-    if (sscanf(line, "%15s %15s %d %d", name, mode, &seconds, &accounts) != 4 || seconds < 1 ||
-        accounts < 1)
+    char name[16], mode[16], seconds_text[16], accounts_text[16];
+    int64_t seconds, accounts;
+    if (sscanf(line, "%15s %15s %15s %15s", name, mode, seconds_text, accounts_text) != 4 ||
+        !str_to_i64(seconds_text, 1, 3600, &seconds) ||
+        !str_to_i64(accounts_text, 1, INT32_MAX, &accounts))
         fail("not understood: %s", line);
     rotation->run = (struct run){.prepared = strcmp(mode, "prepared") == 0,
-                                 .length_us = (int64_t)seconds * TIME_S,
-                                 .accounts = accounts};
+                                 .length_us = seconds * TIME_S,
+                                 .accounts = (int)accounts};
     struct run *run = &rotation->run;
     while (run->script < array_size(scripts) && strcmp(scripts[run->script].name, name) != 0)
         run->script++;
@@ -395,10 +403,11 @@ static void begin_run(struct rotation *rotation, const char *line)
 int main(int argc, char **argv)
 {
     char line[STATEMENT_MAX];
+    int64_t slots;
     struct rotation rotation = {.epoll = epoll_create1(EPOLL_CLOEXEC)};
-    if (argc != 3 || rotation.epoll < 0 || atoi(argv[2]) < 1)
+    if (argc != 3 || rotation.epoll < 0 || !str_to_i64(argv[2], 1, CONNECTIONS_MAX, &slots))
         fail("usage: bench-rotate FILE SLOTS");
-    rotation.slots = (size_t)atoi(argv[2]);
+    rotation.slots = (size_t)slots;
     rotation.connections = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.connections));
     rotation.resting = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.resting));
     rotation.samples = xcalloc(SAMPLES_MAX, sizeof(*rotation.samples));

@@ -8,7 +8,7 @@
 One PostgreSQL, and for each isolation one service under the guard and one with login roles, each
 with `--tenants` tenants of 1 branch, 10 tellers and 100 accounts; and one tenant that is as large as
 all of them together. bench-rotate holds a connection a tenant and has 64 at work at any moment, in
-turn; each is counted from when every tenant has had a transaction. The subjects take turns within
+turn; counting begins when every tenant has had a transaction. The subjects take turns within
 each round. "pgbouncer/all" may have a backend a tenant; it is started anew for its turn, as its
 backends would be in the others' way. Each measurement is a line in build/bench.jsonl.
 """
@@ -46,9 +46,9 @@ NAMES = ("direct, one tenant", "guard, one tenant", "guard", "login", f"pgbounce
 ATTACHING = 4  # commands at once
 TOKEN_SECONDS = 86400
 GROUP = "bench_tenants"  # the roles of those who come past Reeve
-SETTINGS = {"shared_buffers": "256MB", "autovacuum": "off"}
+SETTINGS = {"shared_buffers": "256MB", "autovacuum": "off", "random_page_cost": "1"}
 SERVER_SAYS = ("fsync, synchronous_commit, full_page_writes and autovacuum off,"
-               " shared_buffers 256MB")
+               " shared_buffers 256MB, random_page_cost 1 (else 100 rows are read without their index)")
 
 
 # ---- the server and its tenants ----
@@ -194,11 +194,12 @@ class Subject:
         """A dictionary of metrics."""
         self.load.stdin.write(f"{script} {mode} {seconds} {self.accounts}\n")
         self.load.stdin.flush()
-        self.expect("counting")
+        self.expect("warm")
         before = self.spent(server)
-        self.expect("counted")
-        after = self.spent(server)
+        self.load.stdin.write("go\n")
+        self.load.stdin.flush()
         found = json.loads(self.hear())
+        after = self.spent(server)
         return {"tps": found["transactions"] / found["seconds"], "p50_us": found["p50_us"],
                 "p99_us": found["p99_us"], "starved": found["starved"],
                 "load_cpu_us_per_txn": found["cpu_us_per_txn"],
@@ -302,12 +303,12 @@ def bouncer_subject(name, slugs, database, port, pid):
 class Subjects:
     """Everybody who is measured for one isolation."""
 
-    def __init__(self, stack, server, reeve, issuer, slugs, database, chosen):
+    def __init__(self, stack, server, reeve, issuer, slugs, database, options):
         self.stack, self.server, self.reeve, self.issuer = stack, server, reeve, issuer
-        self.slugs, self.database = slugs, database
+        self.slugs, self.database, self.workers = slugs, database, options.workers
         self.folder = stack.enter_context(process.temporary_folder("reeve-bench-"))
         found = [self.direct(), *self.through_reeve(), self.through_pgbouncer()]
-        self.lasting = [subject for subject in found if subject.name in chosen]
+        self.lasting = [subject for subject in found if subject.name in options.subject]
         for subject in self.lasting:
             began = time.monotonic()
             stack.enter_context(subject.logged_in(self.folder, self.server))
@@ -327,7 +328,7 @@ class Subjects:
 
     def through_reeve(self):
         """A proxy for each enforcement, as each may have 20 backends."""
-        guard, login = (self.stack.enter_context(reeve_support.running_serve(self.reeve))
+        guard, login = (self.stack.enter_context(reeve_support.running_serve(self.reeve, workers=self.workers))
                         for _ in SERVICES)
         yield Subject("guard, one tenant", self.reeve_lines(guard, "guard", [LARGE] * SLOTS),
                       SLOTS, "^reeve_pool$", self.database, guard.process.pid,
@@ -383,7 +384,7 @@ def measure_isolation(isolation, options, figures):
         with process.temporary_folder("reeve-bench-") as folder:
             issuer.register(reeve, folder)
         slugs, database, said = prepare(reeve, server, isolation, options.tenants)
-        subjects = Subjects(stack, server, reeve, issuer, slugs, database, options.subject)
+        subjects = Subjects(stack, server, reeve, issuer, slugs, database, options)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
                 for subject in subjects.lasting:
@@ -443,7 +444,7 @@ def report(figures, options, said, load_before):
             if (case, subject) in with_values]
     lines = [f"Medians of {options.rounds} rounds of {options.seconds} s each,"
              f" {results.machine(load_before)}. {options.tenants} tenants, {SLOTS} clients at work,"
-             f" {BACKENDS} backends; {SERVER_SAYS}."
+             f" {BACKENDS} backends, Reeve with {options.workers} workers; {SERVER_SAYS}."
              f" PgBouncer {pooler.pgbouncer_program()[2]}: transaction pooling,"
              f" default_pool_size 1, max_db_connections {BACKENDS} or (all) {options.tenants}, its"
              " logins to the server by trust.", "",
@@ -466,6 +467,7 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     parser.add_argument("--script", action="append", choices=SCRIPTS)
+    parser.add_argument("--workers", default="auto", help="worker threads of Reeve")
     parser.add_argument("--subject", action="append", choices=NAMES)
     parser.add_argument("--mode", action="append", choices=pooler.MODES,
                         help="protocol; default: simple")
