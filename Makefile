@@ -9,7 +9,7 @@ RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
 .PHONY: help build build-asan packages demo check check-all lint format fuzz soak random bench \
-        bench-pooler reference clean
+        bench-pooler bench-tenants bench-enter reference clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -54,10 +54,16 @@ soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
 random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
 	@REEVE_RANDOM_SECONDS=$(RANDOM_SECONDS) $(PYTHON) -m pytest -q -x -s tests/isolation/test_random.py
 
-bench: bench-pooler ## every benchmark (minutes each; figures, not tests)
+bench: bench-pooler bench-tenants bench-enter ## every benchmark (minutes each; figures, not tests)
 
 bench-pooler: build ## direct, PgBouncer, Reeve: throughput, and CPU a transaction
 	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
+
+bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (half an hour)
+	@$(PYTHON) tests/bench/tenants.py $(BENCH_OPTIONS)
+
+bench-enter: build ## server CPU of entering a tenant, and of the row policy
+	@$(PYTHON) tests/bench/enter.py $(BENCH_OPTIONS)
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""What entering a tenant costs the server, and what the row policy costs.
+
+    make bench-enter
+    tests/bench/enter.py [--rounds 5] [--count 10000] [--write-docs]
+
+A protocol client sends each case `--count` times to one server session, pipelined in batches, and
+reads the session's CPU time (user and system) from /proc/PID/schedstat before and after: so only the
+server's work counts, its read and its write to the socket too. The cases take turns within each round.
+Entering goes to and fro between two tenants. Each measurement is a line in build/bench.jsonl.
+"""
+import argparse
+import contextlib
+import itertools
+import os
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from support import guard, process, wire  # noqa: E402
+import results  # noqa: E402
+
+BATCH = 50
+WARM_UP = 500
+TENANT = 42  # in the policy's tables
+ROWS = 1000  # a tenant there
+TENANTS = 100
+SETTINGS = ("application_name", "web", "DateStyle", "ISO, DMY", "TimeZone", "Europe/Berlin",
+            "statement_timeout", "30s", "lock_timeout", "5s", "work_mem", "8MB",
+            "extra_float_digits", "3", "idle_in_transaction_session_timeout", "60s")
+
+TABLES = """
+CREATE ROLE plain LOGIN PASSWORD 'plain';
+GRANT CONNECT ON DATABASE shared TO plain;
+GRANT t_1, t_2, run_s TO plain;
+CREATE FUNCTION pg_temp.make(name text, policy text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TABLE app.%%I (tenant_id bigint NOT NULL, id int NOT NULL, value int,
+                    PRIMARY KEY (tenant_id, id));
+                    INSERT INTO app.%%I SELECT t, i, i FROM generate_series(1, {tenants}) t,
+                    generate_series(1, {rows}) i;
+                    GRANT SELECT ON app.%%I TO run_s', name, name, name);
+    IF policy IS NOT NULL THEN
+        EXECUTE format('ALTER TABLE app.%%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+                        CREATE POLICY p ON app.%%I USING (%%s)', name, name, policy);
+    END IF;
+END $$;
+SELECT pg_temp.make('literal', NULL),
+       pg_temp.make('function', 'tenant_id = reeve.tenant_id()'),
+       pg_temp.make('subquery', 'tenant_id = (SELECT reeve.tenant_id())'),
+       pg_temp.make('setting', 'tenant_id = current_setting(''my.tenant'')::bigint');
+""".replace("%%", "%").format(tenants=TENANTS, rows=ROWS)
+
+
+def cpu_ns(pid):
+    return int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0])
+
+
+class Case:
+    """Messages that are sent over and over, by turns; each ends in `ready` ReadyForQuery."""
+
+    def __init__(self, group, name, session, *turns, ready=1):
+        self.group, self.name, self.session = group, name, session
+        self.turns, self.ready = turns, ready
+
+    def send(self, count):
+        turns = itertools.cycle(self.turns)
+        for at in range(0, count, BATCH):
+            batch = min(BATCH, count - at)
+            found = self.session.ask(*itertools.islice(turns, batch), ready=batch * self.ready)
+            errors = [message for message in found if message.type == "E"]
+            assert not errors, f"{self.name}: {errors[0]}"
+
+    def measure(self, count):
+        """Microseconds of the server's CPU for one."""
+        self.send(WARM_UP)
+        before = cpu_ns(self.session.backend_pid)
+        self.send(count)
+        return (cpu_ns(self.session.backend_pid) - before) / 1000 / count
+
+
+# ---- entering ----
+
+def plain_session(server):
+    """As a role that may become each tenant's, without a guard."""
+    session = wire.Wire("127.0.0.1", server.port)
+    session.login("plain", "shared", "plain")
+    session.backend_pid = session.key[0]
+    return session
+
+
+def enterings(armed, **options):
+    """Into tenant 1, into tenant 2: schema, or rows."""
+    schema = [armed.entering(tenant, role=f"t_{tenant}", path=f"t_{tenant}, public", flags=0,
+                             **options) for tenant in guard.TENANTS]
+    return schema, [armed.entering(tenant, **options) for tenant in guard.TENANTS]
+
+
+def reset_texts():
+    """What an application or a pooler sends without a guard."""
+    return [wire.query(f"RESET ROLE; RESET ALL; SET ROLE t_{tenant}; SET search_path = t_{tenant},"
+                       " public") for tenant in guard.TENANTS]
+
+
+def execution(name, *values):
+    return wire.bind(values, name=name) + wire.execute() + wire.sync()
+
+
+def entering_cases(stack, server):
+    armed, other, plain = (stack.enter_context(session) for session in (
+        guard.Session(server), guard.Session(server), plain_session(server)))
+    armed.arm()
+    other.arm()
+    schema, rows = enterings(armed)
+    schema_more, rows_more = enterings(armed, settings=SETTINGS)
+    select = wire.parse("SELECT value FROM app.function WHERE id = $1", "s", (23,))
+    for tenant in guard.TENANTS:
+        armed.enter_schema(tenant)
+        armed.ask(wire.parse("SELECT name FROM thing", f"s_{tenant}"), wire.sync())
+    for session in (armed, other):
+        session.enter(1)
+        session.ask(select, wire.sync())
+    yield Case("enter", "enter, schema, no settings", armed, *schema)
+    yield Case("enter", "enter, schema, 8 settings", armed, *schema_more)
+    yield Case("enter", "enter, row, no settings", armed, *rows)
+    yield Case("enter", "enter, row, 8 settings", armed, *rows_more)
+    yield Case("enter", "`SELECT 1`, simple protocol", plain, wire.query("SELECT 1"))
+    yield Case("enter", "`DISCARD ALL`", plain, wire.query("DISCARD ALL"))
+    yield Case("enter", "`RESET ROLE; RESET ALL; SET ROLE; SET search_path`", plain,
+               *reset_texts())
+    yield Case("enter", "the same, behind `DISCARD ALL`", plain,
+               *(wire.query("DISCARD ALL") + text for text in reset_texts()), ready=2)
+    yield Case("enter", "select by key, prepared, row policy", other, execution("s", 7))
+    yield Case("enter", "enter, row, and that select", armed,
+               *(entering + execution("s", 7) for entering in rows), ready=2)
+    yield Case("enter", "enter, schema, and a prepared select of 1 row", armed,
+               *(schema[i] + execution(f"s_{tenant}") for i, tenant in enumerate(guard.TENANTS)),
+               ready=2)
+    yield Case("enter", "enter, schema, and that select, simple protocol", armed,
+               *(entering + wire.query("SELECT name FROM thing") for entering in schema), ready=2)
+
+
+# ---- the policy ----
+
+POLICIES = {
+    "literal": "no policy, `tenant_id = 42` in the query",
+    "function": "policy `tenant_id = reeve.tenant_id()`",
+    "subquery": "policy `tenant_id = (SELECT reeve.tenant_id())`",
+    "setting": "policy `tenant_id = current_setting('my.tenant')::bigint`",
+}
+
+
+def policy_cases(stack, server):
+    session = stack.enter_context(guard.Session(server))
+    session.arm()
+    session.enter(TENANT)
+    session.run(f"SET my.tenant = '{TENANT}'")
+    for table, title in POLICIES.items():
+        which = f"tenant_id = {TENANT} AND" if table == "literal" else ""
+        for kind, text, types in (
+                ("by key", f"SELECT value FROM app.{table} WHERE {which} id = $1", (23,)),
+                (f"of {ROWS} rows", f"SELECT sum(value) FROM app.{table} WHERE {which} id > $1",
+                 (23,))):
+            name = f"{table} {kind}"
+            session.ask(wire.parse(text, name, types), wire.sync())
+            expected = [("7",)] if kind == "by key" else [(str(ROWS * (ROWS + 1) // 2),)]
+            value = 7 if kind == "by key" else 0
+            answer = guard.outcome(session.ask(execution(name, value)))
+            assert answer == expected, f"{name}: {answer}"
+            yield Case(f"policy, {kind}", title, session, execution(name, value))
+
+
+# ---- results ----
+
+def tables(figures, cases):
+    groups = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(case.name)
+    for group, names in groups.items():
+        base = figures.median(group, names[0], "server_cpu")
+        yield from results.table((group, "server CPU, µs", f"of “{names[0]}”"),
+                                 [(name, results.number(figures.median(group, name, "server_cpu"), 1),
+                                   results.ratio(figures.median(group, name, "server_cpu"), base))
+                                  for name in names])
+        yield ""
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--count", type=int, default=10000, help="of each case in a round")
+    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
+    options = parser.parse_args()
+    os.environ.setdefault("REEVE_BINARY", str(process.ROOT / "build" / "release" / "reeve"))
+    load_before = os.getloadavg()[0]
+    figures = results.Figures("enter")
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(guard.running_guarded())
+        with server.connect("shared") as admin:
+            admin.execute(TABLES)
+            admin.execute("VACUUM ANALYZE")
+            version = admin.execute("SHOW server_version").fetchone()[0].split()[0]
+        cases = [*entering_cases(stack, server), *policy_cases(stack, server)]
+        for round_number in range(1, options.rounds + 1):
+            for case in cases:
+                count = options.count // (10 if "rows" in case.group else 1)
+                value = case.measure(count)
+                figures.record(case.group, case.name, "server_cpu", value, "us", round_number)
+                print(f"round {round_number}: {case.group}: {case.name}: {value:.1f} µs",
+                      flush=True)
+    lines = [f"Medians of {options.rounds} rounds of {options.count:,} each (a tenth for"
+             f" {ROWS} rows), {results.machine(load_before)}, PostgreSQL {version}.", "",
+             *tables(figures, cases)]
+    print("\n" + "\n".join(lines))
+    if options.write_docs:
+        results.write_docs("enter", lines[:-1])
+
+
+if __name__ == "__main__":
+    main()
