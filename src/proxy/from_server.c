@@ -578,14 +578,16 @@ static ssize_t take_one(struct backend *backend, struct run *run, const char *by
     return (ssize_t)whole;
 }
 
-/* The client's settings are in force: it hears of them before anything else that is under way. */
-static void tell_entered(struct backend *backend, struct run *run)
+/* The client's settings are in force: it hears of them before anything else that is under way.
+ * Returns whether the client waits for this with its first message. */
+static bool tell_entered(struct backend *backend, struct run *run)
 {
     flush_run(backend, run);
     backend->entered = false;
     if (backend->client && backend->client->checking_settings)
-        return; /* the end of its transaction is the end of its login: see finish_turn */
+        return false; /* the end of its transaction is the end of its login: see finish_turn */
     session_entered(backend);
+    return !pool_is_guarded(backend->pool);
 }
 
 static void ease_pressure(struct backend *backend)
@@ -601,8 +603,9 @@ static void ease_pressure(struct backend *backend)
         client_resume(client);
 }
 
-/* The backend may be gone, or another client's, when this returns. */
-static void finish_turn(struct backend *backend)
+/* The backend may be gone, or another client's, when this returns. A client whose first message is
+ * due keeps it: it could be given to whoever has waited longer, time and again. */
+static void finish_turn(struct backend *backend, bool first_due)
 {
     drop_copy_ends(backend);
     if (backend->flushed) {
@@ -610,8 +613,9 @@ static void finish_turn(struct backend *backend)
         backend->flushed = !expect_empty(&backend->expected);
     }
     ease_pressure(backend);
-    if (!expect_empty(&backend->expected) || backend->status != 'I' || !backend->client ||
-        backend->forward_left > 0 || backend->drop_left > 0 || backend->told_fatal)
+    if (first_due || !expect_empty(&backend->expected) || backend->status != 'I' ||
+        !backend->client || backend->forward_left > 0 || backend->drop_left > 0 ||
+        backend->told_fatal)
         return;
     if (backend->client->checking_settings)
         session_checked(backend);
@@ -623,6 +627,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
 {
     struct run run = {NULL, 0};
     size_t at = 0;
+    bool first_due = false;
     count(&backend->worker->counters.bytes_out, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
@@ -636,9 +641,9 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             break;
         at += (size_t)taken;
         if (backend->entered)
-            tell_entered(backend, &run);
+            first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
-    finish_turn(backend);
+    finish_turn(backend, first_due);
     return at;
 }

@@ -206,14 +206,14 @@ bool prepare_replacement(struct client *client, unsigned flags, const char *text
                          bool apart, struct buffer *out, struct client_names **ret_names)
 {
     *ret_names = NULL;
-    if (flags & TEXT_LISTENS) {
-        wire_put_cstring(out, listen_refused);
-        return true;
-    }
-    if (!(flags & TEXT_DEALLOCATES))
+    if (!(flags & (TEXT_LISTENS | TEXT_DEALLOCATES)))
         return false;
+    if (flags & TEXT_LISTENS)
+        length = text_before_listen(text, length);
     *ret_names = client_names_deallocated(&client->statements, text, length);
     put_deallocating(client, out, text, length, *ret_names, apart);
+    if (flags & TEXT_LISTENS)
+        buffer_append_string(out, listen_refused); /* what follows it never runs */
     buffer_append_byte(out, '\0');
     return true;
 }

@@ -29,6 +29,9 @@ struct text_deallocate {
     char name[TEXT_NAME_SIZE]; /* folded to lower case where it is not quoted */
 };
 
+/* How much of a text is in front of its first LISTEN; all of it where there is none. */
+size_t text_before_listen(const char *text, size_t length);
+
 /* The next "DEALLOCATE [PREPARE] name" behind `found->end`. */
 bool text_next_deallocate(const char *text, size_t length, struct text_deallocate *found);
 
