@@ -337,9 +337,13 @@ static enum verdict take_row_description(struct backend *backend, const struct r
     return middle(backend, reply);
 }
 
-/* A ReadyForQuery comes of it. */
-static bool ends_batch(enum expect_kind kind)
+/* Whether a ReadyForQuery comes of the last message; the end of COPY data is none that counts. */
+static bool ends_batch(struct expect_queue *expected)
 {
+    size_t last = expected->count - 1;
+    while (expect_at(expected, last)->kind == EXPECT_COPY_END) /* the COPY is in front of it */
+        last--;
+    enum expect_kind kind = expect_at(expected, last)->kind;
     return kind == EXPECT_SYNC || kind == EXPECT_QUERY || kind == EXPECT_FUNCTION_CALL;
 }
 
@@ -363,7 +367,7 @@ static enum verdict take_copy_in(struct backend *backend, const struct reply *re
     size_t before = expected->count;
     expect_remove_kind(expected, 1, end, EXPECT_SYNC);
     backend->copy_syncs += (unsigned)(before - expected->count);
-    backend->unsynced = !ends_batch(expect_at(expected, expected->count - 1)->kind);
+    backend->unsynced = !ends_batch(expected);
     return PASS;
 }
 

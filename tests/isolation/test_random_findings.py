@@ -1,7 +1,4 @@
 """What the random walk (test_random.py) has found, each reduced to a few messages.
-
-Those that are marked are defects that are not mended yet; support/walk/known.py keeps the walk off
-them. `strict`: with the defect the mark goes, and the line there.
 """
 import contextlib
 import time
@@ -10,15 +7,12 @@ import pytest
 
 from support import wire
 from support.process import Deadline, wait_until
+from support.reeve import ENFORCEMENT
 from support.wire import (bind, close, copy_data, copy_done, execute, flush, frame, parse, query,
                           sync)
 
 
 SOON = 4  # seconds, for answers that with the defect never come
-
-
-def defect(reason, raises=AssertionError):
-    return pytest.mark.xfail(reason=reason, strict=True, raises=raises)
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +165,25 @@ def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
     assert values(found) == [[b"0"]]
 
 
+def test_two_tenants_with_settings_both_come_to_their_turn(world, tight):
+    """Both wait for the one server connection. Each had it until its settings were in place; then it
+    was given to the other, who had waited longer, and so on for good."""
+    with (wire.connect_to_tenant(world.reeve, tight["row", "a"]) as holder,
+          wire.connect_to_tenant(world.reeve, tight["schema", "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight["schema", "b"]) as other):
+        for waiting in (one, other):
+            waiting.ask(query("SET work_mem = '5MB'"))
+            waiting.socket.settimeout(SOON)
+        holder.ask(query("BEGIN"))
+        for waiting in (one, other):
+            waiting.send(query("SELECT 5"))
+        wait_until(lambda: world.reeve.cli("status", json=True).json["server"]["clients_waiting"] == 2,
+                   "both wait")
+        holder.ask(query("COMMIT"))
+        for waiting in (one, other):
+            assert values(waiting.receive_until("Z")) == [[b"5"]]
+
+
 # ---- prepared statements ----
 
 def test_flush_brings_every_answer(one):
@@ -253,6 +266,13 @@ def test_listen_behind_another_statement_is_refused(one):
     assert error_of(one.ask(query("SELECT 1; LISTEN something"))) == "0A000"
 
 
+def test_what_stands_before_listen_is_done(one):
+    one.ask(query("BEGIN"))
+    found = one.ask(query("SELECT 1; COMMIT; SELECT 2; LISTEN something; SELECT 3"))
+    assert (values(found), error_of(found)) == ([[b"1"], [b"2"]], "0A000")
+    assert found[-1].body == b"I"
+
+
 def test_an_unknown_message_behind_an_error(one):
     one.send(parse("SELEKT"), flush())
     assert one.receive().sqlstate == "42601"
@@ -268,6 +288,9 @@ def test_an_unknown_message_behind_an_error(one):
 def test_advisory_locks_of_two_tenants_do_not_meet(world, mode):
     with (wire.connect_to_tenant(world.reeve, world.new_tenant(mode)) as mine,
           wire.connect_to_tenant(world.reeve, world.new_tenant(mode)) as theirs):
-        key = time.monotonic_ns() % (1 << 31)
-        assert values(mine.ask(query(f"SELECT pg_try_advisory_lock({key})"))) == [[b"t"]]
-        assert values(theirs.ask(query(f"SELECT pg_try_advisory_lock({key})"))) == [[b"t"]]
+        lock = query(f"SELECT pg_try_advisory_lock({time.monotonic_ns() % (1 << 31)})")
+        found = [mine.ask(lock), theirs.ask(lock)]
+    if ENFORCEMENT == "login":
+        assert [error_of(messages) for messages in found] == ["42501", "42501"]
+    else:
+        assert [values(messages) for messages in found] == [[[b"t"]], [[b"t"]]]

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from support import wire
+from support.reeve import ENFORCEMENT
 from support.walk import Violation
 from support.walk.world import reeve_world
 
@@ -14,7 +15,7 @@ SECONDS = 60  # within which it must have noticed
 
 @pytest.fixture(scope="module")
 def world():
-    with reeve_world() as made:
+    with reeve_world(ENFORCEMENT) as made:
         yield made
 
 

@@ -78,7 +78,6 @@ class Operation:
     sure = False  # whatever the state: it does not fail, as far as the plan can know
     always_fails = False  # unless nobody refuses what Reeve does
     pins = False  # keeps the server connection with its client from here on
-    first = lonely = True  # the first statement of its message, the only one
     data = b""  # CopyData and its end, to be sent behind it
 
     def __init_subclass__(cls, **options):

@@ -5,7 +5,7 @@ transaction is open, which names are taken, which rows may be there. Where that 
 failed that was to work), the statements that follow are the test of how errors are answered.
 """
 from support import wire
-from support.walk import known, operation as operations
+from support.walk import operation as operations
 from support.walk import ops_rows, ops_session, ops_state, ops_transaction as transaction
 from support.walk.delivery import Call, Extended, Item, Simple, Step
 from support.walk.settings import SETTINGS, is_custom
@@ -107,8 +107,6 @@ class Plan:
             return not self.in_transaction and room
         if need == "pins":
             return self.client.walk.may_pin(self.client)
-        if need == "calm":
-            return not (self.holds or self.short_timeout)
         if need == "short timeout":
             return self.short_timeout
         if need == "prepared by SQL":
@@ -237,15 +235,9 @@ class Plan:
     def simple(self, room):
         step = Step(self.client, "simple")
         for _ in range(1 if self.dice.random() < 0.9 else 3):
-            made = self.several(room, lambda kind, made: self._may_copy(kind, room), 5)
+            made = self.several(room, lambda _kind, _made: True, 5)
             step.add(Simple(made), self.client.tenant.mark)
-            if known.COPY_LEFT and made[-1].data:
-                self.shaky = True
         return step
-
-    @staticmethod
-    def _may_copy(kind, room):
-        return room or not (known.COPY_LEFT and issubclass(kind, ops_rows.CopyIn))
 
     def call(self, room):
         setting = self.dice.choice([one for one in SETTINGS if not is_custom(one.name)])
@@ -263,15 +255,14 @@ class Plan:
         step = Step(self.client, "extended")
         count = self.dice.choice([1, 1, 1, 2, 4])
         for _ in range(count):
-            step.add(self.segment(room, count == 1 or not known.PREPARED_IN_DOUBT),
-                     self.client.tenant.mark)
+            step.add(self.segment(room), self.client.tenant.mark)
         return step
 
     def flush(self, room):
         """A part of a pipeline, answered without a Sync; what follows comes with the next step."""
         segment = Extended()
         for made in self.several(room, self._fits_flush, 3):
-            self.put(segment, made, not known.FLUSH_FAKES)
+            self.put(segment, made)
         segment.add_message(wire.flush())
         self.open_segment = segment
         self._cut = len(segment.data)
@@ -294,7 +285,7 @@ class Plan:
         segment.end = len(segment.data)
         return step
 
-    def segment(self, room, named):
+    def segment(self, room):
         def fits(kind, made):
             if kind.simple_only or issubclass(kind, transaction.Begin) and made:
                 return False
@@ -305,7 +296,7 @@ class Plan:
             self.use_unnamed(segment)
         else:
             for made in self.several(room, fits, 5):
-                self.put(segment, made, named)
+                self.put(segment, made)
         segment.add_message(wire.sync())
         return segment
 
@@ -326,11 +317,11 @@ class Plan:
 
     # -- messages of the extended protocol --
 
-    def put(self, segment, made, named=True):
+    def put(self, segment, made):
         """One statement's messages."""
         segment.operations.append(made)
         kind = type(made)
-        named = named and kind.nameable
+        named = kind.nameable
         name = self.statement_name(kind)
         binary = self.dice.random() < 0.5
         shape = self.dice.random()

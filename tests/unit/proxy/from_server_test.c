@@ -514,6 +514,24 @@ static void test_the_end_of_data_that_nobody_wants(void **state)
     check_told("EZCZ");
 }
 
+/* The end of data that nobody wants, behind a COPY that works. */
+static void test_a_copy_in_front_of_one_that_fails(void **state)
+{
+    (void)state;
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    RECEIVE(COPY_IN_RESPONSE);
+    assert_false(backend.unsynced);
+    RECEIVE(COPIED READY("I"));
+    receive_error("42501");
+    RECEIVE(READY("I"));
+    assert_true(expect_empty(&backend.expected));
+    assert_int_equal(ended, 1);
+    check_told("GCZEZ");
+}
+
 /* ---- what arrives in pieces ---- */
 
 static void test_every_cut_gives_the_same(void **state)
@@ -577,6 +595,7 @@ int main(void)
         TEST(test_a_message_in_the_middle_of_a_copy),
         TEST(test_two_copies_in_one_query),
         TEST(test_the_end_of_data_that_nobody_wants),
+        TEST(test_a_copy_in_front_of_one_that_fails),
         TEST(test_every_cut_gives_the_same),
         TEST(test_settings_in_place_end_nothing),
     };
