@@ -79,6 +79,13 @@ def test_a_refused_copy_lets_the_backend_go(world, tight, neighbour):
         must_be_served(neighbour)
 
 
+def test_a_copy_in_front_of_a_refused_one_lets_the_backend_go(one, neighbour):
+    copied = query("COPY thing (name) FROM STDIN") + copy_data(b"copied\n") + copy_done()
+    found = one.ask(copied, query("SELECT 1/0; COPY thing (name) FROM STDIN") + copy_done(), ready=2)
+    assert types(found) == "GCZEZ"
+    must_be_served(neighbour)
+
+
 @contextlib.contextmanager
 def locked(admin, relation):
     """Whoever reads this relation of the catalog waits."""

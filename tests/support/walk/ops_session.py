@@ -9,6 +9,7 @@ from support.walk.settings import (ALL_SQL, BY_NAME, HIDDEN, NAMES, SETTINGS, SH
 
 OWN_NAMES = re.compile(r"reeve_[0-9a-f]{16}")  # the proxy's, of what Parse has made
 LIKE_OWN = "reeve_"
+HIDDEN_NAME = "hidden"  # prepared in a block's text: see ops_hidden.py
 
 
 def dollar(value):
@@ -422,7 +423,7 @@ class PreparedStatements(Operation):
 
     def check(self, session, result, when):
         for name, text, from_sql in self.rows(result):
-            if from_sql and name not in session.prepared:
+            if from_sql and name not in session.prepared and name != HIDDEN_NAME:
                 raise Violation(f"a prepared statement of somebody else: {name}: {text}")
             if not from_sql and name not in session.wire and not OWN_NAMES.fullmatch(name):
                 raise Violation(f"a prepared statement that this client has not: {name}: {text}")

@@ -6,7 +6,8 @@ failed that was to work), the statements that follow are the test of how errors 
 """
 from support import wire
 from support.walk import operation as operations
-from support.walk import ops_rows, ops_session, ops_state, ops_transaction as transaction
+from support.walk import ops_hidden, ops_rows, ops_session, ops_state
+from support.walk import ops_transaction as transaction
 from support.walk.delivery import Call, Extended, Item, Simple, Step
 from support.walk.settings import SETTINGS, is_custom
 
@@ -127,7 +128,8 @@ class Plan:
                 kinds = self._candidates(room, fits)
                 if not kinds:
                     return None
-                kind = self.dice.choices(kinds, [kind.weight for kind in kinds])[0]
+                weights = [self.client.walk.weights.get(kind, kind.weight) for kind in kinds]
+                kind = self.dice.choices(kinds, weights)[0]
             made = kind.make(self)
             if made:
                 self._follow(made)
@@ -228,12 +230,16 @@ class Plan:
             return self.read_slowly()
         return getattr(self, word)(room)
 
+    def begin_step(self, title):
+        """Now and then with a Flush in front, which has nothing to flush."""
+        return Step(self.client, title, data=wire.flush() if self.dice.random() < 0.05 else b"")
+
     def rollback(self, why):
         made = Step(self.client, why)
         return made.add(Simple([transaction.Rollback()]), self.client.tenant.mark)
 
     def simple(self, room):
-        step = Step(self.client, "simple")
+        step = self.begin_step("simple")
         for _ in range(1 if self.dice.random() < 0.9 else 3):
             made = self.several(room, lambda _kind, _made: True, 5)
             step.add(Simple(made), self.client.tenant.mark)
@@ -244,7 +250,7 @@ class Plan:
         value = self.fill(setting, self.dice.choice(setting.values))
         made = ops_session.SetByParameters(("text", setting.name), ("text", value),
                                            ("bool", self.dice.random() < 0.3))
-        return Step(self.client, "call").add(Call([made]), self.client.tenant.mark)
+        return self.begin_step("call").add(Call([made]), self.client.tenant.mark)
 
     def read_slowly(self):
         self.slow = self.dice.randrange(1, 8)
@@ -252,7 +258,7 @@ class Plan:
         return step.add(Simple([ops_rows.Large.make(self)]), self.client.tenant.mark)
 
     def extended(self, room):
-        step = Step(self.client, "extended")
+        step = self.begin_step("extended")
         count = self.dice.choice([1, 1, 1, 2, 4])
         for _ in range(count):
             step.add(self.segment(room), self.client.tenant.mark)

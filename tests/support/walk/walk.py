@@ -15,7 +15,7 @@ from support.walk.replies import ItemCounter
 from support.walk.session import Session, When
 from support.walk.settings import ALL_SQL, NAMES, SETTINGS
 
-ANSWER_SECONDS = 20  # within which every step must be answered
+ANSWER_SECONDS = 30  # within which every step must be answered
 RESCUE_SECONDS = 5  # after which clients that hold a connection by mistake are asked to let it go
 LAST_STEPS = 60
 LAST_OF_CLIENT = 25
@@ -111,7 +111,7 @@ class Walk:
     """Everybody."""
 
     def __init__(self, host, port, tenants, seed, clients=2, holders=3, tamper=None, trace=None,
-                 look=None, quiet=None):
+                 look=None, quiet=None, weights=None):
         self.host, self.port = host, port
         self.seed = seed
         self.dice = random.Random(seed)
@@ -119,6 +119,7 @@ class Walk:
         self.holders = holders  # server connections there are
         self.ids, self.random_owner = {}, {}
         self.worked = collections.Counter()  # statements that did, by class
+        self.weights = weights or {}  # {kind of statement: how often}, where not as usual
         self.tamper = tamper
         self.quiet = quiet  # waits until the servers are idle, when all clients are gone
         self.look = look  # says what the server is doing, when an answer does not come
