@@ -243,6 +243,12 @@ def test_deallocate_behind_another_statement(one):
     assert error_of(one.ask(query("SELECT 2; DEALLOCATE mine"))) is None
 
 
+def test_deallocate_twice_in_one_text(one):
+    one.ask(parse("SELECT 1", "mine"), sync())
+    assert error_of(one.ask(query("DEALLOCATE mine; DEALLOCATE mine"))) == "26000"
+    assert error_of(one.ask(parse("SELECT 3", "mine"), sync())) is None
+
+
 def test_deallocate_all_behind_another_statement(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     one.ask(query("SELECT 2; DEALLOCATE ALL"))
@@ -265,6 +271,32 @@ def test_skipped_discard_takes_nothing(one, sql):
     one.ask(parse("SELECT 1", "mine"), sync())
     one.ask(parse("SELECT 1/0"), bind(), execute(), parse(sql), bind(), execute(), sync())
     assert values(one.ask(bind(name="mine"), execute(), sync())) == [[b"1"]]
+
+
+@pytest.mark.parametrize("mode", ["row", "schema", "database"])
+def test_a_literal_means_what_its_clients_settings_say(world, tight, mode):
+    """The statement of another client of the same tenant was taken, as that one's settings read it."""
+    days = parse("SELECT '03/04/2005'::date - '2005-01-01'::date", "days")
+    run = bind(name="days") + execute() + sync()
+    with (wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as two):
+        one.ask(query("SET DateStyle = 'ISO, DMY'"))
+        for messages in (days + run, run):
+            assert values(one.ask(messages)) == [[b"92"]]
+            assert values(two.ask(messages)) == [[b"62"]]
+
+
+@pytest.mark.parametrize("mode", ["row", "schema", "database"])
+def test_a_literal_parsed_after_set_local(world, tight, mode):
+    """The same with a statement of a transaction that has settings of its own."""
+    days = parse("SELECT '03/04/2005'::date - '2005-01-01'::date", "days")
+    run = bind(name="days") + execute() + sync()
+    with (wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as two):
+        one.ask(query("BEGIN; SET LOCAL DateStyle = 'ISO, DMY'"))
+        assert values(one.ask(days, run)) == [[b"92"]]
+        one.ask(query("COMMIT"))
+        assert values(two.ask(days, run)) == [[b"62"]]
 
 
 # ---- what is refused ----

@@ -115,7 +115,9 @@ class SetHiddenDateStyle(Operation):
 
     @classmethod
     def make(cls, plan):
-        return cls(plan.dice.choice(["SQL, DMY", "ISO, YMD"]))
+        value = plan.dice.choice(["SQL, DMY", "ISO, YMD"])
+        plan.client.tenant.asked_dates.add(value)
+        return cls(value)
 
     def effect(self, session, result, when):
         session.settings.set(DATE_STYLE, self.value, local=True)
@@ -123,7 +125,8 @@ class SetHiddenDateStyle(Operation):
 
 class ReadDate(Operation):
     """A literal has the meaning that DateStyle gave it when the statement was parsed, or, since a
-    statement may be parsed again, at any time since the login; never a neighbour's."""
+    statement may be parsed again, at any time since the login; never a neighbour's. Clients of one
+    tenant may get it as another of them had it in a transaction: see src/proxy/prepare.h."""
 
     sure = True
     sql = "SELECT ('03/04/05'::date - '2000-01-01'::date)::int8"
@@ -134,7 +137,9 @@ class ReadDate(Operation):
              "YMD": datetime.date(2003, 4, 5)}
 
     def check(self, session, result, when):
-        orders = {value.split(", ")[1] for value in session.settings.ever_dates}
+        ever = session.settings.ever_dates | (
+            set() if session.tenant.rules.own_meanings else session.tenant.asked_dates)
+        orders = {value.split(", ")[1] for value in ever}
         allowed = {(self.dates[order] - datetime.date(2000, 1, 1)).days for order in orders}
         number = self.one(result)[0]
         if number not in allowed:

@@ -9,7 +9,7 @@ from support.walk import operation as operations
 from support.walk import ops_hidden, ops_rows, ops_session, ops_state
 from support.walk import ops_transaction as transaction
 from support.walk.delivery import Call, Extended, Item, Simple, Step
-from support.walk.settings import SETTINGS, is_custom
+from support.walk.settings import DATE_STYLE, SETTINGS, is_custom
 
 NAMES_MAX = 30  # rows of one client, about
 TRANSACTION_STEPS = 10
@@ -96,6 +96,8 @@ class Plan:
 
     def fill(self, setting, value):
         tenant = self.client.tenant
+        if setting.name == DATE_STYLE:
+            tenant.asked_dates.add(value)
         return value.replace("{mark}", tenant.mark).replace(
             "{default}", tenant.defaults[setting.name] or "")
 
@@ -370,7 +372,8 @@ class Plan:
 
     @property
     def comment(self):
-        return f" /*{self.client.tenant.mark}*/"
+        """Without it the text is the same in all tenants, and may be prepared for all of them."""
+        return f" /*{self.client.tenant.mark}*/" if self.dice.random() < 0.5 else ""
 
     @staticmethod
     def statement_name(kind):

@@ -13,6 +13,7 @@ class Rules:
     locks_keys: bool = True  # advisory locks
     locks_tables: bool = True  # in modes that conflict with writing
     sees_prepared: bool = True  # pg_prepared_statements
+    own_meanings: bool = True  # what a statement means does not depend on the tenant's other clients
 
 
 POSTGRESQL = Rules(is_tenant=False)
@@ -24,4 +25,5 @@ def rules_of(mode, enforcement):
     shared = mode != "database"
     guarded = shared and enforcement == "guard"
     return Rules(guarded=guarded, copies_in=mode != "row", locks_keys=guarded or not shared,
-                 locks_tables=not (guarded and mode == "row"), sees_prepared=not shared)
+                 locks_tables=not (guarded and mode == "row"), sees_prepared=not shared,
+                 own_meanings=guarded and mode == "row")

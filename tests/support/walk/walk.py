@@ -35,6 +35,7 @@ class Tenant:
         self.tenant_id = tenant_id
         self.mark = marks.mark_of(slug)
         self.journal, self.locks = Journal(), LockBook()
+        self.asked_dates = set()  # values of DateStyle that its clients may have had
 
     def join(self, walk):
         """What must be known before the first step, over a connection of its own."""
@@ -169,7 +170,10 @@ class Walk:
 
     def _join(self):
         for tenant in self.tenants:
-            tenant.join(self)
+            try:
+                tenant.join(self)
+            except wire.Closed:
+                raise Violation(f"{tenant.slug}'s first session is ended") from None
             for numbers in tenant.seeds.values():
                 self.random_owner.update((number, tenant) for number in numbers)
             self.clients += [Client(self, tenant, slot) for slot in range(self._slots)]
