@@ -8,10 +8,10 @@
  * (application_name aside).
  *
  * Where tenants share them, only a backend whose session is known to be as `reeve.enter` made it
- * (`pristine`) may parse one that others will use. What the words of a text do not show may have set
- * anything. Elsewhere the backend gets a copy for this turn alone, and the shared one when it is
- * entered next. Within a tenant it gets a copy for the client alone, after a text that says that it
- * changes settings and until they are known.
+ * (`pristine`) may parse one that others will use. What the words of a text do not show may have
+ * set anything. Elsewhere the backend gets a copy for this turn alone, and the shared one when it
+ * is entered next. Within a tenant it gets a copy for the client alone, after a text that says that
+ * it changes settings and until they are known.
  */
 #ifndef PROXY_PREPARE_H
 #define PROXY_PREPARE_H

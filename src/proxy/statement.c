@@ -180,8 +180,8 @@ struct client_names *client_names_deallocated(const struct hash_table *table, co
     struct text_deallocate found = {0};
     while (text_next_deallocate(text, length, &found)) {
         struct client_statement *known = client_statement_find(table, found.name);
-        if (!known || is_listed(names, known))
-            continue; /* the second time it is nobody's */
+        if (!known || found.behind_all || is_listed(names, known))
+            continue; /* nobody's by then */
         size_t count = names ? names->count : 0;
         if (count == TEXT_DEALLOCATES_MAX)
             break;

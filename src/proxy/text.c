@@ -266,8 +266,10 @@ bool text_next_deallocate(const char *text, size_t length, struct text_deallocat
         const char *start = at;
         if (!take_name(&at, end, found->name, sizeof(found->name)))
             continue;
-        if (*start != '"' && strcmp(found->name, "all") == 0)
+        if (*start != '"' && strcmp(found->name, "all") == 0) {
+            found->behind_all = true;
             continue;
+        }
         found->start = (size_t)(start - text);
         found->end = (size_t)(at - text);
         return true;

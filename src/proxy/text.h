@@ -26,6 +26,7 @@ unsigned text_flags(const char *text, size_t length);
 
 struct text_deallocate {
     size_t start, end;         /* of the name as it is written; `end` 0: none was found yet */
+    bool behind_all;           /* DEALLOCATE ALL stands in front of it */
     char name[TEXT_NAME_SIZE]; /* folded to lower case where it is not quoted */
 };
 
