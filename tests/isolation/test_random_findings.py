@@ -243,9 +243,10 @@ def test_deallocate_behind_another_statement(one):
     assert error_of(one.ask(query("SELECT 2; DEALLOCATE mine"))) is None
 
 
-def test_deallocate_twice_in_one_text(one):
+@pytest.mark.parametrize("what", ["mine", "ALL"])
+def test_deallocate_twice_in_one_text(one, what):
     one.ask(parse("SELECT 1", "mine"), sync())
-    assert error_of(one.ask(query("DEALLOCATE mine; DEALLOCATE mine"))) == "26000"
+    assert error_of(one.ask(query(f"DEALLOCATE {what}; DEALLOCATE mine"))) == "26000"
     assert error_of(one.ask(parse("SELECT 3", "mine"), sync())) is None
 
 

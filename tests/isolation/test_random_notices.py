@@ -5,10 +5,12 @@ import random
 
 import pytest
 
-from support import wire
+from support import guard, wire
 from support.reeve import ENFORCEMENT
-from support.walk import Violation
+from support.walk import Violation, ops_hidden as hidden, ops_session, ops_state, ops_transaction
 from support.walk.world import reeve_world
+
+from test_the_tests_notice import mutations
 
 SECONDS = 60  # within which it must have noticed
 
@@ -19,11 +21,11 @@ def world():
         yield made
 
 
-def must_notice(world, tenants, expected, **options):
+def must_notice(world, tenants, expected, steps=None, **options):
     """The walk must fail, and say why in words that fit what was done to it."""
     seed = str(random.randrange(1 << 30))
     with pytest.raises(Violation) as noticed:
-        print(world.walk(tenants, seed, **options).run(SECONDS).summary())
+        print(world.walk(tenants, seed, **options).run(SECONDS, steps).summary())
     first = str(noticed.value).splitlines()[0]
     assert first.startswith("Violation: ") and "no answer" not in first, noticed.value
     assert any(words in first for words in expected), noticed.value
@@ -41,6 +43,8 @@ def hole(world, tenants, opened, closed):
     """Statements of the administrator in the tenants' database, with {role} of the first and {ids}
     of all."""
     place = world.reeve.cli("placement", "show", tenants[0].slug, "things", json=True).json
+    if world.enforcement == "guard":
+        place["role"] = "run_things"  # whom all of the service's row tenants are
     place["ids"] = ", ".join(str(tenant.tenant_id) for tenant in tenants)
     with world.reeve.admin(place["database"]) as admin:
         for text in opened:
@@ -77,12 +81,62 @@ HOLES = {
 }
 
 
+BEHIND_THE_GUARD = {"temporary tables"}  # which refuses them in front of the hole
+
+
 @pytest.mark.parametrize("name", HOLES)
 def test_holes(world, name):
+    if world.enforcement == "guard" and name in BEHIND_THE_GUARD:
+        return
     opened, closed, expected = HOLES[name]
     tenants = world.new_tenants(["row"], 4)
     with hole(world, tenants, opened, closed):
         must_notice(world, tenants, expected)
+
+
+# ---- defences in Reeve's own code: mutation("name") in src/, guard_mutation("name") in guard/ ----
+
+OTHER_ROLE = ("does not exist", "permission denied", "identity", "a tenant cannot")
+# name: (what is done more often than usual, what is said of it)
+MUTATIONS = {
+    "proxy.enter": ({}, ["ParameterStatus says", "setting ", "identity", *FOREIGN]),
+    "proxy.flush": ({}, OTHER_ROLE),
+    "proxy.pristine": ({ops_transaction.Begin: 60, hidden.SetHiddenDateStyle: 200,
+                        hidden.ReadDate: 200}, ["a date"]),
+    "guard.flush": ({}, ["is ended", "ends the connection"]),
+    "guard.role": ({hidden.ResetRole: 10}, OTHER_ROLE),
+    "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
+    "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
+    "guard.sequences": ({ops_state.Currval: 20}, ["Currval"]),
+    "guard.settings": ({}, ["ParameterStatus says", "setting ", "SHOW", "settings that nobody"]),
+    "guard.random": ({ops_state.SetSeed: 30, ops_state.Random: 40}, ["comes of a seed"]),
+    "guard.names": ({ops_session.Prepare: 30}, ["PREPARE reeve_"]),
+    "guard.lock": ({hidden.LockWholeTable: 20}, ["LockWholeTable"]),
+    "guard.utility": ({hidden.ChangeItself: 10}, ["worked"]),
+}
+# What a walk cannot notice.
+NOT_BY_WALKING = {
+    "guard.key": "only the proxy may call what the key is for: test_guard.py calls it all the same",
+    "proxy.settings": "of a login, where the server refuses the same in other words",
+    "proxy.suspend": "nobody is suspended in a walk",
+    "migrate.audit": "nobody migrates in a walk",
+}
+STEPS = 8000  # within which it must have noticed; mostly some hundred do
+
+
+def test_every_mutation_is_known():
+    assert sorted([*MUTATIONS, *NOT_BY_WALKING]) == sorted(mutations() + guard.mutations())
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutations(name):
+    """All of them are of the guard, or of what the proxy does for it."""
+    if ENFORCEMENT == "login":
+        return
+    weights, expected = MUTATIONS[name]
+    with reeve_world("guard", REEVE_MUTATE=name) as mutated:
+        must_notice(mutated, mutated.new_tenants(["row", "schema"], 3), expected, STEPS,
+                    weights=weights)
 
 
 # ---- answers changed on their way: what a proxy that mixes up its clients would do ----

@@ -2,14 +2,21 @@
 words of its texts show."""
 import datetime
 
+from support.walk import Violation
 from support.walk.operation import Operation, quote
 from support.walk.ops_session import HIDDEN_NAME, dollar
 from support.walk.settings import DATE_STYLE
+
+FIRST_HIDDEN_KEY = 1000  # of advisory locks, above all others
 
 
 def hidden(statement):
     """In the text of a block, of which no proxy knows what it runs."""
     return f"DO $d$ BEGIN EXECUTE {dollar(statement)}; END $d$"
+
+
+def hidden_key(tenant):
+    return FIRST_HIDDEN_KEY + tenant.walk.tenants.index(tenant)
 
 
 # ---- who it is ----
@@ -84,6 +91,37 @@ class HiddenExecute(Operation):
 
     def check(self, session, result, when):
         self.want(self.rows(result), [(session.tenant.mark,)])
+
+
+class HiddenLock(Operation):
+    """A session's advisory lock with a key of the tenant's, which stays likewise."""
+
+    columns = ("bool",)
+    weight = 2
+    nameable = True
+    sql = 'SELECT U&"pg_try\\005Fadvisory\\005Flock"($1)'
+
+    @classmethod
+    def make(cls, plan):
+        return cls(("int8", hidden_key(plan.client.tenant)))
+
+    def refused(self, session):
+        return set() if session.tenant.rules.locks_keys else {"42501"}
+
+
+class OwnLocks(Operation):
+    """What this server session holds is the tenant's."""
+
+    sure = True
+    columns = ("int8",)
+    weight = 2
+    sql = ("SELECT objid::int8 FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+           f" AND objid::int8 >= {FIRST_HIDDEN_KEY}")
+
+    def check(self, session, result, when):
+        others = {key for (key,) in self.rows(result)} - {hidden_key(session.tenant)}
+        if others:
+            raise Violation(f"{self}: locks of somebody else: {others}")
 
 
 class HiddenListen(Operation):

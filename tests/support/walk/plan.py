@@ -372,8 +372,9 @@ class Plan:
 
     @property
     def comment(self):
-        """Without it the text is the same in all tenants, and may be prepared for all of them."""
-        return f" /*{self.client.tenant.mark}*/" if self.dice.random() < 0.5 else ""
+        """Without the mark the text is the same in all tenants, and may be prepared for all."""
+        words = self.client.tenant.mark if self.dice.random() < 0.5 else self.dice.randrange(30)
+        return f" /*{words}*/"
 
     @staticmethod
     def statement_name(kind):

@@ -7,6 +7,7 @@ from psycopg import sql
 from support import direct
 from support.process import wait_until
 from support.reeve import MODES, running_reeve
+from support.walk.ops_hidden import FIRST_HIDDEN_KEY
 from support.walk.rules import POSTGRESQL, rules_of
 from support.walk.walk import Tenant, Walk
 from support.world import DATA, create_service
@@ -17,8 +18,9 @@ SESSIONS = ("SELECT pid, usename, state, left(query, 100), now() - state_change"
             " FROM pg_stat_activity"
             " WHERE backend_type = 'client backend' AND usename <> current_user")
 BUSY = SESSIONS + " AND state <> 'idle'"
-LOCKS = "SELECT * FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM" \
-        " pg_stat_activity WHERE backend_type = 'client backend' AND usename <> current_user)"
+LOCKS = ("SELECT * FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM"
+         " pg_stat_activity WHERE backend_type = 'client backend' AND usename <> current_user)"
+         f" AND objid::int8 < {FIRST_HIDDEN_KEY}")
 
 
 class ReeveWorld:
