@@ -191,6 +191,17 @@ def test_two_tenants_with_settings_both_come_to_their_turn(world, tight):
             assert values(waiting.receive_until("Z")) == [[b"5"]]
 
 
+def test_half_a_message_is_not_run(one, two):
+    """The proxy's Terminate to the server was taken for the rest of it, and the server committed."""
+    name = f"half {time.monotonic_ns()}"
+    one.ask(query(f"BEGIN; INSERT INTO thing (name) VALUES ('{name}')"))
+    one.send(parse("COMMIT"), bind(), flush())
+    one.receive_until("2")
+    one.send(execute()[:-2])
+    one.close()
+    assert values(two.ask(query(f"SELECT count(*) FROM thing WHERE name = '{name}'"))) == [[b"0"]]
+
+
 # ---- prepared statements ----
 
 def test_flush_brings_every_answer(one):

@@ -178,8 +178,10 @@ class Extended(Segment):
             session.run(item.operation, result, when)
         elif item.name:
             session.wire[item.name] = type(item.operation)
+            item.operation.parsed(session)
         else:
             session.unnamed = session.unnamed_asked = type(item.operation)
+            item.operation.parsed(session)
 
     @staticmethod
     def _must_be(session, item, result, states):

@@ -164,20 +164,24 @@ class SetHiddenDateStyle(Operation):
 class ReadDate(Operation):
     """A literal has the meaning that DateStyle gave it when the statement was parsed, or, since a
     statement may be parsed again, at any time since the login; never a neighbour's. Clients of one
-    tenant may get it as another of them had it in a transaction: see src/proxy/prepare.h."""
+    tenant may get it as another of them had it, unseen, in a transaction: see src/proxy/prepare.h."""
 
     sure = True
     sql = "SELECT ('03/04/05'::date - '2000-01-01'::date)::int8"
     columns = ("int8",)
     weight = 4
-    nameable = True
+    nameable = is_everybodys = True
     dates = {"MDY": datetime.date(2005, 3, 4), "DMY": datetime.date(2005, 4, 3),
              "YMD": datetime.date(2003, 4, 5)}
 
+    def parsed(self, session):
+        session.settings.dates |= session.settings.now(DATE_STYLE)
+
     def check(self, session, result, when):
-        ever = session.settings.ever_dates | (
-            set() if session.tenant.rules.own_meanings else session.tenant.asked_dates)
-        orders = {value.split(", ")[1] for value in ever}
+        styles = session.settings.dates | session.settings.now(DATE_STYLE)
+        if not session.tenant.rules.own_meanings:
+            styles |= session.tenant.asked_dates
+        orders = {style.split(", ")[1] for style in styles}
         allowed = {(self.dates[order] - datetime.date(2000, 1, 1)).days for order in orders}
         number = self.one(result)[0]
         if number not in allowed:

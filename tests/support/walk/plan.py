@@ -321,7 +321,7 @@ class Plan:
         made = self.choose(False, lambda kind: kind.nameable)
         self.unnamed = type(made)
         segment.operations.append(made)
-        segment.add(Item("P", made), wire.parse(made.template() + self.comment))
+        segment.add(Item("P", made), wire.parse(made.template() + self.comment(made)))
 
     # -- messages of the extended protocol --
 
@@ -332,18 +332,19 @@ class Plan:
         named = kind.nameable
         name = self.statement_name(kind)
         binary = self.dice.random() < 0.5
-        shape = self.dice.random()
+        shape = self.dice.random() * (0.6 if kind.is_everybodys else 1)
         fresh = True
         if named and shape < 0.25 and name in self.wire_names:
             fresh = False
         elif named and shape < 0.6:
             self.wire_names.add(name)
-            segment.add(Item("P", made, name=name), wire.parse(made.template() + self.comment, name))
+            segment.add(Item("P", made, name=name),
+                        wire.parse(made.template() + self.comment(made), name))
         elif named and shape < 0.63:
             fresh = False  # most probably nobody knows this name
         else:
             name, self.unnamed = "", None
-            segment.add(Item("P", made), wire.parse(made.template() + self.comment))
+            segment.add(Item("P", made), wire.parse(made.template() + self.comment(made)))
         self._run(segment, made, name, fresh, binary)
         if name and self.dice.random() < 0.2:
             self.wire_names.discard(name)
@@ -370,11 +371,14 @@ class Plan:
         if portal:
             segment.add(Item("C", made), wire.close("P", portal))
 
-    @property
-    def comment(self):
-        """Without the mark the text is the same in all tenants, and may be prepared for all."""
-        words = self.client.tenant.mark if self.dice.random() < 0.5 else self.dice.randrange(30)
-        return f" /*{words}*/"
+    def comment(self, made):
+        """Without the mark the text is the same in all tenants, and may be prepared for all. From
+        time to time it is a new one, which somebody is the first to prepare."""
+        if self.dice.random() < 0.5 and not made.is_everybodys:
+            return f" /*{self.client.tenant.mark}*/"
+        variants = self.client.walk.variants
+        variants[type(made)] += self.dice.random() < 0.1
+        return f" /*{variants[type(made)]}*/"
 
     @staticmethod
     def statement_name(kind):

@@ -78,7 +78,8 @@ class Settings:
         self.values = {name: Value(frozenset({startup[name]}) if name in startup
                                    else self.resets[name]) for name in NAMES}
 
-        self.ever_dates = set(self.resets[DATE_STYLE])  # that the session has had, committed or not
+        # Of DateStyle: for longer than a transaction (committed or not), or when something was parsed.
+        self.dates = set(self.resets[DATE_STYLE])
 
     def copy(self):
         return {name: dataclasses.replace(value) for name, value in self.values.items()}
@@ -94,8 +95,8 @@ class Settings:
 
     def set(self, name, text, local=False):
         value = frozenset({text})
-        if name == DATE_STYLE:
-            self.ever_dates.add(text)
+        if name == DATE_STYLE and not local:
+            self.dates.add(text)
         if local:
             self.values[name].local = value
         else:

@@ -119,6 +119,7 @@ class Walk:
         self.tenants = tenants
         self.holders = holders  # server connections there are
         self.ids, self.random_owner = {}, {}
+        self.variants = collections.Counter()  # of the texts that all tenants prepare, by kind
         self.worked = collections.Counter()  # statements that did, by class
         self.weights = weights or {}  # {kind of statement: how often}, where not as usual
         self.tamper = tamper
