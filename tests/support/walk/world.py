@@ -90,6 +90,8 @@ class PlainWorld:
         with self.server.connect() as admin:
             admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
             admin.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(name))
+            # Other tests' tenants are on this server too, and may connect to nothing but their own.
+            admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         with self.server.connect(slug) as connection:
             connection.execute(sql.SQL("SET ROLE {}").format(name))
             connection.execute((direct.DATA / "things" / "0001_things.sql").read_text())
