@@ -143,8 +143,8 @@ void session_capture(struct backend *backend);
 void session_captured_row(struct backend *backend, const char *body, size_t length);
 void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields);
 void session_captured(struct backend *backend);
-/* Whether the client's messages must wait until its settings are in force. */
-bool session_is_entering(const struct backend *backend);
+/* Whether the client's messages must wait until its settings are in force, or known. */
+bool session_is_unsettled(const struct backend *backend);
 void session_free_captured(struct backend *backend);
 /* Settings that a startup packet or a capture may carry. */
 bool session_setting_allowed(const char *name);

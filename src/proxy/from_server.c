@@ -337,9 +337,13 @@ static enum verdict take_row_description(struct backend *backend, const struct r
     return middle(backend, reply);
 }
 
-/* A ReadyForQuery comes of it. */
-static bool ends_batch(enum expect_kind kind)
+/* Whether a ReadyForQuery comes of the last message; the end of COPY data is none that counts. */
+static bool ends_batch(struct expect_queue *expected)
 {
+    size_t last = expected->count - 1;
+    while (expect_at(expected, last)->kind == EXPECT_COPY_END) /* the COPY is in front of it */
+        last--;
+    enum expect_kind kind = expect_at(expected, last)->kind;
     return kind == EXPECT_SYNC || kind == EXPECT_QUERY || kind == EXPECT_FUNCTION_CALL;
 }
 
@@ -363,7 +367,7 @@ static enum verdict take_copy_in(struct backend *backend, const struct reply *re
     size_t before = expected->count;
     expect_remove_kind(expected, 1, end, EXPECT_SYNC);
     backend->copy_syncs += (unsigned)(before - expected->count);
-    backend->unsynced = !ends_batch(expect_at(expected, expected->count - 1)->kind);
+    backend->unsynced = !ends_batch(expected);
     return PASS;
 }
 
@@ -578,14 +582,16 @@ static ssize_t take_one(struct backend *backend, struct run *run, const char *by
     return (ssize_t)whole;
 }
 
-/* The client's settings are in force: it hears of them before anything else that is under way. */
-static void tell_entered(struct backend *backend, struct run *run)
+/* The client's settings are in force: it hears of them before anything else that is under way.
+ * Returns whether the client waits for this with its first message. */
+static bool tell_entered(struct backend *backend, struct run *run)
 {
     flush_run(backend, run);
     backend->entered = false;
     if (backend->client && backend->client->checking_settings)
-        return; /* the end of its transaction is the end of its login: see finish_turn */
+        return false; /* the end of its transaction is the end of its login: see finish_turn */
     session_entered(backend);
+    return !pool_is_guarded(backend->pool);
 }
 
 static void ease_pressure(struct backend *backend)
@@ -601,8 +607,9 @@ static void ease_pressure(struct backend *backend)
         client_resume(client);
 }
 
-/* The backend may be gone, or another client's, when this returns. */
-static void finish_turn(struct backend *backend)
+/* The backend may be gone, or another client's, when this returns. A client whose first message is
+ * due keeps it: it could be given to whoever has waited longer, time and again. */
+static void finish_turn(struct backend *backend, bool first_due)
 {
     drop_copy_ends(backend);
     if (backend->flushed) {
@@ -610,8 +617,9 @@ static void finish_turn(struct backend *backend)
         backend->flushed = !expect_empty(&backend->expected);
     }
     ease_pressure(backend);
-    if (!expect_empty(&backend->expected) || backend->status != 'I' || !backend->client ||
-        backend->forward_left > 0 || backend->drop_left > 0 || backend->told_fatal)
+    if (first_due || !expect_empty(&backend->expected) || backend->status != 'I' ||
+        !backend->client || backend->forward_left > 0 || backend->drop_left > 0 ||
+        backend->told_fatal)
         return;
     if (backend->client->checking_settings)
         session_checked(backend);
@@ -623,6 +631,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
 {
     struct run run = {NULL, 0};
     size_t at = 0;
+    bool first_due = false;
     count(&backend->worker->counters.bytes_out, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
@@ -636,9 +645,9 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             break;
         at += (size_t)taken;
         if (backend->entered)
-            tell_entered(backend, &run);
+            first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
-    finish_turn(backend);
+    finish_turn(backend, first_due);
     return at;
 }

@@ -43,35 +43,56 @@ static struct pairs *meaning_of(const struct pairs *settings)
     return pairs_make(settings->store, items, count_);
 }
 
+/* Whether both are of the same place, or of the same places, whatever the settings. */
+static bool same_places(const struct statement_store *store, const struct statement_store *other)
+{
+    return store->scope.id == other->scope.id && store->scope.shared == other->scope.shared &&
+           store->scope.read_only == other->scope.read_only;
+}
+
 struct statement_store *prepare_store(struct client *client)
 {
     struct place *place = client->place;
-    if (!place->shared_tables || !pool_is_guarded(place->pool) || !client->settings)
+    if (!client->settings || (client->settings->count == 0 && !place->store->scope.shared))
         return place->store;
-    if (client->store && client->store_settings == client->settings)
+    if (client->store && client->store_settings == client->settings &&
+        same_places(client->store, place->store))
         return client->store;
-    struct statement_scope scope = {.id = place->store->scope.id,
-                                    .read_only = place->read_only,
-                                    .shared = true,
-                                    .settings = meaning_of(client->settings)};
+    struct pairs *meaning = meaning_of(client->settings);
+    struct statement_scope scope = place->store->scope;
+    scope.settings = meaning->count > 0 || scope.shared ? meaning : NULL;
     struct statement_store *store = statement_store_get(&client->worker->statements, &scope);
-    pairs_unref(scope.settings);
+    pairs_unref(meaning);
     statement_store_unref(client->store);
     client->store = store;
     pairs_replace(&client->store_settings, pairs_ref(client->settings));
     return store;
 }
 
+static struct statement *intern_in(struct backend *backend, const struct statement_scope *scope,
+                                   const struct statement *statement)
+{
+    struct statement_store *store = statement_store_get(&backend->worker->statements, scope);
+    struct statement *copy = statement_intern(store, statement->definition, statement->length);
+    statement_store_unref(store); /* the statement has it */
+    return copy;
+}
+
 /* One that nobody else has, on this backend and until it is entered again. */
 static struct statement *copy_for_turn(struct backend *backend, struct statement *statement)
 {
     const struct statement_scope scope = {.id = (int64_t)backend->turn, .turn = true};
-    struct statement_store *store = statement_store_get(&backend->worker->statements, &scope);
-    struct statement *copy = statement_intern(store, statement->definition, statement->length);
-    statement_store_unref(store); /* the statement has it */
+    struct statement *copy = intern_in(backend, &scope, statement);
     if (!copy->stands_for)
         copy->stands_for = statement_ref(statement);
     return copy;
+}
+
+/* One that no other client has. */
+static struct statement *copy_for_client(struct client *client, const struct statement *statement)
+{
+    const struct statement_scope scope = {.id = (int64_t)client->serial, .client = true};
+    return intern_in(client->backend, &scope, statement);
 }
 
 /* ---- sending ---- */
@@ -206,14 +227,14 @@ bool prepare_replacement(struct client *client, unsigned flags, const char *text
                          bool apart, struct buffer *out, struct client_names **ret_names)
 {
     *ret_names = NULL;
-    if (flags & TEXT_LISTENS) {
-        wire_put_cstring(out, listen_refused);
-        return true;
-    }
-    if (!(flags & TEXT_DEALLOCATES))
+    if (!(flags & (TEXT_LISTENS | TEXT_DEALLOCATES)))
         return false;
+    if (flags & TEXT_LISTENS)
+        length = text_before_listen(text, length);
     *ret_names = client_names_deallocated(&client->statements, text, length);
     put_deallocating(client, out, text, length, *ret_names, apart);
+    if (flags & TEXT_LISTENS)
+        buffer_append_string(out, listen_refused); /* what follows it never runs */
     buffer_append_byte(out, '\0');
     return true;
 }
@@ -251,21 +272,26 @@ void backend_want(struct backend *backend, struct statement *statement)
         backend->wanted[backend->wanted_count++] = statement_ref(statement);
 }
 
+/* Whether the session may be other than the store's settings say, without anybody knowing how. */
+static bool meaning_in_doubt(const struct backend *backend, const struct statement_store *store)
+{
+    return store->scope.shared ? !backend->pristine : backend->settings_dirty;
+}
+
 /* What stands for the statement on this backend; a reference of the caller's. */
 static struct statement *choose(struct client *client, struct statement *statement)
 {
     struct backend *backend = client->backend;
     struct statement_store *store = prepare_store(client);
-    if (!store->scope.shared)
-        return statement_ref(statement);
-    struct statement *shared =
+    struct statement *common =
         statement->store == store
             ? statement_ref(statement)
             : statement_intern(store, statement->definition, statement->length);
-    if (backend->pristine || backend_statements_has(&backend->statements, shared))
-        return shared;
-    struct statement *copy = copy_for_turn(backend, shared);
-    statement_unref(shared);
+    if (!meaning_in_doubt(backend, store) || backend_statements_has(&backend->statements, common))
+        return common;
+    struct statement *copy =
+        store->scope.shared ? copy_for_turn(backend, common) : copy_for_client(client, common);
+    statement_unref(common);
     return copy;
 }
 

@@ -2,13 +2,16 @@
  * prepare.h - a client's prepared statements on whichever backend it has.
  *
  * Tenants whose rows are in the same tables share what is prepared, as policies are evaluated each
- * time. What a text means depends on settings too, though (DateStyle in a literal, backslashes in a
- * string), and a statement keeps the meaning that it had when it was parsed. So
- *   - statements are shared by clients with the same settings alone (application_name aside), and
- *   - only a backend whose session is known to be as `reeve.enter` made it (`pristine`) may parse
- *     one that others will use. What the words of a text do not show may have set anything.
- * Elsewhere the backend gets a copy for this turn alone, and the shared one when it is entered
- * next.
+ * time; elsewhere one tenant's clients do. What a text means depends on settings too, though
+ * (DateStyle in a literal, backslashes in a string), and a statement keeps the meaning that it had
+ * when it was parsed. So statements are shared by clients with the same settings alone
+ * (application_name aside).
+ *
+ * Where tenants share them, only a backend whose session is known to be as `reeve.enter` made it
+ * (`pristine`) may parse one that others will use. What the words of a text do not show may have
+ * set anything. Elsewhere the backend gets a copy for this turn alone, and the shared one when it
+ * is entered next. Within a tenant it gets a copy for the client alone, after a text that says that
+ * it changes settings and until they are known.
  */
 #ifndef PROXY_PREPARE_H
 #define PROXY_PREPARE_H

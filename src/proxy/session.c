@@ -95,10 +95,10 @@ static void ask(struct backend *backend, const char *sql, enum expect_action act
     backend->unnamed_client = 0;
 }
 
-bool session_is_entering(const struct backend *backend)
+bool session_is_unsettled(const struct backend *backend)
 {
     const struct expect *last = expect_last(&backend->expected);
-    return last && last->action == EXPECT_SETTINGS;
+    return last && (last->action == EXPECT_SETTINGS || last->action == EXPECT_CAPTURE);
 }
 
 void session_enter(struct backend *backend, struct client *client)

@@ -6,9 +6,9 @@
 
 static uint64_t scope_hash(const struct statement_scope *scope)
 {
-    uint64_t kind = (scope->placeholders ? 6 : 0) + (scope->read_only ? 4 : 0) +
-                    (scope->shared ? 2 : 0) + (scope->turn ? 1 : 0);
-    return hash_u64((uint64_t)scope->id * 8 + kind + (uint64_t)(uintptr_t)scope->settings);
+    uint64_t kind = (scope->client ? 16 : 0) + (scope->placeholders ? 8 : 0) +
+                    (scope->read_only ? 4 : 0) + (scope->shared ? 2 : 0) + (scope->turn ? 1 : 0);
+    return hash_u64((uint64_t)scope->id * 32 + kind + (uint64_t)(uintptr_t)scope->settings);
 }
 
 struct statement_store *statement_store_get(struct hash_table *stores,
@@ -19,6 +19,7 @@ struct statement_store *statement_store_get(struct hash_table *stores,
         struct statement_store *found = container_of(node, struct statement_store, node);
         if (found->scope.id == scope->id && found->scope.read_only == scope->read_only &&
             found->scope.shared == scope->shared && found->scope.turn == scope->turn &&
+            found->scope.client == scope->client &&
             found->scope.placeholders == scope->placeholders &&
             found->scope.settings == scope->settings) {
             found->references++;
@@ -163,6 +164,15 @@ void client_statements_clear(struct hash_table *table)
     hash_table_each(table, remove_node, table);
 }
 
+static bool is_listed(const struct client_names *names, const struct client_statement *name)
+{
+    for (size_t i = 0; names && i < names->count; i++) {
+        if (names->items[i] == name)
+            return true;
+    }
+    return false;
+}
+
 struct client_names *client_names_deallocated(const struct hash_table *table, const char *text,
                                               size_t length)
 {
@@ -170,8 +180,8 @@ struct client_names *client_names_deallocated(const struct hash_table *table, co
     struct text_deallocate found = {0};
     while (text_next_deallocate(text, length, &found)) {
         struct client_statement *known = client_statement_find(table, found.name);
-        if (!known)
-            continue;
+        if (!known || found.behind_all || is_listed(names, known))
+            continue; /* nobody's by then */
         size_t count = names ? names->count : 0;
         if (count == TEXT_DEALLOCATES_MAX)
             break;

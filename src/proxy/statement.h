@@ -20,12 +20,13 @@ enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = TEXT_NAME_SIZE - 1 
 
 /* Whose statements a store has. */
 struct statement_scope {
-    int64_t id; /* a service's when shared, a backend's turn's, else a placement's */
+    int64_t id; /* a service's when shared, a backend's turn's, a client's, else a placement's */
     bool read_only;
     bool shared;
     bool turn;
+    bool client; /* one client's alone */
     bool placeholders;
-    struct pairs *settings; /* when shared: those of all who use it; referenced by the store */
+    struct pairs *settings; /* those of all who use it; NULL: none; referenced by the store */
 };
 
 struct statement_store {
@@ -84,8 +85,8 @@ struct client_names {
     size_t count, done; /* of which so many are gone */
     struct client_statement *items[];
 };
-/* The names of the table that the text deallocates, up to TEXT_DEALLOCATES_MAX; NULL when there are
- * none. */
+/* The names of the table that the text deallocates, each once, up to TEXT_DEALLOCATES_MAX; NULL
+ * when there are none. */
 struct client_names *client_names_deallocated(const struct hash_table *table, const char *text,
                                               size_t length);
 void client_names_free(struct client_names *names); /* accepts NULL */

@@ -214,6 +214,19 @@ unsigned text_flags(const char *text, size_t length)
     return flags;
 }
 
+/* ---- LISTEN ---- */
+
+size_t text_before_listen(const char *text, size_t length)
+{
+    const char *end = text + length;
+    for (const char *at = skip_to_statement(text, end); at < end; at = next_statement(at, end)) {
+        const char *start = at;
+        if (take_word(&at, end, "listen"))
+            return (size_t)(start - text);
+    }
+    return length;
+}
+
 /* ---- DEALLOCATE ---- */
 
 /* A name as the server's scanner reads it; moves behind it. False: there is none that fits. */
@@ -253,8 +266,10 @@ bool text_next_deallocate(const char *text, size_t length, struct text_deallocat
         const char *start = at;
         if (!take_name(&at, end, found->name, sizeof(found->name)))
             continue;
-        if (*start != '"' && strcmp(found->name, "all") == 0)
+        if (*start != '"' && strcmp(found->name, "all") == 0) {
+            found->behind_all = true;
             continue;
+        }
         found->start = (size_t)(start - text);
         found->end = (size_t)(at - text);
         return true;

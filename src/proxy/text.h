@@ -26,8 +26,12 @@ unsigned text_flags(const char *text, size_t length);
 
 struct text_deallocate {
     size_t start, end;         /* of the name as it is written; `end` 0: none was found yet */
+    bool behind_all;           /* DEALLOCATE ALL stands in front of it */
     char name[TEXT_NAME_SIZE]; /* folded to lower case where it is not quoted */
 };
+
+/* How much of a text is in front of its first LISTEN; all of it where there is none. */
+size_t text_before_listen(const char *text, size_t length);
 
 /* The next "DEALLOCATE [PREPARE] name" behind `found->end`. */
 bool text_next_deallocate(const char *text, size_t length, struct text_deallocate *found);

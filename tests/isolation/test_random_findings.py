@@ -1,7 +1,4 @@
 """What the random walk (test_random.py) has found, each reduced to a few messages.
-
-Those that are marked are defects that are not mended yet; support/walk/known.py keeps the walk off
-them. `strict`: with the defect the mark goes, and the line there.
 """
 import contextlib
 import time
@@ -10,15 +7,12 @@ import pytest
 
 from support import wire
 from support.process import Deadline, wait_until
+from support.reeve import ENFORCEMENT
 from support.wire import (bind, close, copy_data, copy_done, execute, flush, frame, parse, query,
                           sync)
 
 
 SOON = 4  # seconds, for answers that with the defect never come
-
-
-def defect(reason, raises=AssertionError):
-    return pytest.mark.xfail(reason=reason, strict=True, raises=raises)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +77,13 @@ def test_a_refused_copy_lets_the_backend_go(world, tight, neighbour):
         found = one.ask(query("COPY thing (name) FROM STDIN") + copy_data(b"x\n") + copy_done())
         assert types(found) == "EZ"
         must_be_served(neighbour)
+
+
+def test_a_copy_in_front_of_a_refused_one_lets_the_backend_go(one, neighbour):
+    copied = query("COPY thing (name) FROM STDIN") + copy_data(b"copied\n") + copy_done()
+    found = one.ask(copied, query("SELECT 1/0; COPY thing (name) FROM STDIN") + copy_done(), ready=2)
+    assert types(found) == "GCZEZ"
+    must_be_served(neighbour)
 
 
 @contextlib.contextmanager
@@ -171,6 +172,36 @@ def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
     assert values(found) == [[b"0"]]
 
 
+def test_two_tenants_with_settings_both_come_to_their_turn(world, tight):
+    """Both wait for the one server connection. Each had it until its settings were in place; then it
+    was given to the other, who had waited longer, and so on for good."""
+    with (wire.connect_to_tenant(world.reeve, tight["row", "a"]) as holder,
+          wire.connect_to_tenant(world.reeve, tight["schema", "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight["schema", "b"]) as other):
+        for waiting in (one, other):
+            waiting.ask(query("SET work_mem = '5MB'"))
+            waiting.socket.settimeout(SOON)
+        holder.ask(query("BEGIN"))
+        for waiting in (one, other):
+            waiting.send(query("SELECT 5"))
+        wait_until(lambda: world.reeve.cli("status", json=True).json["server"]["clients_waiting"] == 2,
+                   "both wait")
+        holder.ask(query("COMMIT"))
+        for waiting in (one, other):
+            assert values(waiting.receive_until("Z")) == [[b"5"]]
+
+
+def test_half_a_message_is_not_run(one, two):
+    """The proxy's Terminate to the server was taken for the rest of it, and the server committed."""
+    name = f"half {time.monotonic_ns()}"
+    one.ask(query(f"BEGIN; INSERT INTO thing (name) VALUES ('{name}')"))
+    one.send(parse("COMMIT"), bind(), flush())
+    one.receive_until("2")
+    one.send(execute()[:-2])
+    one.close()
+    assert values(two.ask(query(f"SELECT count(*) FROM thing WHERE name = '{name}'"))) == [[b"0"]]
+
+
 # ---- prepared statements ----
 
 def test_flush_brings_every_answer(one):
@@ -223,6 +254,13 @@ def test_deallocate_behind_another_statement(one):
     assert error_of(one.ask(query("SELECT 2; DEALLOCATE mine"))) is None
 
 
+@pytest.mark.parametrize("what", ["mine", "ALL"])
+def test_deallocate_twice_in_one_text(one, what):
+    one.ask(parse("SELECT 1", "mine"), sync())
+    assert error_of(one.ask(query(f"DEALLOCATE {what}; DEALLOCATE mine"))) == "26000"
+    assert error_of(one.ask(parse("SELECT 3", "mine"), sync())) is None
+
+
 def test_deallocate_all_behind_another_statement(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     one.ask(query("SELECT 2; DEALLOCATE ALL"))
@@ -247,10 +285,43 @@ def test_skipped_discard_takes_nothing(one, sql):
     assert values(one.ask(bind(name="mine"), execute(), sync())) == [[b"1"]]
 
 
+@pytest.mark.parametrize("mode", ["row", "schema", "database"])
+def test_a_literal_means_what_its_clients_settings_say(world, tight, mode):
+    """The statement of another client of the same tenant was taken, as that one's settings read it."""
+    days = parse("SELECT '03/04/2005'::date - '2005-01-01'::date", "days")
+    run = bind(name="days") + execute() + sync()
+    with (wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as two):
+        one.ask(query("SET DateStyle = 'ISO, DMY'"))
+        for messages in (days + run, run):
+            assert values(one.ask(messages)) == [[b"92"]]
+            assert values(two.ask(messages)) == [[b"62"]]
+
+
+@pytest.mark.parametrize("mode", ["row", "schema", "database"])
+def test_a_literal_parsed_after_set_local(world, tight, mode):
+    """The same with a statement of a transaction that has settings of its own."""
+    days = parse("SELECT '03/04/2005'::date - '2005-01-01'::date", "days")
+    run = bind(name="days") + execute() + sync()
+    with (wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as one,
+          wire.connect_to_tenant(world.reeve, tight[mode, "a"]) as two):
+        one.ask(query("BEGIN; SET LOCAL DateStyle = 'ISO, DMY'"))
+        assert values(one.ask(days, run)) == [[b"92"]]
+        one.ask(query("COMMIT"))
+        assert values(two.ask(days, run)) == [[b"62"]]
+
+
 # ---- what is refused ----
 
 def test_listen_behind_another_statement_is_refused(one):
     assert error_of(one.ask(query("SELECT 1; LISTEN something"))) == "0A000"
+
+
+def test_what_stands_before_listen_is_done(one):
+    one.ask(query("BEGIN"))
+    found = one.ask(query("SELECT 1; COMMIT; SELECT 2; LISTEN something; SELECT 3"))
+    assert (values(found), error_of(found)) == ([[b"1"], [b"2"]], "0A000")
+    assert found[-1].body == b"I"
 
 
 def test_an_unknown_message_behind_an_error(one):
@@ -268,6 +339,9 @@ def test_an_unknown_message_behind_an_error(one):
 def test_advisory_locks_of_two_tenants_do_not_meet(world, mode):
     with (wire.connect_to_tenant(world.reeve, world.new_tenant(mode)) as mine,
           wire.connect_to_tenant(world.reeve, world.new_tenant(mode)) as theirs):
-        key = time.monotonic_ns() % (1 << 31)
-        assert values(mine.ask(query(f"SELECT pg_try_advisory_lock({key})"))) == [[b"t"]]
-        assert values(theirs.ask(query(f"SELECT pg_try_advisory_lock({key})"))) == [[b"t"]]
+        lock = query(f"SELECT pg_try_advisory_lock({time.monotonic_ns() % (1 << 31)})")
+        found = [mine.ask(lock), theirs.ask(lock)]
+    if ENFORCEMENT == "login":
+        assert [error_of(messages) for messages in found] == ["42501", "42501"]
+    else:
+        assert [values(messages) for messages in found] == [[[b"t"]], [[b"t"]]]

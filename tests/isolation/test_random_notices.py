@@ -5,24 +5,28 @@ import random
 
 import pytest
 
-from support import wire
-from support.walk import Violation
+from support import guard, wire
+from support.reeve import ENFORCEMENT
+from support.walk import Violation, ops_hidden as hidden, ops_session, ops_state, ops_transaction
 from support.walk.world import reeve_world
 
+from test_the_tests_notice import mutations
+
 SECONDS = 60  # within which it must have noticed
+MUTATION_SECONDS = 200  # the same, of what takes many steps on a slow machine
 
 
 @pytest.fixture(scope="module")
 def world():
-    with reeve_world() as made:
+    with reeve_world(ENFORCEMENT) as made:
         yield made
 
 
-def must_notice(world, tenants, expected, **options):
+def must_notice(world, tenants, expected, seconds=SECONDS, steps=None, **options):
     """The walk must fail, and say why in words that fit what was done to it."""
     seed = str(random.randrange(1 << 30))
     with pytest.raises(Violation) as noticed:
-        print(world.walk(tenants, seed, **options).run(SECONDS).summary())
+        print(world.walk(tenants, seed, **options).run(seconds, steps).summary())
     first = str(noticed.value).splitlines()[0]
     assert first.startswith("Violation: ") and "no answer" not in first, noticed.value
     assert any(words in first for words in expected), noticed.value
@@ -40,6 +44,8 @@ def hole(world, tenants, opened, closed):
     """Statements of the administrator in the tenants' database, with {role} of the first and {ids}
     of all."""
     place = world.reeve.cli("placement", "show", tenants[0].slug, "things", json=True).json
+    if world.enforcement == "guard":
+        place["role"] = "run_things"  # whom all of the service's row tenants are
     place["ids"] = ", ".join(str(tenant.tenant_id) for tenant in tenants)
     with world.reeve.admin(place["database"]) as admin:
         for text in opened:
@@ -58,7 +64,7 @@ HOLES = {
                        ["DROP POLICY hole ON app.part"], FOREIGN),
     "no row security": (["ALTER TABLE app.thing DISABLE ROW LEVEL SECURITY"],
                         ["ALTER TABLE app.thing ENABLE ROW LEVEL SECURITY"],
-                        ["CopyIn", *FOREIGN]),
+                        ["CopyIn", "ForgedOwner", *FOREIGN]),
     "writing without a check": (["CREATE POLICY hole ON app.thing FOR INSERT WITH CHECK (true)"],
                                 ["DROP POLICY hole ON app.thing"], ["ForgedOwner", *FOREIGN]),
     "a key without the tenant": (["CREATE UNIQUE INDEX hole ON app.thing (name)"
@@ -76,12 +82,68 @@ HOLES = {
 }
 
 
+BEHIND_THE_GUARD = {"temporary tables"}  # which refuses them in front of the hole
+
+
 @pytest.mark.parametrize("name", HOLES)
 def test_holes(world, name):
+    if world.enforcement == "guard" and name in BEHIND_THE_GUARD:
+        return
     opened, closed, expected = HOLES[name]
     tenants = world.new_tenants(["row"], 4)
     with hole(world, tenants, opened, closed):
         must_notice(world, tenants, expected)
+
+
+# ---- defences in Reeve's own code: mutation("name") in src/, guard_mutation("name") in guard/ ----
+
+OTHER_ROLE = ("does not exist", "permission denied", "identity", "a tenant cannot")
+VISIBLE = (ops_session.Set, ops_session.SetByParameters, ops_session.SetTimeZone,
+           ops_session.SetNames, ops_transaction.Characteristics)
+# name: (what is done more often than usual, what is said of it)
+MUTATIONS = {
+    "proxy.enter": ({}, ["ParameterStatus says", "setting ", "identity", *FOREIGN]),
+    "proxy.flush": ({}, OTHER_ROLE),
+    # Statements are shared among equal settings alone, so nobody sets anything that is seen.
+    "proxy.pristine": ({hidden.ReadDate: 100, hidden.SetHiddenDateStyle: 60,
+                        ops_transaction.Begin: 40, ops_session.DeallocateAll: 40,
+                        **dict.fromkeys(VISIBLE, 0)}, ["a date"]),
+    "guard.flush": ({}, ["is ended", "ends the connection"]),
+    "guard.role": ({hidden.ResetRole: 10}, OTHER_ROLE),
+    "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
+    "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
+    "guard.sequences": ({ops_state.Currval: 20}, ["Currval"]),
+    "guard.settings": ({}, ["ParameterStatus says", "setting ", "SHOW", "settings that nobody"]),
+    "guard.random": ({ops_state.SetSeed: 30, ops_state.Random: 40}, ["comes of a seed"]),
+    "guard.names": ({ops_session.Prepare: 30}, ["PREPARE reeve_"]),
+    "guard.lock": ({hidden.LockWholeTable: 20}, ["LockWholeTable"]),
+    "guard.utility": ({hidden.ChangeItself: 10}, ["worked"]),
+}
+# What a walk cannot notice.
+NOT_BY_WALKING = {
+    "guard.key": "only the proxy may call what the key is for: test_guard.py calls it all the same",
+    "proxy.settings": "of a login, where the server refuses the same in other words",
+    "proxy.suspend": "nobody is suspended in a walk",
+    "migrate.audit": "nobody migrates in a walk",
+}
+STEPS = 60_000  # within which it must have noticed; but for proxy.pristine some hundred do
+
+
+def test_every_mutation_is_known():
+    assert sorted([*MUTATIONS, *NOT_BY_WALKING]) == sorted(mutations() + guard.mutations())
+
+
+@pytest.mark.timeout(MUTATION_SECONDS + 120)
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_mutations(name):
+    """All of them are of the guard, or of what the proxy does for it."""
+    if ENFORCEMENT == "login":
+        return
+    weights, expected = MUTATIONS[name]
+    with reeve_world("guard", REEVE_MUTATE=name) as mutated:
+        modes = ["row"] * 2 if name == "proxy.pristine" else ["row", "schema"]
+        must_notice(mutated, mutated.new_tenants(modes, 3), expected, MUTATION_SECONDS, STEPS,
+                    weights=weights)
 
 
 # ---- answers changed on their way: what a proxy that mixes up its clients would do ----

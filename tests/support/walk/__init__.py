@@ -8,6 +8,7 @@ each of them must see.
     locks.py        advisory locks: who may hold which
     session.py      one connection as PostgreSQL would have it: transaction, settings, names
     settings.py     the settings that the walk changes
+    rules.py        what is refused to whom, by isolation and enforcement
     operation.py    what a statement is: text, parameters, what it must bring and does
     ops_*.py        the statements, a class each
     delivery.py     statements made into messages: simple, extended, pipelines; their judgement
@@ -15,7 +16,6 @@ each of them must see.
     chaos.py        steps that are no client's ordinary business: vanishing, cancelling
     walk.py         who does the next step; waiting for answers, the end
     world.py        servers to walk on: Reeve, PostgreSQL alone
-    known.py        defects that are not mended, which the walk keeps off
 
 The dice (one seeded generator) decide without looking at answers: the same seed gives the same steps
 in the same order, whatever the servers' timing. (But for one thing: where a transaction stays open

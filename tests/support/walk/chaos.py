@@ -3,14 +3,13 @@ import dataclasses
 import random
 
 from support import wire
-from support.walk import known
 from support.walk.delivery import Step
 
 STARTUPS = (
     (6, {}),
     (2, {"application_name": "app {mark}"}),
     (1, {"TimeZone": "Asia/Tokyo", "DateStyle": "SQL, DMY", "application_name": "other {mark}"}),
-    (0 if known.STARTUP_NAMES else 2, {"options": r"-c app.owner={mark}\ one --work-mem=6MB"}),
+    (2, {"options": r"-c app.owner={mark}\ one --work-mem=6MB"}),
     (1, {"client_encoding": "LATIN1", "options": "--work-mem=6MB -c lock_timeout=1h"}),
 )
 # What `options` stands for, in SHOW's words.
@@ -67,8 +66,6 @@ def end(client, dice, room):
     """The connection's last step, in one of many ways."""
     way = roll(dice, ENDS)
     plan = client.plan
-    if way == "violation" and plan.open_segment and known.VIOLATION_SKIPPED:
-        way = "bad length"
     if way in ("cut", "leave", "half") and (plan.short_timeout or plan.shaky):
         way = "close"  # with errors that may come anywhere nobody knows what it may have done
     if way == "terminate":
@@ -98,8 +95,6 @@ def cancel(walk, target, dice):
         return way, wire.cancel(*own.choice(target.stale_keys)), False
     if not target.plan.settled or way in ("made up", "stale"):
         return "made up", wire.cancel(own.randrange(1 << 31), own.randbytes(4)), False
-    if target.line is None:  # the server has ended it, of which the dice know nothing
-        return way, None, way == "right"
     pid, secret = target.line.key
     if way == "wrong secret":
         return way, wire.cancel(pid, bytes([secret[0] ^ 1]) + secret[1:]), False

@@ -6,7 +6,7 @@ messages of the extended protocol up to a Sync.
 import dataclasses
 
 from support import wire
-from support.walk import Violation, known, replies
+from support.walk import Violation, replies
 from support.walk.journal import NEVER
 from support.walk.session import ABORTED, When
 
@@ -60,8 +60,6 @@ class Simple(Segment):
 
     def messages(self, mark):
         text = "; ".join(f"{operation.simple()} /*{mark}*/" for operation in self.operations)
-        for at, operation in enumerate(self.operations):
-            operation.first, operation.lonely = at == 0, len(self.operations) == 1
         return wire.query(text) + self.operations[-1].data
 
     def judge(self, session, messages, status, when):
@@ -145,7 +143,7 @@ class Extended(Segment):
         elif item.kind == "C" and not result.error:
             session.wire.pop(item.name, None)
         elif result.error:
-            self._judge_error(session, item, result, when)
+            session.run(item.operation, result, when)
         elif item.kind == "E":
             rows.rows += result.rows
             rows.copied += result.copied
@@ -163,11 +161,10 @@ class Extended(Segment):
     def _is_known(session, item, result=None):
         if item.name:
             return item.name in session.wire
-        kind = type(item.operation)
-        if result and result.sqlstate == UNKNOWN and known.UNNAMED_LOST:
-            return False
         # PostgreSQL forgets it when its Parse fails; a proxy may prepare it again.
-        return kind in (session.unnamed, session.unnamed_asked)
+        asked = type(item.operation) is session.unnamed_asked and (
+            not result or result.sqlstate != UNKNOWN)
+        return asked or type(item.operation) is session.unnamed
 
     def _judge_parse(self, session, item, result, when):
         if item.name and item.name in session.wire:
@@ -178,24 +175,19 @@ class Extended(Segment):
         elif result.error:
             if not item.name:
                 session.unnamed, session.unnamed_asked = None, type(item.operation)
-            self._judge_error(session, item, result, when)
+            session.run(item.operation, result, when)
         elif item.name:
             session.wire[item.name] = type(item.operation)
+            item.operation.parsed(session)
         else:
             session.unnamed = session.unnamed_asked = type(item.operation)
+            item.operation.parsed(session)
 
     @staticmethod
     def _must_be(session, item, result, states):
         if result.sqlstate not in states | session.excuses():
             raise Violation(f"{item}: {result.error or 'worked'}, where one of {states} was due")
         session.fail(item.operation)
-
-    @staticmethod
-    def _judge_error(session, item, result, when):
-        if session.took_own_name and result.sqlstate == DUPLICATE:
-            session.fail(item.operation)  # it has prepared something by the proxy's own name
-            return
-        session.run(item.operation, result, when)
 
     def assume(self, session, cut, when):
         session.start_segment(False)

@@ -70,6 +70,7 @@ class Operation:
     takes_snapshot = True
     in_failed = False  # works in a failed transaction
     nameable = False  # may be prepared under a name
+    is_everybodys = False  # of those: always, and with a text that all tenants have
     simple_only = False
     alone = False  # not together with other statements in a message or pipeline
     last = False  # nothing may come behind it in its message
@@ -78,7 +79,6 @@ class Operation:
     sure = False  # whatever the state: it does not fail, as far as the plan can know
     always_fails = False  # unless nobody refuses what Reeve does
     pins = False  # keeps the server connection with its client from here on
-    first = lonely = True  # the first statement of its message, the only one
     data = b""  # CopyData and its end, to be sent behind it
 
     def __init_subclass__(cls, **options):
@@ -131,6 +131,9 @@ class Operation:
 
     def failed(self, session):
         """It did."""
+
+    def parsed(self, session):
+        """It was prepared, to be run now or later."""
 
     def done(self, session, result, when):
         """It worked; a result of None is not known."""

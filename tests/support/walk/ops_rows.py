@@ -322,7 +322,7 @@ class ForgedOwner(Write):
 
     @classmethod
     def make(cls, plan):
-        if not plan.client.tenant.rules.owns_nothing:
+        if not plan.client.tenant.rules.is_tenant:
             return None
         other = plan.dice.choice([tenant for tenant in plan.client.walk.tenants
                                   if tenant is not plan.client.tenant])
@@ -351,7 +351,7 @@ class BadOther(BadAmount):
     weight = 1
 
     def refused(self, session):
-        return {"42501"} if session.tenant.rules.kinds_are_shared else set()
+        return {"42501"} if session.tenant.rules.is_tenant else set()
 
     def check(self, session, result, when):
         self.want_tag(result, "UPDATE 0")
@@ -600,7 +600,7 @@ class CopyIn(Write):
                        plan.new_data()) for _ in range(plan.dice.randrange(1, 5))]
         made.data = made.messages()
         # Row security is looked at in front of all else.
-        made.writes = plan.client.tenant.mode not in plan.client.tenant.rules.no_copy_in
+        made.writes = plan.client.tenant.rules.copies_in
         return made
 
     def __repr__(self):
@@ -616,7 +616,7 @@ class CopyIn(Write):
         return b"".join(wire.copy_data(self.text_of(line)) for line in self.lines) + wire.copy_done()
 
     def refused(self, session):
-        if session.tenant.mode in session.tenant.rules.no_copy_in:
+        if not session.tenant.rules.copies_in:
             return {"0A000"}
         return set(self.refusals)
 

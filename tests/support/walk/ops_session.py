@@ -1,13 +1,15 @@
 """Statements about the session: its settings, what it has prepared, who it is."""
 import re
 
-from support.walk import Violation, known
+from support.walk import Violation
 from support.walk.operation import Operation, quote
 from support.walk.ops_rows import COLUMNS, LIST, is_thing, things
 from support.walk.settings import (ALL_SQL, BY_NAME, HIDDEN, NAMES, SETTINGS, SHORT_TIMEOUT,
                                    TIMEOUT)
 
-OWN_NAMES = re.compile(r"reeve_\d+")
+OWN_NAMES = re.compile(r"reeve_[0-9a-f]{16}")  # the proxy's, of what Parse has made
+LIKE_OWN = "reeve_"
+HIDDEN_NAME = "hidden"  # prepared in a block's text: see ops_hidden.py
 
 
 def dollar(value):
@@ -247,7 +249,6 @@ class ShortTimeoutForLong(Operation):
 
     def effect(self, session, result, when):
         session.settings.set(TIMEOUT, SHORT_TIMEOUT)
-        session.tenant.short_timeouts = True
 
 
 class SleepTooLong(Operation):
@@ -263,7 +264,10 @@ class SleepTooLong(Operation):
 
 # ---- prepared by SQL ----
 
-CALM = ("calm",) if known.DEALLOCATE else ()
+
+def is_reserved(session, name):
+    """In a session that is shared."""
+    return {"42939"} if session.tenant.rules.guarded and name.startswith(LIKE_OWN) else set()
 
 
 class Prepare(Operation):
@@ -289,14 +293,11 @@ class Prepare(Operation):
         return cls(name)
 
     def refused(self, session):
-        return {"42P05"} if self.name in session.prepared else set()
-
-    def may_fail(self, session):
-        return {"42P05"} if OWN_NAMES.fullmatch(self.name) else set()
+        return is_reserved(session, self.name) or (
+            {"42P05"} if self.name in session.prepared else set())
 
     def effect(self, session, result, when):
         session.prepared[self.name] = SqlExecute
-        session.took_own_name = session.took_own_name or bool(OWN_NAMES.fullmatch(self.name))
 
 
 class SqlExecute(Operation):
@@ -317,20 +318,13 @@ class SqlExecute(Operation):
         return cls(plan.dice.choice(sorted(plan.sql_names)), plan.client.slot)
 
     def refused(self, session):
-        if self.name in session.prepared:
-            return set()
-        # One of the proxy's for this client's tenant has other parameters, or other columns.
-        return {"26000"} if not OWN_NAMES.fullmatch(self.name) else set()
-
-    def may_fail(self, session):
-        strange = self.name not in session.prepared and OWN_NAMES.fullmatch(self.name)
-        return {"26000", "42601", "22P02", "25006"} if strange else set()
+        return is_reserved(session, self.name) or (
+            set() if self.name in session.prepared else {"26000"})
 
     def check(self, session, result, when):
-        if self.name in session.prepared:
-            prefix = f"{session.slot}-"
-            session.compare(things(self.rows(result)),
-                            lambda key: is_thing(key) and key[1].startswith(prefix), str(self), when)
+        prefix = f"{session.slot}-"
+        session.compare(things(self.rows(result)),
+                        lambda key: is_thing(key) and key[1].startswith(prefix), str(self), when)
 
 
 class Deallocate(Operation):
@@ -363,8 +357,9 @@ class Deallocate(Operation):
         return set() if self._known(session) else {"26000"}
 
     def may_fail(self, session):
-        # What looks like a name of the proxy's own is nobody's, whoever made it.
-        return {"26000"} if OWN_NAMES.fullmatch(self.name) else set()
+        # What looks like a name of the proxy's own is nobody's, also when SQL has made it.
+        made_by_sql = self.name in session.prepared and self.name.startswith(LIKE_OWN)
+        return {"26000"} if made_by_sql else set()
 
     def effect(self, session, result, when):
         session.prepared.pop(self.name, None)
@@ -373,9 +368,6 @@ class Deallocate(Operation):
 
 class DeallocateParsed(Deallocate):
     """Of what Parse has made."""
-
-    needs = CALM
-    alone = known.DEALLOCATE
 
     @classmethod
     def names(cls, plan):
@@ -386,8 +378,6 @@ class DeallocateAll(Operation):
     sql = "DEALLOCATE ALL"
     weight = 1
     takes_snapshot = False
-    needs = CALM
-    alone = known.DEALLOCATE
 
     def effect(self, session, result, when):
         session.prepared.clear()
@@ -398,7 +388,6 @@ class DiscardAll(Operation):
     sql = "DISCARD ALL"
     weight = 2
     takes_snapshot = False
-    needs = CALM
     alone = True
 
     def refused(self, session):
@@ -416,35 +405,37 @@ class DiscardPlans(Operation):
 
 
 class PreparedStatements(Operation):
-    """No text of another tenant; no name of another client but the proxy's own."""
+    """No name of another client but the proxy's own. (Nor a text of another tenant: the marks.)"""
 
     sure = True
     sql = "SELECT name, statement, from_sql FROM pg_prepared_statements"
     columns = ("text", "text", "bool")
     weight = 5
 
+    @classmethod
+    def make(cls, plan):
+        made = cls()
+        made.sure = plan.client.tenant.rules.sees_prepared
+        return made
+
+    def refused(self, session):
+        return set() if session.tenant.rules.sees_prepared else {"42501"}
+
     def check(self, session, result, when):
         for name, text, from_sql in self.rows(result):
-            if from_sql and name not in session.prepared:
+            if from_sql and name not in session.prepared and name != HIDDEN_NAME:
                 raise Violation(f"a prepared statement of somebody else: {name}: {text}")
             if not from_sql and name not in session.wire and not OWN_NAMES.fullmatch(name):
                 raise Violation(f"a prepared statement that this client has not: {name}: {text}")
-            if session.tenant.mark not in text:
-                raise Violation(f"a prepared statement without this tenant's mark: {name}: {text}")
 
 
 class Activity(Operation):
-    """Texts of neighbours, found by the mark."""
+    """Texts of neighbours would be found by their marks."""
 
     sure = True
     sql = "SELECT query FROM pg_stat_activity WHERE query LIKE '%@w%'"
     columns = ("text",)
     weight = 3
-
-    def check(self, session, result, when):
-        for (text,) in self.rows(result):
-            if session.tenant.mark not in text:
-                raise Violation(f"a query of somebody else: {text}")
 
 
 class WhoAmI(Operation):

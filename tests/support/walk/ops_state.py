@@ -216,7 +216,12 @@ class TryLock(Operation):
 
     @classmethod
     def make(cls, plan):
-        return cls(("int8", plan.dice.randrange(ADVISORY_KEYS)))
+        made = cls(("int8", plan.dice.randrange(ADVISORY_KEYS)))
+        made.sure = plan.client.tenant.rules.locks_keys
+        return made
+
+    def refused(self, session):
+        return set() if session.tenant.rules.locks_keys else {"42501"}
 
     def asked(self, session, now):
         """The statement is on its way."""
@@ -281,7 +286,10 @@ class TemporaryTable(Operation):
 
     @classmethod
     def make(cls, plan):
-        return cls() if plan.client.tenant.rules.temporary_refused else None
+        rules = plan.client.tenant.rules
+        made = cls()
+        made.writes = not rules.guarded  # the guard refuses it in front of all else
+        return made if rules.is_tenant else None
 
     def refused(self, session):
         return {"42501"}
@@ -302,12 +310,9 @@ class Listen(Operation):
 
     @classmethod
     def make(cls, plan):
-        return cls() if plan.client.tenant.rules.listen_refused else None
+        return cls() if plan.client.tenant.rules.is_tenant else None
 
     def refused(self, session):
-        return {"0A000"} if self.first else set()
-
-    def may_fail(self, session):
         return {"0A000"}
 
 
@@ -374,7 +379,7 @@ class Fail(Operation):
     @classmethod
     def make(cls, plan):
         kinds = [kind for kind in cls.kinds
-                 if kind[1] or plan.client.tenant.rules.owns_nothing]
+                 if kind[1] or plan.client.tenant.rules.is_tenant]
         text, sqlstate = plan.dice.choice(kinds)
         return cls(text.replace("{own}", dollar(plan.new_body())), sqlstate or "42501")
 

@@ -5,10 +5,11 @@ transaction is open, which names are taken, which rows may be there. Where that 
 failed that was to work), the statements that follow are the test of how errors are answered.
 """
 from support import wire
-from support.walk import known, operation as operations
-from support.walk import ops_rows, ops_session, ops_state, ops_transaction as transaction
+from support.walk import operation as operations
+from support.walk import ops_hidden, ops_rows, ops_session, ops_state
+from support.walk import ops_transaction as transaction
 from support.walk.delivery import Call, Extended, Item, Simple, Step
-from support.walk.settings import SETTINGS, is_custom
+from support.walk.settings import DATE_STYLE, SETTINGS, is_custom
 
 NAMES_MAX = 30  # rows of one client, about
 TRANSACTION_STEPS = 10
@@ -95,6 +96,8 @@ class Plan:
 
     def fill(self, setting, value):
         tenant = self.client.tenant
+        if setting.name == DATE_STYLE:
+            tenant.asked_dates.add(value)
         return value.replace("{mark}", tenant.mark).replace(
             "{default}", tenant.defaults[setting.name] or "")
 
@@ -107,8 +110,6 @@ class Plan:
             return not self.in_transaction and room
         if need == "pins":
             return self.client.walk.may_pin(self.client)
-        if need == "calm":
-            return not (self.holds or self.short_timeout)
         if need == "short timeout":
             return self.short_timeout
         if need == "prepared by SQL":
@@ -129,7 +130,8 @@ class Plan:
                 kinds = self._candidates(room, fits)
                 if not kinds:
                     return None
-                kind = self.dice.choices(kinds, [kind.weight for kind in kinds])[0]
+                weights = [self.client.walk.weights.get(kind, kind.weight) for kind in kinds]
+                kind = self.dice.choices(kinds, weights)[0]
             made = kind.make(self)
             if made:
                 self._follow(made)
@@ -230,29 +232,27 @@ class Plan:
             return self.read_slowly()
         return getattr(self, word)(room)
 
+    def begin_step(self, title):
+        """Now and then with a Flush in front, which has nothing to flush."""
+        return Step(self.client, title, data=wire.flush() if self.dice.random() < 0.05 else b"")
+
     def rollback(self, why):
         made = Step(self.client, why)
         return made.add(Simple([transaction.Rollback()]), self.client.tenant.mark)
 
     def simple(self, room):
-        step = Step(self.client, "simple")
+        step = self.begin_step("simple")
         for _ in range(1 if self.dice.random() < 0.9 else 3):
-            made = self.several(room, lambda kind, made: self._may_copy(kind, room), 5)
+            made = self.several(room, lambda _kind, _made: True, 5)
             step.add(Simple(made), self.client.tenant.mark)
-            if known.COPY_LEFT and made[-1].data:
-                self.shaky = True
         return step
-
-    @staticmethod
-    def _may_copy(kind, room):
-        return room or not (known.COPY_LEFT and issubclass(kind, ops_rows.CopyIn))
 
     def call(self, room):
         setting = self.dice.choice([one for one in SETTINGS if not is_custom(one.name)])
         value = self.fill(setting, self.dice.choice(setting.values))
         made = ops_session.SetByParameters(("text", setting.name), ("text", value),
                                            ("bool", self.dice.random() < 0.3))
-        return Step(self.client, "call").add(Call([made]), self.client.tenant.mark)
+        return self.begin_step("call").add(Call([made]), self.client.tenant.mark)
 
     def read_slowly(self):
         self.slow = self.dice.randrange(1, 8)
@@ -260,18 +260,17 @@ class Plan:
         return step.add(Simple([ops_rows.Large.make(self)]), self.client.tenant.mark)
 
     def extended(self, room):
-        step = Step(self.client, "extended")
+        step = self.begin_step("extended")
         count = self.dice.choice([1, 1, 1, 2, 4])
         for _ in range(count):
-            step.add(self.segment(room, count == 1 or not known.PREPARED_IN_DOUBT),
-                     self.client.tenant.mark)
+            step.add(self.segment(room), self.client.tenant.mark)
         return step
 
     def flush(self, room):
         """A part of a pipeline, answered without a Sync; what follows comes with the next step."""
         segment = Extended()
         for made in self.several(room, self._fits_flush, 3):
-            self.put(segment, made, not known.FLUSH_FAKES)
+            self.put(segment, made)
         segment.add_message(wire.flush())
         self.open_segment = segment
         self._cut = len(segment.data)
@@ -294,7 +293,7 @@ class Plan:
         segment.end = len(segment.data)
         return step
 
-    def segment(self, room, named):
+    def segment(self, room):
         def fits(kind, made):
             if kind.simple_only or issubclass(kind, transaction.Begin) and made:
                 return False
@@ -305,7 +304,7 @@ class Plan:
             self.use_unnamed(segment)
         else:
             for made in self.several(room, fits, 5):
-                self.put(segment, made, named)
+                self.put(segment, made)
         segment.add_message(wire.sync())
         return segment
 
@@ -322,29 +321,30 @@ class Plan:
         made = self.choose(False, lambda kind: kind.nameable)
         self.unnamed = type(made)
         segment.operations.append(made)
-        segment.add(Item("P", made), wire.parse(made.template() + self.comment))
+        segment.add(Item("P", made), wire.parse(made.template() + self.comment(made)))
 
     # -- messages of the extended protocol --
 
-    def put(self, segment, made, named=True):
+    def put(self, segment, made):
         """One statement's messages."""
         segment.operations.append(made)
         kind = type(made)
-        named = named and kind.nameable
+        named = kind.nameable
         name = self.statement_name(kind)
         binary = self.dice.random() < 0.5
-        shape = self.dice.random()
+        shape = self.dice.random() * (0.6 if kind.is_everybodys else 1)
         fresh = True
         if named and shape < 0.25 and name in self.wire_names:
             fresh = False
         elif named and shape < 0.6:
             self.wire_names.add(name)
-            segment.add(Item("P", made, name=name), wire.parse(made.template() + self.comment, name))
+            segment.add(Item("P", made, name=name),
+                        wire.parse(made.template() + self.comment(made), name))
         elif named and shape < 0.63:
             fresh = False  # most probably nobody knows this name
         else:
             name, self.unnamed = "", None
-            segment.add(Item("P", made), wire.parse(made.template() + self.comment))
+            segment.add(Item("P", made), wire.parse(made.template() + self.comment(made)))
         self._run(segment, made, name, fresh, binary)
         if name and self.dice.random() < 0.2:
             self.wire_names.discard(name)
@@ -371,9 +371,14 @@ class Plan:
         if portal:
             segment.add(Item("C", made), wire.close("P", portal))
 
-    @property
-    def comment(self):
-        return f" /*{self.client.tenant.mark}*/"
+    def comment(self, made):
+        """Without the mark the text is the same in all tenants, and may be prepared for all. From
+        time to time it is a new one, which somebody is the first to prepare."""
+        if self.dice.random() < 0.5 and not made.is_everybodys:
+            return f" /*{self.client.tenant.mark}*/"
+        variants = self.client.walk.variants
+        variants[type(made)] += self.dice.random() < 0.1
+        return f" /*{variants[type(made)]}*/"
 
     @staticmethod
     def statement_name(kind):

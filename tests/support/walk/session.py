@@ -2,7 +2,7 @@
 import dataclasses
 import struct
 
-from support.walk import Violation, known
+from support.walk import Violation
 from support.walk.journal import NEVER, Group, Read, slot_of
 from support.walk.settings import ISOLATION, READ_ONLY, SHORT_TIMEOUT, TIMEOUT, Settings
 
@@ -72,7 +72,6 @@ class Session:
         self.unnamed = None  # class of the operation whose text it has
         self.unnamed_asked = None  # that of the last Parse, whether it worked or not
         self.held_cursors = {}
-        self.took_own_name = False  # PREPARE of a name that the proxy may want
         self.excused = False  # within the segment at hand: cancels and timeouts are possible
         self.cancels = 0  # requests that the proxy has not answered yet
         self.late_cancels = 0  # when it answered the last that may still hit; 0: none
@@ -226,7 +225,7 @@ class Session:
         if result is None:
             if self.tx and excuses:
                 self.tx.loose = True
-            if must and not self._may_run_without_settings(operation, must):
+            if must:
                 self.fail(operation)
             else:
                 operation.done(self, None, when)
@@ -245,14 +244,6 @@ class Session:
         except (ValueError, struct.error) as error:
             raise Violation(f"{operation}: a result that cannot be read: {error}") from error
         self.tenant.walk.worked[type(operation).__name__] += 1
-
-    def _may_run_without_settings(self, operation, must):
-        """Refused by a setting alone, which may not be in force."""
-        if (not known.WITHOUT_SETTINGS or must != {READ_ONLY_STATE} or operation.refused(self)
-                or not self.settings.is_now(READ_ONLY, "on")):
-            return False
-        self.tx.loose = True
-        return True
 
     def fail(self, operation):
         self.skipping = True

@@ -10,6 +10,7 @@ UNSET = frozenset({None, ""})
 TIMEOUT = "statement_timeout"
 SHORT_TIMEOUT = "1ms"
 READ_ONLY = "default_transaction_read_only"
+DATE_STYLE = "DateStyle"
 ISOLATION = "default_transaction_isolation"
 NO_NOTICES = "client_min_messages"
 # Set with names that no proxy can read in the text. What becomes of it is not said, but that no
@@ -31,7 +32,7 @@ SETTINGS = (
     Setting("walk.note", ("note {mark}", "longer note {mark} of the walk"), weight=3),
     Setting("search_path", ('{default}, "{mark}"',), weight=3),
     Setting("TimeZone", ("Asia/Tokyo", "America/New_York", "Europe/Oslo"), reported=True),
-    Setting("DateStyle", ("SQL, DMY", "German, DMY", "ISO, YMD"), reported=True),
+    Setting(DATE_STYLE, ("SQL, DMY", "German, DMY", "ISO, YMD"), reported=True),
     Setting("IntervalStyle", ("iso_8601", "sql_standard", "postgres_verbose"), reported=True),
     Setting("client_encoding", ("LATIN1", "WIN1252"), reported=True, weight=1),
     Setting("standard_conforming_strings", ("off",), reported=True, weight=1),
@@ -77,6 +78,9 @@ class Settings:
         self.values = {name: Value(frozenset({startup[name]}) if name in startup
                                    else self.resets[name]) for name in NAMES}
 
+        # Of DateStyle: for longer than a transaction (committed or not), or when something was parsed.
+        self.dates = set(self.resets[DATE_STYLE])
+
     def copy(self):
         return {name: dataclasses.replace(value) for name, value in self.values.items()}
 
@@ -91,6 +95,8 @@ class Settings:
 
     def set(self, name, text, local=False):
         value = frozenset({text})
+        if name == DATE_STYLE and not local:
+            self.dates.add(text)
         if local:
             self.values[name].local = value
         else:

@@ -1,22 +1,21 @@
 """The walk itself: who does the next step, waiting for answers, judging them, and the end."""
 import collections
-import dataclasses
 import random
 import selectors
 import time
 
 from support import wire
-from support.walk import Violation, chaos, known, marks, ops_rows
+from support.walk import Violation, chaos, marks, ops_rows
 from support.walk.journal import NEVER, Journal
 from support.walk.line import Line, Login
 from support.walk.locks import LockBook
 from support.walk.operation import KINDS
-from support.walk.plan import PINNED_LIFE, Plan
+from support.walk.plan import Plan
 from support.walk.replies import ItemCounter
-from support.walk.session import CANCELED, Session, When
+from support.walk.session import Session, When
 from support.walk.settings import ALL_SQL, NAMES, SETTINGS
 
-ANSWER_SECONDS = 60  # within which every step must be answered
+ANSWER_SECONDS = 30  # within which every step must be answered
 RESCUE_SECONDS = 5  # after which clients that hold a connection by mistake are asked to let it go
 LAST_STEPS = 60
 LAST_OF_CLIENT = 25
@@ -25,37 +24,22 @@ SEED_DRAWS = 8
 REPORTED = [setting.name for setting in SETTINGS if setting.reported]
 
 
-@dataclasses.dataclass(frozen=True)
-class Rules:
-    """What the product under test refuses, and where."""
-
-    no_copy_in: tuple = ("row",)
-    temporary_refused: bool = True
-    listen_refused: bool = True
-    owns_nothing: bool = True
-    kinds_are_shared: bool = True
-
-
-POSTGRESQL = Rules(no_copy_in=(), temporary_refused=False, listen_refused=False,
-                   owns_nothing=False, kinds_are_shared=False)
-
-
 class Tenant:
     """One of the walk's, as its clients know it."""
 
-    def __init__(self, slug, mode, secret, password=None, user=None, database="things",
+    def __init__(self, slug, mode, rules, secret, password=None, user=None, database="things",
                  tenant_id=None):
-        self.slug, self.mode = slug, mode
+        self.slug, self.mode, self.rules = slug, mode, rules
         self.secret, self.password = secret, password
         self.user, self.database = user or slug, database
         self.tenant_id = tenant_id
         self.mark = marks.mark_of(slug)
-        self.short_timeouts = False  # one of its clients has had one for its session
-        self.journal = Journal()
+        self.journal, self.locks = Journal(), LockBook()
+        self.asked_dates = set()  # values of DateStyle that its clients may have had
 
     def join(self, walk):
         """What must be known before the first step, over a connection of its own."""
-        self.walk, self.rules = walk, walk.rules
+        self.walk = walk
         connection = wire.Wire(walk.host, walk.port)
         with connection:
             connection.login(self.user, self.database, self.secret)
@@ -70,7 +54,6 @@ class Tenant:
                 draws = ", ".join(["floor(random() * 1e15)::int8"] * SEED_DRAWS)
                 connection.ask(wire.query(f"SELECT setseed({seed})"))
                 self.seeds[seed] = [int(value) for value in row_of(connection, f"SELECT {draws}")]
-        self.locks = walk.lock_books.setdefault(self._identity[2], LockBook())
 
     def identity(self):
         return self._identity
@@ -128,15 +111,17 @@ class Cancel:
 class Walk:
     """Everybody."""
 
-    def __init__(self, host, port, tenants, seed, clients=2, holders=3, rules=Rules(), tamper=None,
-                 trace=None, look=None, quiet=None):
-        self.host, self.port, self.rules = host, port, rules
+    def __init__(self, host, port, tenants, seed, clients=2, holders=3, tamper=None, trace=None,
+                 look=None, quiet=None, weights=None):
+        self.host, self.port = host, port
         self.seed = seed
         self.dice = random.Random(seed)
         self.tenants = tenants
         self.holders = holders  # server connections there are
-        self.lock_books, self.ids, self.random_owner = {}, {}, {}
+        self.ids, self.random_owner = {}, {}
+        self.variants = collections.Counter()  # of the texts that all tenants prepare, by kind
         self.worked = collections.Counter()  # statements that did, by class
+        self.weights = weights or {}  # {kind of statement: how often}, where not as usual
         self.tamper = tamper
         self.quiet = quiet  # waits until the servers are idle, when all clients are gone
         self.look = look  # says what the server is doing, when an answer does not come
@@ -186,7 +171,10 @@ class Walk:
 
     def _join(self):
         for tenant in self.tenants:
-            tenant.join(self)
+            try:
+                tenant.join(self)
+            except wire.Closed:
+                raise Violation(f"{tenant.slug}'s first session is ended") from None
             for numbers in tenant.seeds.values():
                 self.random_owner.update((number, tenant) for number in numbers)
             self.clients += [Client(self, tenant, slot) for slot in range(self._slots)]
@@ -272,9 +260,6 @@ class Walk:
         if step.ends == "login":
             client.line = Line(self.host, self.port)
             client.login = Login(step.password)
-        elif client.line is None:
-            self.note(client, f"would do: {step.title}")  # the server has ended it: see _may_end
-            return
         self.begin(client, step)
         if step.ends == "flush":
             client.counter = ItemCounter(step.flushed)
@@ -294,9 +279,6 @@ class Walk:
 
     def send_end(self, client, step):
         """The client goes away: at once, or when the server has."""
-        if client.line is None:
-            client.plan.disconnected()
-            return
         self.begin(client, step)
         self._asked(client, step)
         client.line.send(step.data[:step.cut])
@@ -340,12 +322,6 @@ class Walk:
             return
         if hits:
             target.plan.shaky = True
-            if known.CANCEL_HITS_OWN:
-                target.plan.pinned = True
-                target.plan.life = min(target.plan.life, PINNED_LIFE)
-        if packet is None:
-            return
-        if hits:
             target.session.cancels += 1
             target.session.excused = True
         line = Line(self.host, self.port)
@@ -425,10 +401,7 @@ class Walk:
         if step.ends == "eof":
             return
         if message.type == "E" and message.fields.get("S") != "ERROR":
-            if not self._may_end(client, message):
-                raise Violation(f"the server ends the connection: {message}")
-            step.ends = "eof"
-            return
+            raise Violation(f"the server ends the connection: {message}")
         if step.ends == "flush":
             if client.counter.done(message):
                 client.parts.append((step, client.messages))
@@ -437,15 +410,6 @@ class Walk:
             client.ready += 1
             if client.ready == len(step.segments):
                 self._judge(client)
-
-    @staticmethod
-    def _may_end(client, message):
-        """With a FATAL error."""
-        session = client.session
-        canceled = session and (session.cancels or session.late_cancels)
-        return message.sqlstate == CANCELED and (
-            known.CANCEL_HITS_OWN and canceled
-            or known.TIMEOUT_OF_THE_LAST and client.tenant.short_timeouts)
 
     @staticmethod
     def _check_marks(client, message):
@@ -461,8 +425,7 @@ class Walk:
             client.line.send(answer)
             self._watch(client)
         if message.type == "E":
-            good = step.refused and message.sqlstate == "28P01" or self._may_end(client, message)
-            if not good:
+            if not step.refused or message.sqlstate != "28P01":
                 raise Violation(f"a login was refused: {message}")
             self._forget(client.line)
             client.line.close()

@@ -7,25 +7,29 @@ from psycopg import sql
 from support import direct
 from support.process import wait_until
 from support.reeve import MODES, running_reeve
-from support.walk.walk import POSTGRESQL, Tenant, Walk
+from support.walk.ops_hidden import FIRST_HIDDEN_KEY
+from support.walk.rules import POSTGRESQL, rules_of
+from support.walk.walk import Tenant, Walk
 from support.world import DATA, create_service
 
 BACKENDS = 3
 QUEUE_TIMEOUT = "5m"  # a walk's own deadline is shorter, and says more
-BUSY = ("SELECT pid, usename, state, left(query, 100), now() - state_change FROM pg_stat_activity"
-        " WHERE backend_type = 'client backend' AND usename <> current_user AND state <> 'idle'")
-LOCKS = "SELECT * FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM" \
-        " pg_stat_activity WHERE backend_type = 'client backend' AND usename <> current_user)"
+SESSIONS = ("SELECT pid, usename, state, left(query, 100), now() - state_change"
+            " FROM pg_stat_activity"
+            " WHERE backend_type = 'client backend' AND usename <> current_user")
+BUSY = SESSIONS + " AND state <> 'idle'"
+LOCKS = ("SELECT * FROM pg_locks WHERE locktype = 'advisory' AND pid IN (SELECT pid FROM"
+         " pg_stat_activity WHERE backend_type = 'client backend' AND usename <> current_user)"
+         f" AND objid::int8 < {FIRST_HIDDEN_KEY}")
 
 
 class ReeveWorld:
     """A `reeve dev` whose cluster has BACKENDS server connections for all tenants."""
 
     def __init__(self, reeve, enforcement):
-        self.reeve = reeve
+        self.reeve, self.enforcement = reeve, enforcement
         self.numbers = {mode: itertools.count() for mode in MODES}
-        if enforcement != "login":
-            reeve.cli("cluster", "enforce", "local", enforcement)
+        reeve.cli("cluster", "enforce", "local", enforcement)
         reeve.query("UPDATE reeve.cluster SET max_backends = %s WHERE name = 'local'", BACKENDS)
         create_service(reeve, "things", DATA / "things")
 
@@ -37,7 +41,8 @@ class ReeveWorld:
         slug = f"w{mode[0]}{next(self.numbers[mode]):02d}"
         self.reeve.add_tenant(slug, "things", mode, credentials=False)
         number = self.reeve.query("SELECT id FROM reeve.tenant WHERE slug = %s", slug)[0][0]
-        return Tenant(slug, mode, self.reeve.token(slug), tenant_id=number,
+        return Tenant(slug, mode, rules_of(mode, self.enforcement), self.reeve.token(slug),
+                      tenant_id=number,
                       password=self.reeve.new_password(slug) if with_password else None)
 
     def walk(self, tenants, seed, **options):
@@ -46,7 +51,8 @@ class ReeveWorld:
 
     def look(self):
         status = self.reeve.cli("status", json=True).json["server"]
-        return f"{status}; busy: {self.reeve.query(BUSY)}"
+        backends = self.reeve.cli("ps", json=True).json
+        return f"{status}; backends: {backends}; on the server: {self.reeve.query(SESSIONS)}"
 
     def quiet(self):
         """Waits until nobody's transaction, lock or connection is left."""
@@ -62,7 +68,7 @@ class ReeveWorld:
 
 
 @contextlib.contextmanager
-def reeve_world(enforcement="login", **env):
+def reeve_world(enforcement, **env):
     with running_reeve({"queue_timeout": QUEUE_TIMEOUT}, **env) as reeve:
         yield ReeveWorld(reeve, enforcement)
 
@@ -84,10 +90,12 @@ class PlainWorld:
         with self.server.connect() as admin:
             admin.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'secret'").format(name))
             admin.execute(sql.SQL("CREATE DATABASE {0} OWNER {0}").format(name))
+            # Other tests' tenants are on this server too, and may connect to nothing but their own.
+            admin.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(name))
         with self.server.connect(slug) as connection:
             connection.execute(sql.SQL("SET ROLE {}").format(name))
             connection.execute((direct.DATA / "things" / "0001_things.sql").read_text())
-        return Tenant(slug, "database", "secret", database=slug)
+        return Tenant(slug, "database", POSTGRESQL, "secret", database=slug)
 
     def walk(self, tenants, seed, **options):
-        return Walk("127.0.0.1", self.server.port, tenants, seed, rules=POSTGRESQL, **options)
+        return Walk("127.0.0.1", self.server.port, tenants, seed, **options)

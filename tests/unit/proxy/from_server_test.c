@@ -514,6 +514,24 @@ static void test_the_end_of_data_that_nobody_wants(void **state)
     check_told("EZCZ");
 }
 
+/* The end of data that nobody wants, behind a COPY that works. */
+static void test_a_copy_in_front_of_one_that_fails(void **state)
+{
+    (void)state;
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    RECEIVE(COPY_IN_RESPONSE);
+    assert_false(backend.unsynced);
+    RECEIVE(COPIED READY("I"));
+    receive_error("42501");
+    RECEIVE(READY("I"));
+    assert_true(expect_empty(&backend.expected));
+    assert_int_equal(ended, 1);
+    check_told("GCZEZ");
+}
+
 /* ---- what arrives in pieces ---- */
 
 static void test_every_cut_gives_the_same(void **state)
@@ -544,6 +562,22 @@ static void test_every_cut_gives_the_same(void **state)
     assert_int_equal(ended, 0);
 }
 
+/* ---- settings in place ---- */
+
+/* The client waits with its first message, and keeps the backend for it. */
+static void test_settings_in_place_end_nothing(void **state)
+{
+    (void)state;
+    push((struct expect){.kind = EXPECT_QUERY, .action = EXPECT_SETTINGS});
+    RECEIVE("C\0\0\0\12RESET\0" READY("I"));
+    assert_true(expect_empty(&backend.expected));
+    assert_int_equal(ended, 0);
+    push_kind(EXPECT_QUERY);
+    RECEIVE(COPIED READY("I"));
+    assert_int_equal(ended, 1);
+    check_told("CZ");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -561,7 +595,9 @@ int main(void)
         TEST(test_a_message_in_the_middle_of_a_copy),
         TEST(test_two_copies_in_one_query),
         TEST(test_the_end_of_data_that_nobody_wants),
+        TEST(test_a_copy_in_front_of_one_that_fails),
         TEST(test_every_cut_gives_the_same),
+        TEST(test_settings_in_place_end_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

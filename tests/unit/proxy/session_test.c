@@ -333,17 +333,20 @@ static void test_refused_for_what_they_are(void **state)
     assert_true(backend.tainted);
 }
 
-/* What a client sends waits until its settings are in force. */
-static void test_entering_is_waited_for(void **state)
+/* What a client sends waits until its settings are in force, and until they are known. */
+static void test_entering_and_capturing_are_waited_for(void **state)
 {
     (void)state;
-    assert_false(session_is_entering(&backend));
+    assert_false(session_is_unsettled(&backend));
     backend.unnamed_client = 1;
     session_enter(&backend, &client);
     assert_int_equal(backend.unnamed_client, 0); /* a simple query drops the unnamed statement */
-    assert_true(session_is_entering(&backend));
+    assert_true(session_is_unsettled(&backend));
     expect_pop(&backend.expected);
-    assert_false(session_is_entering(&backend));
+    assert_false(session_is_unsettled(&backend));
+    session_capture(&backend);
+    assert_true(session_is_unsettled(&backend));
+    expect_pop(&backend.expected);
     buffer_reset(&sent);
 }
 
@@ -484,7 +487,7 @@ int main(void)
         TEST(test_rows_of_a_capture_that_does_not_end),
         TEST(test_refused_for_a_time_limit),
         TEST(test_refused_for_what_they_are),
-        TEST(test_entering_is_waited_for),
+        TEST(test_entering_and_capturing_are_waited_for),
         TEST(test_the_timeout_that_capturing_hides),
         TEST(test_a_capture_that_is_cancelled_is_repeated),
     };

@@ -369,6 +369,34 @@ static void test_a_name_that_does_not_fit(void **state)
     check_long_name(TEXT_NAME_SIZE, false);
 }
 
+static void test_names_behind_all(void **state)
+{
+    (void)state;
+    static const char text[] = "deallocate x; deallocate all; deallocate y";
+    struct text_deallocate found = {0};
+    assert_true(text_next_deallocate(text, strlen(text), &found));
+    assert_false(found.behind_all);
+    assert_true(text_next_deallocate(text, strlen(text), &found));
+    assert_string_equal(found.name, "y");
+    assert_true(found.behind_all);
+}
+
+static void check_before_listen(const char *text, const char *before)
+{
+    assert_int_equal(text_before_listen(text, strlen(text)), strlen(before));
+}
+
+static void test_what_is_in_front_of_listen(void **state)
+{
+    (void)state;
+    check_before_listen("listen x", "");
+    check_before_listen(" ;-- listen y\n LISTEN x; select 1", " ;-- listen y\n ");
+    check_before_listen("select ';listen x'; listen x; listen y", "select ';listen x'; ");
+    check_before_listen("select 1", "select 1");
+    check_before_listen("unlisten x; listener", "unlisten x; listener");
+    check_before_listen("", "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_deallocated_names),
         cmocka_unit_test(test_no_deallocated_names),
         cmocka_unit_test(test_a_name_that_does_not_fit),
+        cmocka_unit_test(test_names_behind_all),
+        cmocka_unit_test(test_what_is_in_front_of_listen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
