@@ -9,7 +9,8 @@ time (user and system) from /proc/PID/schedstat before and after: so only the se
 its read and its write to the socket too. Cases are pipelined in batches, which leaves out what
 waking up costs, but for those called "one at a time", which wait for each answer as a proxy's
 clients do. The cases take turns within each round, forwards and backwards. Entering goes to and fro
-between two tenants, and leaves the one before. Each measurement is a line in build/bench.jsonl.
+between two tenants, and leaves the one before; what a session must read of a schema that it has not
+been on is measured with a new session each time. Each measurement is a line in build/bench.jsonl.
 """
 import argparse
 import contextlib
@@ -31,6 +32,7 @@ ENTER_AND_SELECT = "enter, row, and that select"
 WARM_UP = 500
 TENANT = 42  # in the policy's tables
 ROWS = 1000  # a tenant there
+SCHEMAS = 200  # that are visited for the first time
 TENANTS = 100
 SETTINGS = ("application_name", "web", "DateStyle", "ISO, DMY", "TimeZone", "Europe/Berlin",
             "statement_timeout", "30s", "lock_timeout", "5s", "work_mem", "8MB",
@@ -56,7 +58,15 @@ SELECT pg_temp.make('literal', NULL),
        pg_temp.make('function', 'tenant_id = reeve.tenant_id()'),
        pg_temp.make('subquery', 'tenant_id = (SELECT reeve.tenant_id())'),
        pg_temp.make('setting', 'tenant_id = current_setting(''my.tenant'')::bigint');
-""".replace("%%", "%").format(tenants=TENANTS, rows=ROWS)
+DO $$ BEGIN
+    FOR i IN 1..{schemas} LOOP
+        EXECUTE format('CREATE SCHEMA c_%%s; GRANT USAGE ON SCHEMA c_%%s TO t_1;
+                        CREATE TABLE c_%%s.thing (id int PRIMARY KEY, name text);
+                        INSERT INTO c_%%s.thing VALUES (1, ''one'');
+                        GRANT SELECT ON c_%%s.thing TO t_1', i, i, i, i, i);
+    END LOOP;
+END $$;
+""".replace("%%", "%").format(tenants=TENANTS, rows=ROWS, schemas=SCHEMAS)
 
 
 def cpu_ns(pid):
@@ -84,6 +94,28 @@ class Case:
         before = cpu_ns(self.session.backend_pid)
         self.send(count)
         return (cpu_ns(self.session.backend_pid) - before) / 1000 / count
+
+
+class Visit(Case):
+    """Entering each of many schemas of one table, and a select there."""
+
+    def __init__(self, name, server, again):
+        super().__init__("visit", name, None, ready=2)
+        self.server, self.again = server, again
+
+    def measure(self, _count):
+        with guard.Session(self.server) as self.session:
+            self.session.arm()
+            self.session.enter_schema(1)
+            self.session.run("SELECT name FROM thing")
+            self.turns = [self.session.entering(1, role="t_1", path=f"c_{number}, public", flags=0)
+                          + wire.query("SELECT name FROM thing WHERE id = 1")
+                          for number in range(1, SCHEMAS + 1)]
+            if self.again:
+                self.send(SCHEMAS)
+            before = cpu_ns(self.session.backend_pid)
+            self.send(SCHEMAS)
+            return (cpu_ns(self.session.backend_pid) - before) / 1000 / SCHEMAS
 
 
 # ---- entering ----
@@ -147,6 +179,8 @@ def entering_cases(stack, server):
                ready=2)
     yield Case("enter", "enter, schema, and that select, simple protocol", armed,
                *(entering + wire.query("SELECT name FROM thing") for entering in schema), ready=2)
+    yield Visit("a schema of 1 table that the session has been on", server, again=True)
+    yield Visit("one that it has not been on", server, again=False)
 
 
 # ---- the policy ----
