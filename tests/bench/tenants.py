@@ -2,7 +2,7 @@
 """Many tenants on few backends: Reeve's guard, Reeve's logins, PgBouncer with a user a tenant.
 
     make bench-tenants
-    tests/bench/tenants.py [--tenants 1000] [--rounds 3] [--seconds 3] [--isolation schema ...]
+    tests/bench/tenants.py [--tenants 1000] [--rounds 3] [--seconds 2] [--isolation schema ...]
                            [--script select ...] [--mode simple ...] [--write-docs]
 
 One PostgreSQL, and for each isolation one service under the guard and one with login roles, each
@@ -490,7 +490,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tenants", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     parser.add_argument("--script", action="append", choices=SCRIPTS)
     parser.add_argument("--workers", default="auto", help="worker threads of Reeve")
