@@ -59,7 +59,7 @@ bench: bench-pooler bench-tenants bench-enter ## every benchmark (minutes each; 
 bench-pooler: build ## direct, PgBouncer, Reeve: throughput, and CPU a transaction
 	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
 
-bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (half an hour)
+bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (a quarter of an hour)
 	@$(PYTHON) tests/bench/tenants.py $(BENCH_OPTIONS)
 
 bench-enter: build ## server CPU of entering a tenant, and of the row policy

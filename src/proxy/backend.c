@@ -386,7 +386,9 @@ void backend_link(struct backend *backend, struct client *client)
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
     if (pool_is_guarded(backend->pool)) {
-        backend_enter(backend, client);
+        backend->must_enter = true;
+        if (client->checking_settings)
+            backend_enter(backend, client);
         return;
     }
     bool foreign = backend->settings_of != 0 && backend->settings_of != client->serial;
@@ -409,6 +411,7 @@ static void unlink_client(struct backend *backend)
 {
     struct client *client = backend->client;
     backend->client = NULL;
+    backend->must_enter = false;
     client->backend = NULL;
     client->skip_till_sync = false;
 }

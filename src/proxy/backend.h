@@ -67,6 +67,7 @@ struct backend {
     char status;         /* of the last ReadyForQuery */
     bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
     bool connected;  /* `connection` is to be closed */
+    bool must_enter; /* the client's first message has not come yet: see backend_enter */
     bool entered;    /* the settings are in force: told after the message at hand */
     bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
     bool tainted;    /* to be closed instead of pooled */
@@ -121,7 +122,8 @@ void backend_note_sent(struct backend *backend, char type);
 void backend_want(struct backend *backend, struct statement *statement);
 
 /* enter.c */
-/* Under the guard: makes it the client's, unless it is already. */
+/* Under the guard: makes it the client's, unless it is already. Called when the client's first
+ * message is at hand, so that both go out in one packet. */
 void backend_enter(struct backend *backend, struct client *client);
 /* The server refused: ends both connections. */
 void backend_enter_refused(struct backend *backend, const struct wire_error_fields *fields);

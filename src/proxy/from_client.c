@@ -501,6 +501,8 @@ static bool have_backend(struct client *client)
         return false;
     if (client->state != CLIENT_ACTIVE)
         return false;
+    if (client->backend->must_enter)
+        backend_enter(client->backend, client);
     if (!session_is_unsettled(client->backend))
         return true;
     stream_pause_read(client->stream); /* it is read on when the server has answered */

@@ -4,10 +4,13 @@
     make bench-enter
     tests/bench/enter.py [--rounds 5] [--count 10000] [--write-docs]
 
-A protocol client sends each case `--count` times to one server session, pipelined in batches, and
-reads the session's CPU time (user and system) from /proc/PID/schedstat before and after: so only the
-server's work counts, its read and its write to the socket too. The cases take turns within each round.
-Entering goes to and fro between two tenants. Each measurement is a line in build/bench.jsonl.
+A protocol client sends each case `--count` times to one server session and reads the session's CPU
+time (user and system) from /proc/PID/schedstat before and after: so only the server's work counts,
+its read and its write to the socket too. Cases are pipelined in batches, which leaves out what
+waking up costs, but for those called "one at a time", which wait for each answer as a proxy's
+clients do. The cases take turns within each round, forwards and backwards. Entering goes to and fro
+between two tenants, and leaves the one before; what a session must read of a schema that it has not
+been on is measured with a new session each time. Each measurement is a line in build/bench.jsonl.
 """
 import argparse
 import contextlib
@@ -23,9 +26,13 @@ from support import guard, process, wire  # noqa: E402
 import results  # noqa: E402
 
 BATCH = 50
+SINGLY = ", one at a time"
+SELECT = "select by key, prepared, row policy"
+ENTER_AND_SELECT = "enter, row, and that select"
 WARM_UP = 500
 TENANT = 42  # in the policy's tables
 ROWS = 1000  # a tenant there
+SCHEMAS = 200  # that are visited for the first time
 TENANTS = 100
 SETTINGS = ("application_name", "web", "DateStyle", "ISO, DMY", "TimeZone", "Europe/Berlin",
             "statement_timeout", "30s", "lock_timeout", "5s", "work_mem", "8MB",
@@ -51,7 +58,15 @@ SELECT pg_temp.make('literal', NULL),
        pg_temp.make('function', 'tenant_id = reeve.tenant_id()'),
        pg_temp.make('subquery', 'tenant_id = (SELECT reeve.tenant_id())'),
        pg_temp.make('setting', 'tenant_id = current_setting(''my.tenant'')::bigint');
-""".replace("%%", "%").format(tenants=TENANTS, rows=ROWS)
+DO $$ BEGIN
+    FOR i IN 1..{schemas} LOOP
+        EXECUTE format('CREATE SCHEMA c_%%s; GRANT USAGE ON SCHEMA c_%%s TO t_1;
+                        CREATE TABLE c_%%s.thing (id int PRIMARY KEY, name text);
+                        INSERT INTO c_%%s.thing VALUES (1, ''one'');
+                        GRANT SELECT ON c_%%s.thing TO t_1', i, i, i, i, i);
+    END LOOP;
+END $$;
+""".replace("%%", "%").format(tenants=TENANTS, rows=ROWS, schemas=SCHEMAS)
 
 
 def cpu_ns(pid):
@@ -61,14 +76,14 @@ def cpu_ns(pid):
 class Case:
     """Messages that are sent over and over, by turns; each ends in `ready` ReadyForQuery."""
 
-    def __init__(self, group, name, session, *turns, ready=1):
+    def __init__(self, group, name, session, *turns, ready=1, batch=BATCH):
         self.group, self.name, self.session = group, name, session
-        self.turns, self.ready = turns, ready
+        self.turns, self.ready, self.batch = turns, ready, batch
 
     def send(self, count):
         turns = itertools.cycle(self.turns)
-        for at in range(0, count, BATCH):
-            batch = min(BATCH, count - at)
+        for at in range(0, count, self.batch):
+            batch = min(self.batch, count - at)
             found = self.session.ask(*itertools.islice(turns, batch), ready=batch * self.ready)
             errors = [message for message in found if message.type == "E"]
             assert not errors, f"{self.name}: {errors[0]}"
@@ -79,6 +94,28 @@ class Case:
         before = cpu_ns(self.session.backend_pid)
         self.send(count)
         return (cpu_ns(self.session.backend_pid) - before) / 1000 / count
+
+
+class Visit(Case):
+    """Entering each of many schemas of one table, and a select there."""
+
+    def __init__(self, name, server, again):
+        super().__init__("visit", name, None, ready=2)
+        self.server, self.again = server, again
+
+    def measure(self, _count):
+        with guard.Session(self.server) as self.session:
+            self.session.arm()
+            self.session.enter_schema(1)
+            self.session.run("SELECT name FROM thing")
+            self.turns = [self.session.entering(1, role="t_1", path=f"c_{number}, public", flags=0)
+                          + wire.query("SELECT name FROM thing WHERE id = 1")
+                          for number in range(1, SCHEMAS + 1)]
+            if self.again:
+                self.send(SCHEMAS)
+            before = cpu_ns(self.session.backend_pid)
+            self.send(SCHEMAS)
+            return (cpu_ns(self.session.backend_pid) - before) / 1000 / SCHEMAS
 
 
 # ---- entering ----
@@ -132,14 +169,18 @@ def entering_cases(stack, server):
                *reset_texts())
     yield Case("enter", "the same, behind `DISCARD ALL`", plain,
                *(wire.query("DISCARD ALL") + text for text in reset_texts()), ready=2)
-    yield Case("enter", "select by key, prepared, row policy", other, execution("s", 7))
-    yield Case("enter", "enter, row, and that select", armed,
-               *(entering + execution("s", 7) for entering in rows), ready=2)
+    entered = [entering + execution("s", 7) for entering in rows]
+    yield Case("enter", SELECT, other, execution("s", 7))
+    yield Case("enter", ENTER_AND_SELECT, armed, *entered, ready=2)
+    yield Case("enter", SELECT + SINGLY, other, execution("s", 7), batch=1)
+    yield Case("enter", ENTER_AND_SELECT + SINGLY, armed, *entered, ready=2, batch=1)
     yield Case("enter", "enter, schema, and a prepared select of 1 row", armed,
                *(schema[i] + execution(f"s_{tenant}") for i, tenant in enumerate(guard.TENANTS)),
                ready=2)
     yield Case("enter", "enter, schema, and that select, simple protocol", armed,
                *(entering + wire.query("SELECT name FROM thing") for entering in schema), ready=2)
+    yield Visit("a schema of 1 table that the session has been on", server, again=True)
+    yield Visit("one that it has not been on", server, again=False)
 
 
 # ---- the policy ----
@@ -170,9 +211,21 @@ def policy_cases(stack, server):
             answer = guard.outcome(session.ask(execution(name, value)))
             assert answer == expected, f"{name}: {answer}"
             yield Case(f"policy, {kind}", title, session, execution(name, value))
+        text = f"SELECT value FROM app.{table} WHERE {which} id = 7"
+        yield Case("policy, by key, planned each time", title, session, wire.query(text))
 
 
 # ---- results ----
+
+def verdict(figures):
+    """What entering adds to a transaction."""
+    def added(ending):
+        before, behind = (figures.median("enter", name + ending, "server_cpu")
+                          for name in (SELECT, ENTER_AND_SELECT))
+        return f"{behind - before:.1f} µs"
+    return (f"Entering adds {added('')} to a transaction that is pipelined, {added(SINGLY)} to one"
+            " that the server wakes up for.")
+
 
 def tables(figures, cases):
     groups = {}
@@ -204,7 +257,7 @@ def main():
             version = admin.execute("SHOW server_version").fetchone()[0].split()[0]
         cases = [*entering_cases(stack, server), *policy_cases(stack, server)]
         for round_number in range(1, options.rounds + 1):
-            for case in cases:
+            for case in cases if round_number % 2 else reversed(cases):
                 count = options.count // (10 if "rows" in case.group else 1)
                 value = case.measure(count)
                 figures.record(case.group, case.name, "server_cpu", value, "us", round_number)
@@ -212,10 +265,10 @@ def main():
                       flush=True)
     lines = [f"Medians of {options.rounds} rounds of {options.count:,} each (a tenth for"
              f" {ROWS} rows), {results.machine(load_before)}, PostgreSQL {version}.", "",
-             *tables(figures, cases)]
+             *tables(figures, cases), verdict(figures)]
     print("\n" + "\n".join(lines))
     if options.write_docs:
-        results.write_docs("enter", lines[:-1])
+        results.write_docs("enter", lines)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ class Figures:
         values = self.values.get((case, subject, metric))
         return statistics.median(values) if values else None
 
+    def total(self, case, subject, metric):
+        return sum(self.values[case, subject, metric])
+
     def last(self, case, subject, metric):
         return self.values[case, subject, metric][-1]
 

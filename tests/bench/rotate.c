@@ -14,8 +14,11 @@
  * it works until every connection has had a transaction (or for 10 s: a pooler may let some
  * starve), lets all come to rest, says "warm" and waits for a line; works for SECONDS, lets all
  * come to rest again, and says what it counted as a JSON object. So who reads CPU times at both
- * ends reads those of the counted transactions and of nothing else. Any error ends it with
- * status 1.
+ * ends reads those of the counted transactions and of nothing else.
+ *
+ * A transaction that fails is rolled back and counted as an error, of the warm-up too, and the
+ * first error of a run is said on standard error; a connection that is lost is an error and is
+ * logged in again. What cannot be begun at all ends the program with status 1.
  */
 #include <errno.h>
 #include <libpq-fe.h>
@@ -91,6 +94,7 @@ struct connection {
     PGconn *pg;
     bool prepared[array_size(scripts)];
     bool used; /* in this run */
+    bool active, failed, rolling_back;
     size_t step;
     int values[VALUE_COUNT];
     int64_t started_us;
@@ -104,7 +108,8 @@ struct run {
     bool counting, stopping;
     int64_t begin_us, end_us;
     size_t active, unused;
-    size_t count; /* samples: microseconds of the counted transactions */
+    size_t errors, lost; /* transactions; of them, those whose connection ended */
+    size_t count;        /* samples: microseconds of the counted transactions */
     double cpu_seconds;
 };
 
@@ -140,17 +145,22 @@ static double own_cpu_seconds(void)
 
 /* ---- logging in ---- */
 
+static void watch(const struct rotation *rotation, size_t index)
+{
+    PGconn *pg = rotation->connections[index].pg;
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = index};
+    if (PQstatus(pg) != CONNECTION_OK)
+        fail("connection %zu: %s", index + 1, PQerrorMessage(pg));
+    if (epoll_ctl(rotation->epoll, EPOLL_CTL_ADD, PQsocket(pg), &event) < 0)
+        fail("epoll_ctl: %s", strerror(errno));
+}
+
 static void add_connection(struct rotation *rotation, const char *conninfo)
 {
     if (rotation->count == CONNECTIONS_MAX)
         fail("more than %d connections", CONNECTIONS_MAX);
-    struct connection *connection = &rotation->connections[rotation->count];
-    connection->pg = PQconnectdb(conninfo);
-    if (PQstatus(connection->pg) != CONNECTION_OK)
-        fail("connection %zu: %s", rotation->count + 1, PQerrorMessage(connection->pg));
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = rotation->count};
-    if (epoll_ctl(rotation->epoll, EPOLL_CTL_ADD, PQsocket(connection->pg), &event) < 0)
-        fail("epoll_ctl: %s", strerror(errno));
+    rotation->connections[rotation->count].pg = PQconnectdb(conninfo);
+    watch(rotation, rotation->count);
     rotation->resting[rotation->count] = rotation->count;
     rotation->count++;
 }
@@ -169,22 +179,30 @@ static void log_in(struct rotation *rotation, const char *path)
         fail("%zu connections are too few for %zu slots", rotation->count, rotation->slots);
 }
 
-static void prepare(struct rotation *rotation)
+static void prepare(struct connection *connection, size_t number)
 {
-    const struct script *script = &scripts[rotation->run.script];
-    for (size_t i = 0; i < rotation->count; i++) {
-        struct connection *connection = &rotation->connections[i];
-        for (size_t step = 0; !connection->prepared[rotation->run.script] && step < script->count;
-             step++) {
-            char name[STATEMENT_MAX];
-            snprintf(name, sizeof(name), "%s_%s", script->name, script->steps[step].name);
-            PGresult *result = PQprepare(connection->pg, name, script->steps[step].text, 0, NULL);
-            if (PQresultStatus(result) != PGRES_COMMAND_OK)
-                fail("prepare: %s", PQerrorMessage(connection->pg));
-            PQclear(result);
-        }
-        connection->prepared[rotation->run.script] = true;
+    const struct script *script = &scripts[number];
+    for (size_t step = 0; !connection->prepared[number] && step < script->count; step++) {
+        char name[STATEMENT_MAX];
+        snprintf(name, sizeof(name), "%s_%s", script->name, script->steps[step].name);
+        PGresult *result = PQprepare(connection->pg, name, script->steps[step].text, 0, NULL);
+        if (PQresultStatus(result) != PGRES_COMMAND_OK)
+            fail("prepare: %s", PQerrorMessage(connection->pg));
+        PQclear(result);
     }
+    connection->prepared[number] = true;
+}
+
+/* All others wait meanwhile: it is not to happen, and what happens all the same is shown. */
+static void log_in_again(struct rotation *rotation, size_t index)
+{
+    struct connection *connection = &rotation->connections[index];
+    epoll_ctl(rotation->epoll, EPOLL_CTL_DEL, PQsocket(connection->pg), NULL);
+    PQreset(connection->pg);
+    watch(rotation, index);
+    memset(connection->prepared, 0, sizeof(connection->prepared));
+    if (rotation->run.prepared)
+        prepare(connection, rotation->run.script);
 }
 
 /* ---- a transaction ---- */
@@ -227,20 +245,24 @@ static int send_prepared(const struct connection *connection, const struct scrip
     return PQsendQueryPrepared(connection->pg, name, step->count, values, NULL, NULL, 0);
 }
 
-static void send_step(const struct run *run, const struct connection *connection)
+static bool send_step(const struct run *run, const struct connection *connection)
 {
     const struct script *script = &scripts[run->script];
     const struct step *step = &script->steps[connection->step];
     char text[STATEMENT_MAX];
-    int sent;
-    if (run->prepared) {
-        sent = send_prepared(connection, script, step);
-    } else {
-        expand(connection, step, text);
-        sent = PQsendQuery(connection->pg, text);
-    }
-    if (!sent)
-        fail("%s", PQerrorMessage(connection->pg));
+    if (run->prepared)
+        return send_prepared(connection, script, step) == 1;
+    expand(connection, step, text);
+    return PQsendQuery(connection->pg, text) == 1;
+}
+
+static void note_error(struct run *run, struct connection *connection, const char *text)
+{
+    if (run->errors == 0)
+        fprintf(stderr, "bench-rotate: the first error: %s\n", text);
+    if (!connection->failed)
+        run->errors++;
+    connection->failed = true;
 }
 
 static void start_next(struct rotation *rotation)
@@ -252,10 +274,13 @@ static void start_next(struct rotation *rotation)
         rotation->resting_from + 1 < rotation->count ? rotation->resting_from + 1 : 0;
     rotation->resting_count--;
     run->active++;
+    connection->active = true;
+    connection->failed = connection->rolling_back = false;
     connection->step = 0;
     connection->started_us = time_monotonic_us();
     draw(connection, run->accounts);
-    send_step(run, connection);
+    if (!send_step(run, connection))
+        fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
 }
 
 static void finish(struct rotation *rotation, size_t index)
@@ -263,41 +288,84 @@ static void finish(struct rotation *rotation, size_t index)
     struct run *run = &rotation->run;
     struct connection *connection = &rotation->connections[index];
     int64_t taken_us = time_monotonic_us() - connection->started_us;
-    if (run->counting && run->count < SAMPLES_MAX)
+    if (run->counting && !connection->failed && run->count < SAMPLES_MAX)
         rotation->samples[run->count++] = (int32_t)taken_us;
-    if (!connection->used) {
+    if (!connection->used && !connection->failed) {
         connection->used = true;
         run->unused--;
     }
     run->active--;
+    connection->active = connection->failed = false;
     rotation->resting[(rotation->resting_from + rotation->resting_count++) % rotation->count] =
         index;
     if (!run->stopping)
         start_next(rotation);
 }
 
+static void lose(struct rotation *rotation, size_t index)
+{
+    struct connection *connection = &rotation->connections[index];
+    note_error(&rotation->run, connection, PQerrorMessage(connection->pg));
+    rotation->run.lost++;
+    log_in_again(rotation, index);
+    if (connection->active)
+        finish(rotation, index);
+}
+
+static void note_result(struct run *run, struct connection *connection, PGresult *result)
+{
+    ExecStatusType status = PQresultStatus(result);
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+        note_error(run, connection, PQresultErrorMessage(result));
+    else if (status == PGRES_TUPLES_OK && PQntuples(result) != 1)
+        note_error(run, connection, "not one account");
+    else if (status == PGRES_COMMAND_OK && strncmp(PQcmdStatus(result), "UPDATE", 6) == 0 &&
+             strcmp(PQcmdTuples(result), "1") != 0)
+        note_error(run, connection, "not one row was updated");
+}
+
+/* The server has answered a step. */
+static void step_done(struct rotation *rotation, size_t index)
+{
+    struct run *run = &rotation->run;
+    struct connection *connection = &rotation->connections[index];
+    bool sent;
+    if (connection->failed && PQtransactionStatus(connection->pg) == PQTRANS_IDLE) {
+        finish(rotation, index);
+        return;
+    }
+    if (connection->failed && !connection->rolling_back) {
+        connection->rolling_back = true;
+        sent = PQsendQuery(connection->pg, "ROLLBACK") == 1;
+    } else if (!connection->failed && ++connection->step < scripts[run->script].count) {
+        sent = send_step(run, connection);
+    } else {
+        finish(rotation, index);
+        return;
+    }
+    if (!sent)
+        lose(rotation, index);
+}
+
 static void go_on(struct rotation *rotation, size_t index)
 {
     struct connection *connection = &rotation->connections[index];
-    if (!PQconsumeInput(connection->pg))
-        fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
+    if (!PQconsumeInput(connection->pg)) {
+        lose(rotation, index);
+        return;
+    }
     while (PQtransactionStatus(connection->pg) == PQTRANS_ACTIVE && !PQisBusy(connection->pg)) {
         PGresult *result = PQgetResult(connection->pg);
         if (result) {
-            ExecStatusType status = PQresultStatus(result);
-            if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
-                fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
-            if (status == PGRES_TUPLES_OK && PQntuples(result) != 1)
-                fail("connection %zu: %d accounts", index + 1, PQntuples(result));
+            note_result(&rotation->run, connection, result);
             PQclear(result);
             continue;
         }
-        if (++connection->step < scripts[rotation->run.script].count)
-            send_step(&rotation->run, connection);
-        else
-            finish(rotation, index);
+        step_done(rotation, index);
         return;
     }
+    if (PQstatus(connection->pg) != CONNECTION_OK)
+        lose(rotation, index);
 }
 
 /* ---- a run ---- */
@@ -357,10 +425,11 @@ static void report(const struct rotation *rotation)
     if (run->count == 0)
         fail("no transaction was counted");
     qsort(rotation->samples, run->count, sizeof(*rotation->samples), compare);
-    printf("{\"transactions\": %zu, \"starved\": %zu, \"seconds\": %.3f, \"p50_us\": %d,"
-           " \"p99_us\": %d, \"cpu_us_per_txn\": %.2f}\n",
-           run->count, run->unused, (double)(run->end_us - run->begin_us) / TIME_S,
-           rotation->samples[run->count / 2], rotation->samples[run->count * 99 / 100],
+    printf("{\"transactions\": %zu, \"errors\": %zu, \"lost\": %zu, \"starved\": %zu,"
+           " \"seconds\": %.3f, \"p50_us\": %d, \"p99_us\": %d, \"cpu_us_per_txn\": %.2f}\n",
+           run->count, run->errors, run->lost, run->unused,
+           (double)(run->end_us - run->begin_us) / TIME_S, rotation->samples[run->count / 2],
+           rotation->samples[run->count * 99 / 100],
            run->cpu_seconds * TIME_S / (double)run->count);
     fflush(stdout);
 }
@@ -369,8 +438,8 @@ static void run_script(struct rotation *rotation)
 {
     char line[STATEMENT_MAX];
     struct run *run = &rotation->run;
-    if (run->prepared)
-        prepare(rotation);
+    for (size_t i = 0; run->prepared && i < rotation->count; i++)
+        prepare(&rotation->connections[i], run->script);
     run->unused = rotation->count;
     for (size_t i = 0; i < rotation->count; i++)
         rotation->connections[i].used = false;

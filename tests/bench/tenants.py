@@ -2,15 +2,17 @@
 """Many tenants on few backends: Reeve's guard, Reeve's logins, PgBouncer with a user a tenant.
 
     make bench-tenants
-    tests/bench/tenants.py [--tenants 1000] [--rounds 5] [--seconds 3] [--isolation schema ...]
+    tests/bench/tenants.py [--tenants 1000] [--rounds 3] [--seconds 2] [--isolation schema ...]
                            [--script select ...] [--mode simple ...] [--write-docs]
 
 One PostgreSQL, and for each isolation one service under the guard and one with login roles, each
 with `--tenants` tenants of 1 branch, 10 tellers and 100 accounts; and one tenant that is as large as
 all of them together. bench-rotate holds a connection a tenant and has 64 at work at any moment, in
-turn; counting begins when every tenant has had a transaction. The subjects take turns within
-each round. "pgbouncer/all" may have a backend a tenant; it is started anew for its turn, as its
-backends would be in the others' way. Each measurement is a line in build/bench.jsonl.
+turn; counting begins when every tenant has had a transaction, or after 10 s. What many sockets cost
+is not what many tenants cost, so the single tenant is there with 64 connections and with as many as
+there are tenants. The subjects take turns within each round, and another one begins in the next.
+"pgbouncer/all" may have a backend a tenant; it is started anew for its turn, as its backends would
+be in the others' way. Each measurement is a line in build/bench.jsonl.
 """
 import argparse
 import concurrent.futures
@@ -41,8 +43,9 @@ SCRIPTS = ("select", "tpcb")
 SERVICES = {"guard": "guarded", "login": "logged"}  # by enforcement
 LARGE = "large"  # the single tenant
 IN_TURN = "pgbouncer/all"
-NAMES = ("direct, one tenant", "guard, one tenant", "guard", "login", f"pgbouncer/{BACKENDS}",
-         IN_TURN)
+ALIKE = "guard, one tenant, as many clients"  # what guard is compared with
+NAMES = ("direct, one tenant", "guard, one tenant", ALIKE, "guard", "login",
+         f"pgbouncer/{BACKENDS}", IN_TURN)
 ATTACHING = 4  # commands at once
 TOKEN_SECONDS = 86400
 GROUP = "bench_tenants"  # the roles of those who come past Reeve
@@ -202,6 +205,7 @@ class Subject:
         after = self.spent(server)
         return {"tps": found["transactions"] / found["seconds"], "p50_us": found["p50_us"],
                 "p99_us": found["p99_us"], "starved": found["starved"],
+                "errors": found["errors"], "lost": found["lost"],
                 "load_cpu_us_per_txn": found["cpu_us_per_txn"],
                 **{name: (after[name] - before[name]) / found["transactions"] for name in after},
                 **self.memory(server)}
@@ -226,14 +230,15 @@ class Subject:
                 " AND usename ~ %s AND datname = %s", [self.role, self.database])} - self.others
 
     def memory(self, server):
-        sizes = [size for pid in self.backends(server) if (size := proportional_bytes(pid))]
+        sizes = [size for pid in self.backends(server) if (size := own_bytes(pid))]
         found = {"backends": len(sizes), "server_mb": sum(sizes) / 2**20}
         if self.pid:
             found["pooler_mb"] = resident_bytes(self.pid) / 2**20
         return found
 
 
-UNITS = {"tps": "1/s", "backends": "count", "logins_per_txn": "count", "starved": "count"}
+UNITS = {"tps": "1/s", "backends": "count", "logins_per_txn": "count", "starved": "count",
+         "errors": "count", "lost": "count"}
 
 
 def unit_of(metric):
@@ -241,25 +246,31 @@ def unit_of(metric):
 
 
 def server_cpu_seconds(postmaster):
-    """Of all its processes, those that have ended too."""
+    """Of all its processes, those that have ended too. Of the living to the nanosecond: times in
+    /proc/PID/stat are cut to ticks, and a thousand backends lose as many ticks."""
     fields = pathlib.Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
-    ended = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
-    living = 0
-    for pid in process.children(postmaster):
+    found = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")  # of the ended
+    for pid in [postmaster, *process.children(postmaster)]:
         with contextlib.suppress(OSError, IndexError):
-            living += process.cpu_seconds(pid)
-    return ended + living
+            found += int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    return found
 
 
-def field_bytes(path, name):
-    found = re.search(rf"^{name}:\s+(\d+) kB", path.read_text(), re.MULTILINE)
-    return int(found[1]) * 1024
+def field_bytes(path, *names):
+    """The sum of these fields."""
+    found = re.findall(rf"^(?:{'|'.join(names)}):\s+(\d+) kB", path.read_text(), re.MULTILINE)
+    if len(found) != len(names):
+        raise ProcessLookupError(f"{path} has {found} for {names}")  # it is ending
+    return sum(map(int, found)) * 1024
 
 
-def proportional_bytes(pid):
-    """Of a backend: shared memory counts by its share. None when it has ended."""
-    with contextlib.suppress(OSError, TypeError):
-        return field_bytes(pathlib.Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+def own_bytes(pid):
+    """What a backend adds to the server's memory: its proportional set without shared buffers, whose
+    share depends on how many others there are, and its page tables. None when it has ended."""
+    folder = pathlib.Path(f"/proc/{pid}")
+    with contextlib.suppress(OSError):
+        return (field_bytes(folder / "smaps_rollup", "Pss_Anon", "Pss_File")
+                + field_bytes(folder / "status", "VmPTE"))
     return None
 
 
@@ -333,6 +344,9 @@ class Subjects:
         yield Subject("guard, one tenant", self.reeve_lines(guard, "guard", [LARGE] * SLOTS),
                       SLOTS, "^reeve_pool$", self.database, guard.process.pid,
                       ACCOUNTS * len(self.slugs))
+        yield Subject(ALIKE, self.reeve_lines(guard, "guard", [LARGE] * len(self.slugs)), SLOTS,
+                      "^reeve_pool$", self.database, guard.process.pid,
+                      ACCOUNTS * len(self.slugs))
         yield Subject("guard", self.reeve_lines(guard, "guard", self.slugs), SLOTS,
                       "^reeve_pool$", self.database, guard.process.pid)
         other = next(iter(placements(self.reeve, "login").values()))[0]
@@ -369,7 +383,14 @@ def measure(figures, case, subject, options, round_number, server):
           f" p99 {found['p99_us'] / 1000:,.1f} ms, {found['backends']:.0f} backends,"
           f" {found['server_mb']:,.0f} MB, CPU µs/txn {found['server_cpu_us_per_txn']:,.1f} server"
           f" {found.get('pooler_cpu_us_per_txn', 0):,.1f} pooler,"
-          f" {found['logins_per_txn']:.4f} logins/txn", flush=True)
+          f" {found['logins_per_txn']:.4f} logins/txn, {found['errors']} errors,"
+          f" {found['starved']} starved", flush=True)
+
+
+def in_order(subjects, round_number):
+    """Another one begins in each round: who comes next finds what the one before left in caches."""
+    first = (round_number - 1) % max(len(subjects), 1)
+    return subjects[first:] + subjects[:first]
 
 
 def measure_isolation(isolation, options, figures):
@@ -387,7 +408,7 @@ def measure_isolation(isolation, options, figures):
         subjects = Subjects(stack, server, reeve, issuer, slugs, database, options)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
-                for subject in subjects.lasting:
+                for subject in in_order(subjects.lasting, round_number):
                     measure(figures, case, subject, options, round_number, server)
             if IN_TURN not in options.subject:
                 continue
@@ -399,9 +420,9 @@ def measure_isolation(isolation, options, figures):
 
 # ---- results ----
 
-HEAD = ("case", "subject", "tps", "of guard, one tenant", "p50, ms", "p99, ms",
+HEAD = ("case", "subject", "tps", "of guard, one tenant", "of as many clients", "p50, ms", "p99, ms",
         "pooler, CPU µs/txn", "server, CPU µs/txn", "load, CPU µs/txn", "logins/txn", "backends",
-        "backends, MB", "pooler, MB", "starved")
+        "backends, MB", "pooler, MB", "errors", "starved")
 
 
 def row(figures, case, subject):
@@ -413,28 +434,33 @@ def row(figures, case, subject):
 
     return (case, subject, results.number(value("tps")),
             results.ratio(value("tps"), figures.median(case, "guard, one tenant", "tps")),
+            results.ratio(value("tps"), figures.median(case, ALIKE, "tps")),
             milliseconds("p50_us"), milliseconds("p99_us"),
             results.number(value("pooler_cpu_us_per_txn"), 1),
             results.number(value("server_cpu_us_per_txn"), 1),
             results.number(value("load_cpu_us_per_txn"), 1),
             results.number(value("logins_per_txn"), 3), results.number(value("backends")),
             results.number(value("server_mb")), results.number(value("pooler_mb"), 1),
+            results.number(figures.total(case, subject, "errors")),
             results.number(value("starved")))
 
 
 def verdict(figures, case):
     """A line on the target; None when it was not all measured."""
-    one, many, few, every = (figures.median(case, name, "tps") for name in (
-        "guard, one tenant", "guard", f"pgbouncer/{BACKENDS}", IN_TURN))
-    if None in (one, many, few, every):
+    one, alike, many, few, every = (figures.median(case, name, "tps") for name in (
+        "guard, one tenant", ALIKE, "guard", f"pgbouncer/{BACKENDS}", IN_TURN))
+    if None in (one, alike, many, few, every):
         return None
     backends, size = (figures.median(case, IN_TURN, metric)
                       for metric in ("backends", "server_mb"))
+    own = figures.median(case, "guard", "server_mb")
     end = results.memory_total() / 2**20 / (size / backends)
-    return (f"- {case}: guard has {many / one:.2f} of its single tenant's throughput,"
+    return (f"- {case}: guard has {many / one:.2f} of its single tenant's throughput"
+            f" ({many / alike:.2f} where that has as many connections),"
             f" {many / few:.1f} times PgBouncer's with as many backends, {many / every:.2f} of"
-            f" PgBouncer's with a backend a tenant, which takes {size / backends:.1f} MB a tenant"
-            f" (this machine's memory would end at {end:,.0f} tenants).")
+            f" PgBouncer's with a backend a tenant, whose backends take {size:,.0f} MB against"
+            f" {own:,.0f} MB: {size / backends:.1f} MB a tenant, so that this machine's memory ends"
+            f" at {end:,.0f} tenants.")
 
 
 def report(figures, options, said, load_before):
@@ -463,8 +489,8 @@ def raise_limits():
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tenants", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     parser.add_argument("--script", action="append", choices=SCRIPTS)
     parser.add_argument("--workers", default="auto", help="worker threads of Reeve")
