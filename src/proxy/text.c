@@ -120,6 +120,8 @@ static const char *skip_dollar_quoted(const char *at, const char *end)
 static const char *next_statement(const char *at, const char *end)
 {
     char before = ' ';
+    if (!memchr(at, ';', (size_t)(end - at)))
+        return end; /* as nearly always */
     while (at < end && *at != ';') {
         const char *start = at;
         if (*at == '\'' || *at == '"')
@@ -207,8 +209,10 @@ unsigned text_flags(const char *text, size_t length)
         else if (surrounds(at, text, end, "advisory", "lock"))
             flags |= TEXT_PINS;
     }
-    for (const char *at = skip_to_statement(text, end); at < end; at = next_statement(at, end))
-        flags |= start_flags(&at, end);
+    for (const char *at = skip_to_statement(text, end); at < end; at = next_statement(at, end)) {
+        const char *words = at;
+        flags |= start_flags(&words, end);
+    }
     if ((flags & TEXT_BEGINS) && memchr(text, ';', length))
         flags &= ~(unsigned)TEXT_BEGINS; /* perhaps more than that */
     return flags;
@@ -220,9 +224,9 @@ size_t text_before_listen(const char *text, size_t length)
 {
     const char *end = text + length;
     for (const char *at = skip_to_statement(text, end); at < end; at = next_statement(at, end)) {
-        const char *start = at;
-        if (take_word(&at, end, "listen"))
-            return (size_t)(start - text);
+        const char *words = at;
+        if (take_word(&words, end, "listen"))
+            return (size_t)(at - text);
     }
     return length;
 }
@@ -260,18 +264,19 @@ bool text_next_deallocate(const char *text, size_t length, struct text_deallocat
     const char *at =
         found->end == 0 ? skip_to_statement(text, end) : next_statement(text + found->end, end);
     for (; at < end; at = next_statement(at, end)) {
-        if (!take_word(&at, end, "deallocate"))
+        const char *words = at;
+        if (!take_word(&words, end, "deallocate"))
             continue;
-        take_word(&at, end, "prepare");
-        const char *start = at;
-        if (!take_name(&at, end, found->name, sizeof(found->name)))
+        take_word(&words, end, "prepare");
+        const char *start = words;
+        if (!take_name(&words, end, found->name, sizeof(found->name)))
             continue;
         if (*start != '"' && strcmp(found->name, "all") == 0) {
             found->behind_all = true;
             continue;
         }
         found->start = (size_t)(start - text);
-        found->end = (size_t)(at - text);
+        found->end = (size_t)(words - text);
         return true;
     }
     return false;
