@@ -27,7 +27,6 @@
 #include "commands/sequence.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
-#include "libpq/libpq.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -96,7 +95,7 @@ static int watch_message(char type, const char *bytes, size_t length)
  * packets cost server and proxy a system call each, and a wake-up. */
 static bool may_wait(void)
 {
-    bool waits = answer_waits && !changing && pq_buffer_has_data();
+    bool waits = answer_waits && !changing && guard_more_has_come();
     answer_waits = false;
     return waits;
 }
