@@ -47,6 +47,7 @@ struct backend {
     size_t touched_size, touched_count;
     uint64_t
         settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
+    int turns;       /* of its place, one behind the other, while others waited */
     uint64_t turn;   /* counts how often it was entered, over all backends of the worker */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;

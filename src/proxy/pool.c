@@ -14,9 +14,12 @@ enum {
     SHARED_SEARCH = 16, /* the same, and waiting clients, where tenants share backends: what
                            a server process knows of a tenant's tables is memory, and is
                            read faster where it is little */
-    PATIENCE_US =
-        20 * TIME_MS,   /* who has waited longer than this, and longer than PATIENCE_WAITS */
-    PATIENCE_WAITS = 4, /* times what is usual, is next, whoever fits better */
+    SAME_PLACE_MAX = 8, /* turns in a row of one place while others wait: a tenant with many clients
+                           must not keep a backend from those with few */
+    /* Who has waited longer than this, and longer than so many times what is usual, is next,
+     * whoever fits better. */
+    PATIENCE_US = 20 * TIME_MS,
+    PATIENCE_WAITS = 4,
 };
 
 /* ---- finding and making ---- */
@@ -341,25 +344,30 @@ static bool is_patient(const struct pool *pool, const struct client *oldest)
 }
 
 /* The oldest; or, where the backend at hand has been entered as somebody who waits nearly as long,
- * that one. */
+ * that one: its place's own clients for a few turns, then those whose tables it knows. */
 static struct client *choose_waiting(struct pool *pool)
 {
     struct client *oldest = list_first(&pool->waiting, struct client, queued);
     const struct backend *backend = list_first(&pool->idle, struct backend, idle);
     if (!pool_is_guarded(pool) || pool->waiting_count == 1 || !is_patient(pool, oldest))
         return oldest;
+    bool stays = backend->turns < SAME_PLACE_MAX;
     struct client *familiar = NULL;
+    struct client *other = stays ? oldest : NULL;
     int looked_at = 0;
     list_for_each (link, &pool->waiting) {
         struct client *client = list_entry(link, struct client, queued);
-        if (client->place == backend->place)
+        bool same = client->place == backend->place;
+        if (same && stays)
             return client;
-        if (!familiar && backend_has_touched(backend, client->place))
+        if (!same && !other)
+            other = client;
+        if (!same && !familiar && backend_has_touched(backend, client->place))
             familiar = client;
         if (++looked_at == SHARED_SEARCH)
             break;
     }
-    return familiar ? familiar : oldest;
+    return familiar ? familiar : other ? other : oldest;
 }
 
 void pool_serve(struct pool *pool)
@@ -372,6 +380,7 @@ void pool_serve(struct pool *pool)
         struct backend *backend = choose_idle(pool, client);
         int64_t waited_us = engine_now_us(pool->worker->engine) - client->since_us;
         pool->usual_wait_us += (waited_us - pool->usual_wait_us) / USUAL_OF;
+        backend->turns = client->place == backend->place ? backend->turns + 1 : 1;
         pool_stop_waiting(client);
         backend_link(backend, client);
     }
