@@ -169,8 +169,8 @@ static void let_in(struct attempt *attempt)
     }
     client->tenant_id = tenant->id;
     client->read_only = attempt->is_token && attempt->claims.read_only;
-    login_hand_over(client, attempt->snapshot,
-                    placement); /* the attempt lives until the login is over */
+    /* The attempt lives until the login is over. */
+    login_hand_over(client, attempt->snapshot, placement);
 }
 
 static void checked(struct worker *worker, struct note *note);

@@ -514,7 +514,8 @@ static bool must_wait_for_names(struct client *client, char type)
 {
     struct backend *backend = client->backend;
     const struct expect_queue *expected = &backend->expected;
-    bool changing = strchr("PBDCQ", type) != NULL && expect_names_changing(expected);
+    bool changing = strchr("PBDCQ", type) != NULL && expect_names_changing(expected) &&
+                    backend->copy != COPY_IN; /* there the answer waits for the client */
     if (!changing) {
         backend->nudged = false;
         return strchr("PBDC", type) != NULL && expect_names_in_doubt(expected);

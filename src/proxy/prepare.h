@@ -30,10 +30,9 @@ struct statement *prepare_parse(struct client *client, struct statement *stateme
 /* The backend's unnamed statement becomes the client's own, or none: never another client's. */
 void prepare_unnamed(struct client *client);
 
-enum {
-    PREPARE_REPLACEMENT_MAX =
-        STREAM_READ_SIZE + TEXT_DEALLOCATES_MAX * STATEMENT_SERVER_NAME_SIZE, /* bytes */
-};
+/* Bytes: a text that fits into a read, in which each "reeve_" has become three bytes longer, and
+ * TEXT_DEALLOCATES_MAX names a server's. */
+enum { PREPARE_REPLACEMENT_MAX = 2 * STREAM_READ_SIZE };
 /*
  * Writes the text to send in place of this one to `out`, with its NUL: LISTEN is refused, in its
  * place in pipeline and transaction, and DEALLOCATE of a client's name is made one of a

@@ -127,6 +127,18 @@ def test_a_cancel_does_not_hit_the_look_at_settings(world, tight, plain, one, ne
         must_be_served(neighbour)
 
 
+def test_a_cancel_hits_what_runs_behind_an_entering(world, tight, plain, one, neighbour):
+    """Under the guard the answer to entering waits for that to the query."""
+    neighbour.ask(query("SELECT 1"))
+    one.send(query("SELECT pg_sleep(60)"))
+    database = world.placement(tight["schema", "a"])["database"]
+    with plain.connect(database) as watcher:
+        wait_until(lambda: is_busy(watcher), "the query runs")
+        cancel(world, one)
+        one.socket.settimeout(SOON)
+        assert error_of(one.receive_until("Z")) == "57014"
+
+
 def test_a_short_timeout_does_not_hit_the_look_at_settings(world, tight, plain, one, neighbour):
     database = world.placement(tight["schema", "a"])["database"]
     with plain.connect(database) as admin:
@@ -252,6 +264,28 @@ def test_deallocate_among_other_statements(one):
 def test_deallocate_behind_another_statement(one):
     one.ask(parse("SELECT 1", "mine"), sync())
     assert error_of(one.ask(query("SELECT 2; DEALLOCATE mine"))) is None
+
+
+def test_deallocate_of_many_names_that_look_like_the_proxys(one):
+    """Each becomes longer: the text that is sent must not be cut off."""
+    text = "DEALLOCATE reeve_;" * 3500
+    assert error_of(one.ask(query(text))) == "26000"
+    one.ask(query("BEGIN"))
+    assert error_of(one.ask(query("ROLLBACK;" + text))) == "26000"
+
+
+def test_names_during_a_copy_that_deallocates(one):
+    """What names something waits for DEALLOCATE, which waits for the COPY, which is the client's."""
+    one.ask(parse("SELECT 1", "mine"), sync())
+    one.send(query("COPY thing (name) FROM STDIN; DEALLOCATE mine"))
+    assert one.receive().type == "G"
+    one.send(parse("SELECT 1"))
+    one.socket.settimeout(SOON)
+    try:
+        assert types(one.rest()) == "E"
+    except TimeoutError:
+        raise AssertionError("the client waits for itself") from None
+
 
 
 @pytest.mark.parametrize("what", ["mine", "ALL"])

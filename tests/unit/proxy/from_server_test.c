@@ -14,7 +14,7 @@
 /* ---- what from_server.c calls ---- */
 
 static struct buffer told = {.maximum = 1024 * 1024}; /* what the client gets */
-static int closed, ended;
+static int closed, evictions, ended;
 
 void stream_write(struct stream *stream, const char *bytes, size_t length)
 {
@@ -59,7 +59,7 @@ void client_fail(struct client *client, const char *sqlstate, const char *messag
 void backend_evict(struct backend *backend_)
 {
     (void)backend_;
-    closed++;
+    evictions++;
 }
 
 void backend_close(struct backend *backend)
@@ -162,7 +162,7 @@ static int set_up(void **state)
     client.serial = 5;
     backend.unnamed_client = client.serial;
     hash_table_init(&client.statements);
-    closed = ended = 0;
+    closed = evictions = ended = 0;
     return 0;
 }
 
@@ -584,6 +584,19 @@ static void test_settings_in_place_end_nothing(void **state)
     check_told("CZ");
 }
 
+/* The socket is closed later: nobody may be given it until then. */
+static void test_an_idle_server_that_says_it_ends(void **state)
+{
+    (void)state;
+    _cleanup_buffer_ struct buffer message = BUFFER_INIT(1024);
+    wire_put_error(&message, "FATAL", "57P01", "terminating", NULL, NULL);
+    backend.client = NULL;
+    backend.state = BACKEND_IDLE;
+    receive(message.data, message.length);
+    assert_int_equal(evictions, 1);
+    assert_true(backend.tainted);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -593,6 +606,7 @@ int main(void)
         TEST(test_a_name_that_was_closed_and_taken_again),
         TEST(test_an_evicted_statement_is_still_there),
         TEST(test_names_go_with_the_tag),
+        TEST(test_an_idle_server_that_says_it_ends),
         TEST(test_the_unnamed_statement_after_an_error),
         TEST(test_fakes_come_in_their_place),
         TEST(test_out_of_step),
