@@ -10,33 +10,12 @@ import psycopg
 import pytest
 
 from support import attack, process
+from support.notice import database_of, made, must_notice
 from support.reeve import running_reeve
 from support.world import World
 
 import test_identity
 import test_leftovers
-
-
-@pytest.fixture(scope="module")
-def bare(request):
-    """A world of this module's own, so that taking things out harms no other test."""
-    with running_reeve() as server:
-        yield World(server)
-
-
-def made(bare, mode):
-    attacker, victim = bare.new_tenant(mode), bare.new_tenant(mode)
-    return attack.set_stage(bare, attacker, victim)
-
-
-def database_of(stage):
-    return stage.admin(stage.victim_place["database"])
-
-
-def must_notice(action, *arguments):
-    with pytest.raises(AssertionError) as noticed:
-        action(*arguments)
-    assert not isinstance(noticed.value, process.Deadline), noticed.value
 
 
 def test_row_security_off(bare):
