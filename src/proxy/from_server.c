@@ -612,6 +612,10 @@ static void ease_pressure(struct backend *backend)
  * due keeps it: it could be given to whoever has waited longer, time and again. */
 static void finish_turn(struct backend *backend, bool first_due)
 {
+    if (backend->state == BACKEND_IDLE && backend->tainted) {
+        backend_evict(backend); /* the server has said that it ends: nobody is to get it now */
+        return;
+    }
     drop_copy_ends(backend);
     if (backend->flushed) {
         backend_answer_fakes(backend);

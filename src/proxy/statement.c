@@ -185,7 +185,7 @@ struct client_names *client_names_deallocated(const struct hash_table *table, co
         size_t count = names ? names->count : 0;
         if (count == TEXT_DEALLOCATES_MAX)
             break;
-        names = xrealloc(names, sizeof(*names) + (count + 1) * sizeof(names->items[0]));
+        names = xrealloc(names, sizeof(*names) + (count + 1) * sizeof(void *));
         names->items[count] = known;
         names->count = count + 1;
         names->done = 0;
