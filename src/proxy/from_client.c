@@ -156,7 +156,7 @@ static void add_length(struct hash_node *node, void *argument)
 static bool too_many_bytes(struct client *client, size_t length)
 {
     size_t total = length;
-    if (length <= LARGE_STATEMENT)
+    if (length <= LARGE_STATEMENT || mutation("proxy.large_statements"))
         return false;
     hash_table_each(&client->statements, add_length, &total);
     return total > LARGE_STATEMENTS_MAX;
@@ -211,7 +211,7 @@ static int take_parse(struct client *client, const struct message *message)
     if (message->whole || (unnamed && !fits))
         return unnamed ? take_unnamed_parse(client, message)
                        : take_named_parse(client, message, end + 1);
-    if (!fits && message->body_length > GATHER_MAX)
+    if (!fits && message->body_length > GATHER_MAX && !mutation("proxy.gather"))
         return violation(client, "the text of a prepared statement is too long");
     return MORE;
 }

@@ -478,7 +478,8 @@ static enum verdict take_reply(struct backend *backend, const struct reply *repl
     case 'S':
         return take_parameter(backend, reply);
     case 'A':
-        return KEEP; /* channels are shared by all tenants of a database */
+        /* Channels are shared by all tenants of a database. */
+        return mutation("proxy.notify") ? PASS : KEEP;
     default:
         return out_of_step(backend, "an unknown message", reply->type);
     }

@@ -340,7 +340,8 @@ void pool_stop_waiting(struct client *client)
 static bool is_patient(const struct pool *pool, const struct client *oldest)
 {
     int64_t waited_us = engine_now_us(pool->worker->engine) - oldest->since_us;
-    return waited_us <= PATIENCE_US || waited_us <= PATIENCE_WAITS * pool->usual_wait_us;
+    return mutation("proxy.patience") || waited_us <= PATIENCE_US ||
+           waited_us <= PATIENCE_WAITS * pool->usual_wait_us;
 }
 
 /* The oldest; or, where the backend at hand has been entered as somebody who waits nearly as long,
