@@ -352,7 +352,7 @@ static struct client *choose_waiting(struct pool *pool)
     const struct backend *backend = list_first(&pool->idle, struct backend, idle);
     if (!pool_is_guarded(pool) || pool->waiting_count == 1 || !is_patient(pool, oldest))
         return oldest;
-    bool stays = backend->turns < SAME_PLACE_MAX;
+    bool stays = backend->turns < SAME_PLACE_MAX || mutation("proxy.patience");
     struct client *familiar = NULL;
     struct client *other = stays ? oldest : NULL;
     int looked_at = 0;

@@ -353,7 +353,7 @@ def test_large_prepared_statements(proxy, attacker, victim):
     large_prepared(proxy, attacker, victim)
 
 
-def endless_pipeline(proxy, attacker, victim, seconds=3.0):
+def endless_pipeline(proxy, attacker, victim):
     """Message upon message and no Sync, with nobody who reads the answers: it is not read from for
     ever."""
     before, sent = resident(proxy), 0
