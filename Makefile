@@ -33,8 +33,8 @@ build-asan: packages $(BUILD)/asan/build.ninja ## build/asan/reeve: clang, sanit
 demo: build ## the guided tour: three tenants, three isolations, one endpoint
 	@scripts/demo
 
-check: packages ## build and run all tests; the last line counts them (what CI runs)
-	@scripts/check
+check: packages ## build and run all tests; the last line counts them
+	@scripts/check $(CHECK_OPTIONS)
 
 check-all: packages ## the same, with a longer fuzz and the long random test
 	@scripts/check --all
