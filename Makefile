@@ -5,10 +5,11 @@ BUILD := build
 JOBS ?= $(shell nproc)
 PYTHON := /usr/bin/python3
 SOAK_SECONDS ?= 1800
+RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak bench \
-        bench-pooler reference clean
+.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random \
+        bench bench-pooler bench-tenants bench-enter reference clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -35,8 +36,8 @@ demo: build ## the guided tour: three tenants, three isolations, one endpoint
 attack: build ## attack an embedded Reeve in every isolation; fails when anything got through
 	@scripts/attack
 
-check: packages ## build and run all tests; the last line counts them (what CI runs)
-	@scripts/check
+check: packages ## build and run all tests; the last line counts them
+	@scripts/check $(CHECK_OPTIONS)
 
 check-all: packages ## the same, with a longer fuzz and the long random test
 	@scripts/check --all
@@ -53,10 +54,19 @@ fuzz: packages ## fuzz the protocol for FUZZ_SECONDS (600) a target
 soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
 	@REEVE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m pytest -q -x -s tests/integration/test_soak.py
 
-bench: bench-pooler ## every benchmark (minutes each; figures, not tests)
+random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
+	@REEVE_RANDOM_SECONDS=$(RANDOM_SECONDS) $(PYTHON) -m pytest -q -x -s tests/isolation/test_random.py
+
+bench: bench-pooler bench-tenants bench-enter ## every benchmark (minutes each; figures, not tests)
 
 bench-pooler: build ## direct, PgBouncer, Reeve: throughput, and CPU a transaction
 	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
+
+bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (a quarter of an hour)
+	@$(PYTHON) tests/bench/tenants.py $(BENCH_OPTIONS)
+
+bench-enter: build ## server CPU of entering a tenant, and of the row policy
+	@$(PYTHON) tests/bench/enter.py $(BENCH_OPTIONS)
 
 clean: ## remove build/
 	rm -rf $(BUILD)

@@ -9,6 +9,7 @@
 
 #include "postgres.h"
 
+#include "libpq/libpq.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
@@ -31,6 +32,16 @@ static inline struct config_generic *guard_find_setting(const char *name)
         if (strcmp(all[i]->name, name) == 0)
             return all[i];
     return NULL;
+#endif
+}
+
+/* Whether the client has sent more than what was read as messages. */
+static inline bool guard_more_has_come(void)
+{
+#if PG_VERSION_NUM >= 170000
+    return pq_buffer_remaining_data() > 0;
+#else
+    return pq_buffer_has_data();
 #endif
 }
 

@@ -27,7 +27,6 @@
 #include "commands/sequence.h"
 #include "common/pg_prng.h"
 #include "fmgr.h"
-#include "libpq/libpq.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -84,6 +83,7 @@ static void leave(void)
 static const PQcommMethods *stock_methods;
 static PQcommMethods watching_methods;
 static bool something_sent; /* since the last flush */
+static bool answer_waits;   /* the next flush is the one behind entering */
 
 static int watch_message(char type, const char *bytes, size_t length)
 {
@@ -91,11 +91,22 @@ static int watch_message(char type, const char *bytes, size_t length)
     return stock_methods->putmessage(type, bytes, length);
 }
 
+/* The answer to entering goes out with that to the message behind it, if there is one already: two
+ * packets cost server and proxy a system call each, and a wake-up. */
+static bool may_wait(void)
+{
+    bool waits = answer_waits && !changing && guard_more_has_come();
+    answer_waits = false;
+    return waits;
+}
+
 static int watch_flush(void)
 {
     bool empty = !something_sent && !changing && guard_is_entered() && !IsTransactionState() &&
                  !IsTransactionOrTransactionBlock();
     something_sent = false;
+    if (may_wait())
+        return 0;
     if (empty && !guard_mutation("guard.flush"))
         leave();
     return stock_methods->flush();
@@ -254,6 +265,7 @@ Datum reeve_guard_enter(PG_FUNCTION_ARGS)
     guard_context = (struct guard_context){.tenant_id = tenant_id, .role = role, .flags = flags};
     strlcpy(guard_context.slug, slug, sizeof(guard_context.slug));
     guard_context_publish();
+    answer_waits = true;
     PG_RETURN_VOID();
 }
 

@@ -132,7 +132,9 @@ static void check_utility(const Node *statement)
         check_explained(((const ExplainStmt *)statement)->query);
         break;
     case T_ListenStmt:
-        refuse("LISTEN in a shared session", NULL);
+        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                        errmsg("LISTEN is not supported in transaction pooling"),
+                        errhint("connections to the server are shared between transactions")));
         break;
     case T_LoadStmt:
         refuse("load libraries", NULL);

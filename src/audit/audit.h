@@ -102,6 +102,7 @@ struct audit_database {
     struct audit_names roles;                        /* of placements, whatever their state */
     struct audit_names mapped_roles, mapped_tenants; /* pairs: what reeve.role_tenant must say */
     struct audit_names row_tenants; /* ids of tenants whose rows may be in shared tables */
+    struct audit_names pool_roles;  /* who enters tenants here: none, or the proxy's role */
 };
 
 struct audit_facts {
@@ -113,7 +114,8 @@ struct audit_facts {
     struct audit_names owner_roles, group_roles;
     struct audit_names session_roles; /* those that tenants' and the proxy's sessions may have */
     struct audit_names known_roles, expected_roles, suspended_roles;
-    struct audit_names members, member_of;               /* pairs: memberships that there must be */
+    struct audit_names entered_roles;      /* under the guard: nobody logs in as these */
+    struct audit_names members, member_of; /* pairs: memberships that there must be */
     struct audit_names connect_roles, connect_databases; /* pairs: who may connect where */
 };
 

@@ -165,8 +165,11 @@ static void placement_roles(struct audit_facts *facts, const struct isolation_se
             add(arena, &facts->expected_roles, roles[i].role);
         if (about->suspended)
             add(arena, &facts->suspended_roles, roles[i].role);
-        if (placement->guarded)
-            continue; /* it is entered, and needs no membership to connect */
+        if (placement->guarded) { /* it is entered, and needs no membership to connect */
+            if (about->placed)
+                add(arena, &facts->entered_roles, roles[i].role);
+            continue;
+        }
         if (strcmp(roles[i].role, roles[i].granted) != 0)
             add_pair(arena, &facts->members, &facts->member_of, roles[i].role, roles[i].granted);
         else if (shared)
@@ -203,6 +206,8 @@ void audit_facts_placement(struct audit_facts *facts, const struct isolation_ser
         database = add_database(facts, target.database);
     if (about->placed)
         expect_database(facts, database);
+    if (about->placed && placement->guarded && database->pool_roles.count == 0)
+        add(facts->arena, &database->pool_roles, POOL_ROLE);
     placement_roles(facts, service, placement, &target, about);
     bool shared_tables = target.tenant_id == 0; /* then they are a target of the service's */
     placement_mapping(facts->arena, database, placement, about->placed, shared_tables);

@@ -79,6 +79,7 @@ static const struct audit_names *database_names(const struct audit_database *dat
         [VALUE_MAPPED_ROLES] = &database->mapped_roles,
         [VALUE_MAPPED_TENANTS] = &database->mapped_tenants,
         [VALUE_ROW_TENANTS] = &database->row_tenants,
+        [VALUE_POOL_ROLES] = &database->pool_roles,
     };
     return names[value];
 }
@@ -95,6 +96,7 @@ static const struct audit_names *cluster_names(const struct audit_facts *facts,
         [VALUE_KNOWN_ROLES] = &facts->known_roles,
         [VALUE_EXPECTED_ROLES] = &facts->expected_roles,
         [VALUE_SUSPENDED_ROLES] = &facts->suspended_roles,
+        [VALUE_ENTERED_ROLES] = &facts->entered_roles,
         [VALUE_MEMBERS] = &facts->members,
         [VALUE_MEMBER_OF] = &facts->member_of,
         [VALUE_CONNECT_ROLES] = &facts->connect_roles,

@@ -9,6 +9,7 @@
 
 #include "auth/token.h"
 #include "base/buffer.h"
+#include "base/failpoint.h"
 #include "base/str.h"
 
 enum {

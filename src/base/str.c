@@ -134,14 +134,28 @@ static bool has_control_character(const char *text, size_t length)
     return false;
 }
 
+/* Of valid UTF-8: what breaks a line (U+2028, U+2029) or turns the order of the text around it
+ * (U+202A to U+202E, U+2066 to U+2069), so that one name reads as another. */
+static bool has_layout_character(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        if (at[0] == 0xE2 && at[1] == 0x80 && at[2] >= 0xA8 && at[2] <= 0xAE)
+            return true;
+        if (at[0] == 0xE2 && at[1] == 0x81 && at[2] >= 0xA6 && at[2] <= 0xA9)
+            return true;
+    }
+    return false;
+}
+
 int str_check_display_name(const char *what, const char *name, struct error *err)
 {
     size_t length = strlen(name);
     if (length >= 1 && length <= 200 && str_is_utf8(name, length) &&
-        !has_control_character(name, length))
+        !has_control_character(name, length) && !has_layout_character(name))
         return 0;
     int result = error_set(err, ERROR_INVALID, "%s is not valid", what);
-    error_hint(err, "use 1 to 200 bytes of UTF-8 text without control characters");
+    error_hint(err, "use 1 to 200 bytes of UTF-8 text without control characters, line separators "
+                    "and characters that turn its direction");
     return result;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/crypto.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "catalog/route_load.h"
@@ -205,6 +206,8 @@ static void try_again(struct catalog_follower *follower)
 static int64_t time_to_load(struct catalog_follower *follower)
 {
     bool soon = follower->due || anybody_waits(follower);
+    if (soon && mutation("catalog.refresh"))
+        return 0;
     int64_t at_us = follower->load_us + (soon ? follower->refresh_us : follower->poll_us);
     int64_t left_us = at_us - time_monotonic_us();
     return left_us > 0 ? left_us : 0;

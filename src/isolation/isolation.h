@@ -150,6 +150,10 @@ int isolation_close_database(const struct isolation_server *server, const char *
  * owner_verifier is needed when the owner role is not there yet (ERROR_STATE). */
 int isolation_prepare_service(const struct isolation_server *server,
                               const struct isolation_service *service, struct error *err);
+/* The same, but believes no mark that the shared database has it all: somebody may have been there
+ * by hand. */
+int isolation_renew_service(const struct isolation_server *server,
+                            const struct isolation_service *service, struct error *err);
 /* Drops all that isolation_prepare_service made. ERROR_STATE while a tenant's objects are left. */
 int isolation_drop_service(const struct isolation_server *server,
                            const struct isolation_service *service, struct error *err);

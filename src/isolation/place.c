@@ -129,8 +129,10 @@ int isolation_settle(const struct isolation_server *server, const struct isolati
         r = set_login(&work, true, err); /* which is: not at all */
     if (r == 0)
         r = await_sessions(&work, err);
-    if (r < 0 || !placement->isolation->shares_tables)
+    if (r < 0)
         return r;
+    if (!placement->isolation->shares_tables) /* its roles stay, to be entered */
+        return shared_forget_logins(&work, err);
     r = shared_unmap(&work, err);
     if (r == 0)
         r = isolation_server_drop_role(work.maintenance, &arena, placement->ro_role, err);

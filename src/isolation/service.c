@@ -239,6 +239,23 @@ int isolation_prepare_service(const struct isolation_server *server,
     return r;
 }
 
+int isolation_renew_service(const struct isolation_server *server,
+                            const struct isolation_service *service, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    bool exists = false;
+    int r = begin_service(server, &arena, service, &maintenance, err);
+    if (r == 0 && service->shared_database)
+        r = isolation_server_database_exists(maintenance, service->shared_database, &exists, err);
+    if (r == 0 && exists)
+        r = isolation_server_run(maintenance, err, "COMMENT ON DATABASE %s IS NULL",
+                                 pg_identifier(&arena, service->shared_database));
+    maintenance = pg_close(maintenance);
+    return r < 0 ? r : isolation_prepare_service(server, service, err);
+}
+
 /* ---- dropping a service ---- */
 
 static int refuse_while_used(struct pg_connection *maintenance, struct arena *arena,

@@ -102,3 +102,17 @@ int shared_unmap(const struct isolation_work *work, struct error *err)
 {
     return shared_drop(work, nothing, err);
 }
+
+int shared_forget_logins(const struct isolation_work *work, struct error *err)
+{
+    const struct isolation_placement *placement = work->placement;
+    int r = isolation_server_run(work->maintenance, err, "REVOKE %s FROM %s, %s",
+                                 pg_identifier(work->arena, work->service->use_role),
+                                 pg_identifier(work->arena, placement->role),
+                                 pg_identifier(work->arena, placement->ro_role));
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    if (r == 0)
+        r = isolation_server_connect(work->server, placement->database, &data, err);
+    const char *const parameters[] = {placement->role, placement->ro_role, ""};
+    return r < 0 ? r : pg_execute(data, sql_isolation_unmap_roles, 3, parameters, NULL, err);
+}

@@ -21,5 +21,8 @@ int shared_drop(const struct isolation_work *work,
                 struct error *err);
 /* The database forgets who the placement's login roles are, so that they can be dropped. */
 int shared_unmap(const struct isolation_work *work, struct error *err);
+/* For roles that stay, to be entered by the guard: they may no longer connect, and the database
+ * forgets whose logins they were. */
+int shared_forget_logins(const struct isolation_work *work, struct error *err);
 
 #endif

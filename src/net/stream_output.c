@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "base/failpoint.h"
+
 enum { COMPACT_SIZE = 64 * 1024 }; /* bytes written of `out` that are worth moving the rest */
 
 void stream_drop_output(struct stream *stream)
@@ -229,5 +231,7 @@ void stream_last_write(struct stream *stream)
 
 size_t stream_pending(const struct stream *stream)
 {
+    if (mutation("net.pending"))
+        return 0;
     return stream_output_left(stream) + (stream->gather ? stream->gather->bytes : 0);
 }

@@ -98,7 +98,7 @@ static int renew_service(const struct job_context *context, struct catalog *cata
     r = site_lock(context, catalog, &site, err);
     if (r < 0)
         return r;
-    r = isolation_prepare_service(&server.isolation, &site.isolation, err);
+    r = isolation_renew_service(&server.isolation, &site.isolation, err);
     struct isolation_target targets[ISOLATION_BASE_TARGETS];
     size_t count = isolation_base_targets(arena, &site.isolation, targets);
     for (size_t i = 0; r == 0 && i < count; i++) {

@@ -19,9 +19,12 @@ static void arrive(struct client *client);
 
 /* ---- leaving ---- */
 
-void login_hand_over(struct client *client, const struct route_placement *placement)
+void login_hand_over(struct client *client, const struct route_snapshot *snapshot,
+                     const struct route_placement *placement)
 {
-    struct worker *worker = proxy_worker_of(client->worker->proxy, placement->id);
+    const struct route_cluster *cluster =
+        route_find_cluster(route_snapshot_globals(snapshot), placement->cluster_id);
+    struct worker *worker = proxy_worker_of(client->worker->proxy, placement, cluster);
     struct error err = {0};
     client->login->placement_id = placement->id;
     client_set_state(client, CLIENT_HANDING);

@@ -2,6 +2,7 @@
 #include "proxy/place.h"
 #include "proxy/prepare.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/crypto.h"
@@ -253,6 +254,16 @@ const char *backend_tenant(const struct backend *backend)
 
 /* ---- the end ---- */
 
+/* Where the server may have got a message in part, the Terminate of the handle's end would be read
+ * as the rest of it, and the message run. Without one it is thrown away. */
+static void close_stream(struct backend *backend)
+{
+    bool may_be_cut = backend->state != BACKEND_IDLE && backend->state != BACKEND_CONNECTING;
+    stream_close(take_pointer(backend->stream));
+    if (may_be_cut && backend->connected)
+        (void)shutdown(backend->connection.fd, SHUT_WR);
+}
+
 void backend_close(struct backend *backend)
 {
     struct pool *pool = backend->pool;
@@ -261,12 +272,12 @@ void backend_close(struct backend *backend)
         /* The handle is in use by a cancel request; its end closes the backend. */
         backend->tainted = true;
         leave_idle(backend);
-        stream_close(take_pointer(backend->stream));
+        close_stream(backend);
         set_state(backend, BACKEND_CLOSED);
         return;
     }
     leave_idle(backend);
-    stream_close(backend->stream);
+    close_stream(backend);
     if (backend->connected)
         worker->proxy->connector.close(worker->proxy->connector.context, &backend->connection);
     expect_free(&backend->expected);
@@ -375,7 +386,9 @@ void backend_link(struct backend *backend, struct client *client)
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
     if (pool_is_guarded(backend->pool)) {
-        backend_enter(backend, client);
+        backend->must_enter = true;
+        if (client->checking_settings)
+            backend_enter(backend, client);
         return;
     }
     bool foreign = backend->settings_of != 0 && backend->settings_of != client->serial;
@@ -398,6 +411,7 @@ static void unlink_client(struct backend *backend)
 {
     struct client *client = backend->client;
     backend->client = NULL;
+    backend->must_enter = false;
     client->backend = NULL;
     client->skip_till_sync = false;
 }

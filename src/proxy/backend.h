@@ -47,6 +47,7 @@ struct backend {
     size_t touched_size, touched_count;
     uint64_t
         settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
+    int turns;       /* of its place, one behind the other, while others waited */
     uint64_t turn;   /* counts how often it was entered, over all backends of the worker */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;
@@ -67,6 +68,7 @@ struct backend {
     char status;         /* of the last ReadyForQuery */
     bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
     bool connected;  /* `connection` is to be closed */
+    bool must_enter; /* the client's first message has not come yet: see backend_enter */
     bool entered;    /* the settings are in force: told after the message at hand */
     bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
     bool tainted;    /* to be closed instead of pooled */
@@ -80,6 +82,9 @@ struct backend {
                     */
     bool unnamed_streamed;
     bool capture_overflow;
+    bool nudged; /* was asked for what is under way, since the client's next message needs it */
+    bool capture_again;  /* the capture under way was cancelled: once more */
+    int capture_retries; /* of it */
 };
 
 /* Begins a login; the caller has taken a slot. */
@@ -118,7 +123,8 @@ void backend_note_sent(struct backend *backend, char type);
 void backend_want(struct backend *backend, struct statement *statement);
 
 /* enter.c */
-/* Under the guard: makes it the client's, unless it is already. */
+/* Under the guard: makes it the client's, unless it is already. Called when the client's first
+ * message is at hand, so that both go out in one packet. */
 void backend_enter(struct backend *backend, struct client *client);
 /* The server refused: ends both connections. */
 void backend_enter_refused(struct backend *backend, const struct wire_error_fields *fields);
@@ -136,7 +142,10 @@ void session_refused(struct backend *backend, const struct wire_error_fields *fi
 /* Asks for the settings in force. */
 void session_capture(struct backend *backend);
 void session_captured_row(struct backend *backend, const char *body, size_t length);
+void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields);
 void session_captured(struct backend *backend);
+/* Whether the client's messages must wait until its settings are in force, or known. */
+bool session_is_unsettled(const struct backend *backend);
 void session_free_captured(struct backend *backend);
 /* Settings that a startup packet or a capture may carry. */
 bool session_setting_allowed(const char *name);

@@ -71,6 +71,7 @@ struct client {
     struct pairs *parameters; /* ParameterStatus that it has been told */
     struct list custom_names; /* of struct custom_name: settings with a dot that it has used */
     int custom_name_count;
+    int settings_retries; /* backends that could not put them in place */
 
     struct hash_table statements;  /* struct client_statement by name */
     struct statement_store *store; /* of its statements where they are shared, and for which */

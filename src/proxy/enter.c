@@ -149,6 +149,7 @@ static bool is_entered(const struct backend *backend, const struct client *clien
 
 void backend_enter(struct backend *backend, struct client *client)
 {
+    backend->must_enter = false;
     /* Settings that are still to be tried must not end the backend. */
     bool try = client->checking_settings;
     struct pairs *settings = try ? backend->worker->no_pairs : client->settings;

@@ -5,12 +5,33 @@ void expect_init(struct expect_queue *queue)
     *queue = (struct expect_queue){0};
 }
 
-static void drop_references(struct expect *entry)
+/* Nothing is known of the server's unnamed statement when a Parse or Close of ours is skipped. */
+static bool is_assumed(const struct expect *entry)
 {
+    if (entry->kind != EXPECT_PARSE && entry->kind != EXPECT_CLOSE)
+        return false;
+    return entry->name || entry->statement || entry->action == EXPECT_SWALLOW;
+}
+
+static void count_in(struct expect_queue *queue, const struct expect *entry)
+{
+    queue->names_changing += entry->flags != 0;
+    if (entry->assumed)
+        queue->names_open++;
+    if (entry->kind != EXPECT_SYNC)
+        return;
+    queue->names_in_doubt += queue->names_open;
+    queue->names_open = 0;
+}
+
+static void drop(struct expect_queue *queue, struct expect *entry)
+{
+    queue->names_changing -= entry->flags != 0;
+    if (entry->assumed)
+        --*(queue->names_in_doubt > 0 ? &queue->names_in_doubt : &queue->names_open);
     statement_unref(entry->statement);
     client_statement_unref(entry->name);
-    entry->statement = NULL;
-    entry->name = NULL;
+    client_names_free(entry->names);
 }
 
 void expect_free(struct expect_queue *queue)
@@ -40,21 +61,20 @@ static void grow(struct expect_queue *queue)
 
 bool expect_push(struct expect_queue *queue, const struct expect *entry)
 {
-    if (queue->count >= EXPECT_MAX)
+    if (queue->count >= EXPECT_MAX) {
+        client_names_free(entry->names);
         return false;
+    }
     if (queue->count == queue->capacity)
         grow(queue);
     struct expect *place = expect_at(queue, queue->count++);
     *place = *entry;
+    place->assumed = is_assumed(entry);
     if (place->statement)
         statement_ref(place->statement);
-    if (place->name) {
+    if (place->name)
         place->name->references++;
-        queue->names_open++;
-    } else if (place->kind == EXPECT_SYNC) {
-        queue->names_in_doubt += queue->names_open;
-        queue->names_open = 0;
-    }
+    count_in(queue, place);
     return true;
 }
 
@@ -63,11 +83,15 @@ struct expect *expect_first(struct expect_queue *queue)
     return queue->count > 0 ? expect_at(queue, 0) : NULL;
 }
 
+const struct expect *expect_last(const struct expect_queue *queue)
+{
+    size_t last = queue->first + queue->count - 1;
+    return queue->count > 0 ? &queue->entries[last & (queue->capacity - 1)] : NULL;
+}
+
 void expect_pop(struct expect_queue *queue)
 {
-    if (expect_at(queue, 0)->name)
-        --*(queue->names_in_doubt > 0 ? &queue->names_in_doubt : &queue->names_open);
-    drop_references(expect_at(queue, 0));
+    drop(queue, expect_at(queue, 0));
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
 }
@@ -75,7 +99,7 @@ void expect_pop(struct expect_queue *queue)
 /* What is removed stands near the front, so it is the front that moves up. */
 void expect_remove(struct expect_queue *queue, size_t index)
 {
-    drop_references(expect_at(queue, index));
+    drop(queue, expect_at(queue, index));
     for (size_t i = index; i > 0; i--)
         *expect_at(queue, i) = *expect_at(queue, i - 1);
     queue->first = (queue->first + 1) & (queue->capacity - 1);
@@ -88,7 +112,7 @@ void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum
     for (size_t i = to; i > 0; i--) {
         struct expect *entry = expect_at(queue, i - 1);
         if (i > from && entry->kind == kind)
-            drop_references(entry);
+            drop(queue, entry);
         else
             *expect_at(queue, --kept) = *entry;
     }

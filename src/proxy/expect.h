@@ -39,10 +39,12 @@ struct expect {
     enum expect_kind kind : 8;
     enum expect_action action : 8;
     bool parsed_once : 1;          /* a Describe's ParameterDescription has come */
-    unsigned flags;                /* TEXT_DISCARDS, TEXT_DEALLOCATES: what was taken as done */
+    bool assumed : 1;              /* set by expect_push: later messages count on it */
+    unsigned flags;                /* TEXT_DISCARDS, TEXT_DEALLOCATES: what it may do to names */
     struct statement *statement;   /* PARSE: what becomes prepared; CLOSE: what was evicted;
                                       BIND, DESCRIBE_STATEMENT: what is used */
     struct client_statement *name; /* PARSE, CLOSE: what must be undone after an error */
+    struct client_names *names;    /* EXECUTE, QUERY: what it deallocates; the entry's own */
 };
 
 enum { EXPECT_MAX = 32768 };
@@ -50,26 +52,35 @@ enum { EXPECT_MAX = 32768 };
 struct expect_queue {
     struct expect *entries; /* a ring; NULL until used */
     size_t capacity, first, count;
-    /* Entries with a name: behind the last Sync, and in front of a Sync that was not answered. */
+    /* Entries that later messages count on: behind the last Sync, and in front of a Sync that was
+     * not answered. */
     size_t names_open, names_in_doubt;
+    size_t names_changing; /* entries with flags */
 };
 
 void expect_init(struct expect_queue *queue);
 void expect_free(struct expect_queue *queue); /* drops every entry's references */
-/* Takes references of its own. False when EXPECT_MAX are waiting. */
+/* Takes references of its own, and `names`. False when EXPECT_MAX are waiting. */
 bool expect_push(struct expect_queue *queue, const struct expect *entry);
-struct expect *expect_first(struct expect_queue *queue); /* NULL when empty */
+struct expect *expect_first(struct expect_queue *queue);            /* NULL when empty */
+const struct expect *expect_last(const struct expect_queue *queue); /* NULL when empty */
 struct expect *expect_at(struct expect_queue *queue, size_t index);
 void expect_pop(struct expect_queue *queue);
 /* Entries may move: pointers to them are not valid any more. */
 void expect_remove(struct expect_queue *queue, size_t index);
 /* The same of those of a kind among the entries [from, to), in one pass over [0, to). */
 void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum expect_kind kind);
-/* Whether it is not known yet which names a client's later messages stand for: an error in front of
- * a Sync that is under way would undo what was assumed of them. */
+/* Whether it is not known yet what the names in a client's later messages stand for: an error in
+ * front of a Sync that is under way would undo what was assumed of them and of the server's
+ * statements. */
 static inline bool expect_names_in_doubt(const struct expect_queue *queue)
 {
     return queue->names_in_doubt > 0;
+}
+/* The same, since what is under way may deallocate them. */
+static inline bool expect_names_changing(const struct expect_queue *queue)
+{
+    return queue->names_changing > 0;
 }
 static inline bool expect_empty(const struct expect_queue *queue)
 {

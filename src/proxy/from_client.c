@@ -75,11 +75,6 @@ static void apply_flags(struct client *client, unsigned flags)
     }
     if (flags & TEXT_PINS)
         client->pinned = true;
-    if (flags & TEXT_DISCARDS) {
-        if (!pool_is_guarded(backend->pool)) /* the guard keeps them for others */
-            backend_statements_clear(&backend->statements);
-        client_statements_clear(&client->statements);
-    }
 }
 
 /* Whatever runs may change the session in ways that nobody sees; beginning a transaction does not.
@@ -101,53 +96,6 @@ static void forget_unnamed(struct client *client)
 
 /* ---- prepared statements ---- */
 
-/* "DEALLOCATE name" of a name that only the proxy knows: with the server's name instead. */
-static bool rewrite_deallocate(struct client *client, const char *text, size_t length,
-                               char ret_sql[64])
-{
-    struct backend *backend = client->backend;
-    char name[STATEMENT_NAME_MAX + 1];
-    if (!statement_deallocated_name(text, length, name, sizeof(name)))
-        return false;
-    struct client_statement *known = client_statement_find(&client->statements, name);
-    if (!known) {
-        /* What looks like a name of the proxy's own is nobody's. */
-        if (!str_has_prefix(name, "reeve_"))
-            return false;
-        snprintf(ret_sql, 64, "DEALLOCATE \"?reeve_\"");
-        return true;
-    }
-    struct statement *statement = statement_ref(known->statement);
-    if (!backend_statements_touch(&backend->statements, statement))
-        prepare_apart(backend, statement);
-    char server_name[STATEMENT_SERVER_NAME_SIZE];
-    statement_server_name(statement, server_name);
-    snprintf(ret_sql, 64, "DEALLOCATE %s", server_name);
-    if (!pool_is_guarded(backend->pool)) /* the guard keeps it for others */
-        backend_statements_drop(&backend->statements, statement);
-    client_statement_remove(&client->statements, known);
-    statement_unref(statement);
-    return true;
-}
-
-/* A statement that fails in the server, so that the error is in its place in pipeline and
- * transaction. */
-static const char listen_refused[] =
-    "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
-    " MESSAGE = 'LISTEN is not supported in transaction pooling',"
-    " HINT = 'connections to the server are shared between transactions'; END $$";
-
-/* The text to send in place of this one, or NULL. */
-static const char *replacement(struct client *client, unsigned flags, const char *text,
-                               size_t length, char buffer[64])
-{
-    if (flags & TEXT_LISTENS)
-        return listen_refused;
-    if ((flags & TEXT_DEALLOCATES) && rewrite_deallocate(client, text, length, buffer))
-        return buffer;
-    return NULL;
-}
-
 /* ---- message by message ---- */
 
 static int take_query(struct client *client, const struct message *message)
@@ -156,20 +104,22 @@ static int take_query(struct client *client, const struct message *message)
         return MORE;
     const char *text = message->body;
     size_t length = strnlen(text, message->available);
-    unsigned flags = statement_text_flags(text, length);
-    char buffer[64];
-    const char *instead = message->whole ? replacement(client, flags, text, length, buffer) : NULL;
+    unsigned flags = text_flags(text, length);
+    _cleanup_buffer_ struct buffer instead = BUFFER_INIT(PREPARE_REPLACEMENT_MAX);
+    struct client_names *names = NULL;
+    bool replaced =
+        message->whole && prepare_replacement(client, flags, text, length, true, &instead, &names);
     if (flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, text, length);
     forget_unnamed(client);
     apply_flags(client, flags);
     note_run(client, message->whole ? flags : 0);
     count(&client->worker->counters.queries, 1);
-    push(client,
-         (struct expect){.kind = EXPECT_QUERY, .flags = instead ? flags : flags & TEXT_DISCARDS});
-    if (!instead)
+    push(client, (struct expect){
+                     .kind = EXPECT_QUERY, .flags = flags & TEXT_CHANGES_NAMES, .names = names});
+    if (!replaced)
         return forward(client, message);
-    wire_put_query(&client->worker->scratch, instead);
+    wire_put_query(&client->worker->scratch, buffer_string(&instead));
     prepare_send(client);
     return TAKEN;
 }
@@ -187,24 +137,14 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     if (!statement_definition_check(definition, length))
         return violation(client, "invalid Parse message");
     struct statement *statement = statement_intern(prepare_store(client), definition, length);
-    char buffer[64];
-    const char *instead =
-        replacement(client, statement->flags, definition, strlen(definition), buffer);
-    if (instead) {
-        unsigned flags = statement->flags & TEXT_DEALLOCATES;
-        statement_unref(statement);
-        wire_put_parse(&client->worker->scratch, "", instead, NULL, 0);
-        push(client, (struct expect){.kind = EXPECT_PARSE, .flags = flags});
-        prepare_send(client);
-        return TAKEN;
-    }
     if (statement->flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, definition, strlen(definition));
     client->unnamed = statement;
     client->backend->unnamed = statement_ref(statement);
     client->backend->unnamed_client = client->serial;
+    bool replaced = prepare_unnamed_replacement(client);
     push(client, (struct expect){.kind = EXPECT_PARSE});
-    return forward(client, message);
+    return replaced ? TAKEN : forward(client, message);
 }
 
 static void add_length(struct hash_node *node, void *argument)
@@ -216,7 +156,7 @@ static void add_length(struct hash_node *node, void *argument)
 static bool too_many_bytes(struct client *client, size_t length)
 {
     size_t total = length;
-    if (length <= LARGE_STATEMENT)
+    if (length <= LARGE_STATEMENT || mutation("proxy.large_statements"))
         return false;
     hash_table_each(&client->statements, add_length, &total);
     return total > LARGE_STATEMENTS_MAX;
@@ -271,7 +211,7 @@ static int take_parse(struct client *client, const struct message *message)
     if (message->whole || (unnamed && !fits))
         return unnamed ? take_unnamed_parse(client, message)
                        : take_named_parse(client, message, end + 1);
-    if (!fits && message->body_length > GATHER_MAX)
+    if (!fits && message->body_length > GATHER_MAX && !mutation("proxy.gather"))
         return violation(client, "the text of a prepared statement is too long");
     return MORE;
 }
@@ -391,6 +331,20 @@ static int take_describe(struct client *client, const struct message *message)
     return TAKEN;
 }
 
+static int take_execute(struct client *client, const struct message *message)
+{
+    unsigned flags = client->portal_flags;
+    const struct statement *unnamed = client->unnamed;
+    struct client_names *names = NULL;
+    if ((flags & TEXT_DEALLOCATES) && unnamed)
+        names = client_names_deallocated(&client->statements, unnamed->definition,
+                                         strlen(unnamed->definition));
+    apply_flags(client, flags);
+    push(client, (struct expect){
+                     .kind = EXPECT_EXECUTE, .flags = flags & TEXT_CHANGES_NAMES, .names = names});
+    return forward(client, message);
+}
+
 static bool copy_possible(struct backend *backend)
 {
     if (backend->copy != COPY_NONE)
@@ -434,7 +388,7 @@ static int take_flush(struct client *client, const struct message *message)
 static int take_by_type(struct client *client, const struct message *message)
 {
     struct backend *backend = client->backend;
-    if (client->skip_till_sync && message->type != 'S')
+    if (client->skip_till_sync && message->type != 'S' && strchr("QPBDCEHFdcf", message->type))
         return drop(client, message);
     if (backend->copy == COPY_IN && !strchr("dcfSH", message->type))
         return violation(client, "unexpected message during COPY from stdin");
@@ -449,10 +403,7 @@ static int take_by_type(struct client *client, const struct message *message)
     case 'C':
         return take_describe(client, message);
     case 'E':
-        apply_flags(client, client->portal_flags);
-        push(client, (struct expect){.kind = EXPECT_EXECUTE,
-                                     .flags = client->portal_flags & TEXT_DISCARDS});
-        return forward(client, message);
+        return take_execute(client, message);
     case 'S':
         if (message->body_length != 0)
             return violation(client, "invalid Sync message");
@@ -543,12 +494,38 @@ static bool gathered(const struct client *client)
            client->gather.length == WIRE_HEADER_SIZE + frame.body_length;
 }
 
-/* Makes sure of a backend. False: nothing more can be taken now. */
+/* Makes sure of a backend that is the client's. False: nothing more can be taken now. */
 static bool have_backend(struct client *client)
 {
-    if (client->state == CLIENT_IDLE)
-        return pool_checkout(client) && client->state == CLIENT_ACTIVE;
-    return client->state == CLIENT_ACTIVE;
+    if (client->state == CLIENT_IDLE && !pool_checkout(client))
+        return false;
+    if (client->state != CLIENT_ACTIVE)
+        return false;
+    if (client->backend->must_enter)
+        backend_enter(client->backend, client);
+    if (!session_is_unsettled(client->backend))
+        return true;
+    stream_pause_read(client->stream); /* it is read on when the server has answered */
+    return false;
+}
+
+/* What a name in this message stands for is not known before the server has answered more. */
+static bool must_wait_for_names(struct client *client, char type)
+{
+    struct backend *backend = client->backend;
+    const struct expect_queue *expected = &backend->expected;
+    bool changing = strchr("PBDCQ", type) != NULL && expect_names_changing(expected) &&
+                    backend->copy != COPY_IN; /* there the answer waits for the client */
+    if (!changing) {
+        backend->nudged = false;
+        return strchr("PBDC", type) != NULL && expect_names_in_doubt(expected);
+    }
+    if (backend->unsynced && !backend->nudged) {
+        wire_put_empty(&client->worker->scratch, 'H');
+        prepare_send(client);
+        backend->nudged = true;
+    }
+    return true;
 }
 
 static int take_frame(struct client *client, const char *bytes, size_t length, size_t *ret_taken)
@@ -572,7 +549,6 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
     }
     if (!have_backend(client))
         return MORE;
-    bool names_something = strchr("PBDC", frame.type) != NULL;
     if (client->backend->expected.count >= QUEUE_FULL)
         backend_answer_fakes(
             client->backend); /* else nothing might be left that brings an answer */
@@ -580,7 +556,8 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         stream_flush(client->backend->stream);
     if (client->backend->expected.count >= QUEUE_FULL ||
         stream_pending(client->backend->stream) > OUTPUT_HIGH_WATER ||
-        (names_something && expect_names_in_doubt(&client->backend->expected))) {
+        must_wait_for_names(client, frame.type)) {
+        stream_flush(client->backend->stream);
         /* Read on when replies have come, or when the server has read. */
         stream_pause_read(client->stream);
         return MORE;

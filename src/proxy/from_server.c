@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "proxy/backend.h"
+#include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
 enum {
@@ -68,6 +69,14 @@ void backend_answer_fakes(struct backend *backend)
         stream_flush(backend->client->stream);
 }
 
+/* Of a COPY that was refused: its command has been answered without one. */
+static void drop_copy_ends(struct backend *backend)
+{
+    const struct expect *head;
+    while ((head = expect_first(&backend->expected)) != NULL && head->kind == EXPECT_COPY_END)
+        expect_pop(&backend->expected);
+}
+
 static struct expect *next_expected(struct backend *backend)
 {
     struct expect *head = expect_first(&backend->expected);
@@ -88,8 +97,6 @@ static void undo(struct backend *backend, struct expect *entry)
         backend_statements_drop(&backend->statements, entry->statement);
     else if (entry->kind == EXPECT_CLOSE && entry->statement)
         backend_statements_add(&backend->statements, entry->statement);
-    if ((entry->flags & (TEXT_DISCARDS | TEXT_DEALLOCATES)) && !pool_is_guarded(backend->pool))
-        backend->tainted = true; /* it has statements that we know nothing of any more */
     if (!client || !entry->name)
         return;
     if (entry->kind == EXPECT_PARSE && entry->action != EXPECT_DUPLICATE)
@@ -176,7 +183,7 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         return BROKEN;
     }
     if (head->action == EXPECT_CAPTURE) {
-        backend->capture_overflow = true;
+        session_capture_failed(backend, &fields);
         return KEEP;
     }
     if (head->action == EXPECT_PRIVATE)
@@ -198,9 +205,8 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         backend->copy_syncs = 0;
         backend->doubtful = backend->tainted = true;
     }
-    if (head->kind == EXPECT_QUERY)
-        undo(backend, head);
-    else if (head->kind != EXPECT_FUNCTION_CALL && head->kind != EXPECT_SYNC)
+    if (head->kind != EXPECT_QUERY && head->kind != EXPECT_FUNCTION_CALL &&
+        head->kind != EXPECT_SYNC)
         discard_till_sync(backend);
     return verdict;
 }
@@ -216,6 +222,31 @@ static void forget_statements(struct backend *backend)
         if (entry->kind == EXPECT_PARSE && entry->statement)
             backend_statements_add(&backend->statements, entry->statement);
     }
+}
+
+/* DISCARD ALL and DEALLOCATE ALL. The guard keeps the server's statements for others. Whatever
+ * names something waits until this is answered, so nothing was sent since. */
+static void forget_names(struct backend *backend)
+{
+    if (backend->client)
+        client_statements_clear(&backend->client->statements);
+    backend->settings_dirty = true;
+    if (!pool_is_guarded(backend->pool))
+        forget_statements(backend);
+}
+
+/* DEALLOCATE of a name: the next of those that the text has. */
+static void forget_name(struct backend *backend)
+{
+    struct expect *head = expect_first(&backend->expected);
+    struct client_names *names = head->names;
+    if (!names || names->done == names->count)
+        return;
+    if (!pool_is_guarded(backend->pool))
+        prepare_placeholder_gone(backend, names->done);
+    struct client_statement *name = names->items[names->done++];
+    if (backend->client)
+        client_statement_remove(&backend->client->statements, name);
 }
 
 static void note_tag(struct backend *backend, const struct reply *reply)
@@ -235,14 +266,12 @@ static void note_tag(struct backend *backend, const struct reply *reply)
         break;
     case 'D':
         if (strncmp(tag, "DISCARD ALL", reply->available) == 0 ||
-            strncmp(tag, "DEALLOCATE ALL", reply->available) == 0) {
-            /* Seen too when the text did not begin with it. */
-            if (!pool_is_guarded(backend->pool))
-                forget_statements(backend);
+            strncmp(tag, "DEALLOCATE ALL", reply->available) == 0)
+            forget_names(backend); /* also when the text did not begin with it */
+        else if (strncmp(tag, "DEALLOCATE", reply->available) == 0)
+            forget_name(backend);
+        else if (strncmp(tag, "DO", reply->available) == 0)
             backend->settings_dirty = true;
-        } else if (strncmp(tag, "DO", reply->available) == 0) {
-            backend->settings_dirty = true;
-        }
         break;
     case 'P':
         if (strncmp(tag, "PREPARE", reply->available) == 0 && backend->client)
@@ -308,9 +337,13 @@ static enum verdict take_row_description(struct backend *backend, const struct r
     return middle(backend, reply);
 }
 
-/* A ReadyForQuery comes of it. */
-static bool ends_batch(enum expect_kind kind)
+/* Whether a ReadyForQuery comes of the last message; the end of COPY data is none that counts. */
+static bool ends_batch(struct expect_queue *expected)
 {
+    size_t last = expected->count - 1;
+    while (expect_at(expected, last)->kind == EXPECT_COPY_END) /* the COPY is in front of it */
+        last--;
+    enum expect_kind kind = expect_at(expected, last)->kind;
     return kind == EXPECT_SYNC || kind == EXPECT_QUERY || kind == EXPECT_FUNCTION_CALL;
 }
 
@@ -334,7 +367,7 @@ static enum verdict take_copy_in(struct backend *backend, const struct reply *re
     size_t before = expected->count;
     expect_remove_kind(expected, 1, end, EXPECT_SYNC);
     backend->copy_syncs += (unsigned)(before - expected->count);
-    backend->unsynced = !ends_batch(expect_at(expected, expected->count - 1)->kind);
+    backend->unsynced = !ends_batch(expected);
     return PASS;
 }
 
@@ -445,7 +478,8 @@ static enum verdict take_reply(struct backend *backend, const struct reply *repl
     case 'S':
         return take_parameter(backend, reply);
     case 'A':
-        return KEEP; /* channels are shared by all tenants of a database */
+        /* Channels are shared by all tenants of a database. */
+        return mutation("proxy.notify") ? PASS : KEEP;
     default:
         return out_of_step(backend, "an unknown message", reply->type);
     }
@@ -549,14 +583,16 @@ static ssize_t take_one(struct backend *backend, struct run *run, const char *by
     return (ssize_t)whole;
 }
 
-/* The client's settings are in force: it hears of them before anything else that is under way. */
-static void tell_entered(struct backend *backend, struct run *run)
+/* The client's settings are in force: it hears of them before anything else that is under way.
+ * Returns whether the client waits for this with its first message. */
+static bool tell_entered(struct backend *backend, struct run *run)
 {
     flush_run(backend, run);
     backend->entered = false;
     if (backend->client && backend->client->checking_settings)
-        return; /* the end of its transaction is the end of its login: see finish_turn */
+        return false; /* the end of its transaction is the end of its login: see finish_turn */
     session_entered(backend);
+    return !pool_is_guarded(backend->pool);
 }
 
 static void ease_pressure(struct backend *backend)
@@ -572,16 +608,23 @@ static void ease_pressure(struct backend *backend)
         client_resume(client);
 }
 
-/* The backend may be gone, or another client's, when this returns. */
-static void finish_turn(struct backend *backend)
+/* The backend may be gone, or another client's, when this returns. A client whose first message is
+ * due keeps it: it could be given to whoever has waited longer, time and again. */
+static void finish_turn(struct backend *backend, bool first_due)
 {
+    if (backend->state == BACKEND_IDLE && backend->tainted) {
+        backend_evict(backend); /* the server has said that it ends: nobody is to get it now */
+        return;
+    }
+    drop_copy_ends(backend);
     if (backend->flushed) {
         backend_answer_fakes(backend);
         backend->flushed = !expect_empty(&backend->expected);
     }
     ease_pressure(backend);
-    if (!expect_empty(&backend->expected) || backend->status != 'I' || !backend->client ||
-        backend->forward_left > 0 || backend->drop_left > 0 || backend->told_fatal)
+    if (first_due || !expect_empty(&backend->expected) || backend->status != 'I' ||
+        !backend->client || backend->forward_left > 0 || backend->drop_left > 0 ||
+        backend->told_fatal)
         return;
     if (backend->client->checking_settings)
         session_checked(backend);
@@ -593,6 +636,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
 {
     struct run run = {NULL, 0};
     size_t at = 0;
+    bool first_due = false;
     count(&backend->worker->counters.bytes_out, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
@@ -606,9 +650,9 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             break;
         at += (size_t)taken;
         if (backend->entered)
-            tell_entered(backend, &run);
+            first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
-    finish_turn(backend);
+    finish_turn(backend, first_due);
     return at;
 }

@@ -352,6 +352,9 @@ void login_finish(struct client *client)
 {
     struct buffer *out = &client->worker->scratch;
     client_key_add(client);
+    for (size_t i = 0; client->settings && i < client->settings->count; i++)
+        session_note_names(client, client->settings->items[i].name,
+                           strlen(client->settings->items[i].name));
     wire_put_authentication(out, 0, NULL, 0);
     for (size_t i = 0; i < client->parameters->count; i++)
         wire_put_parameter_status(out, client->parameters->items[i].name,

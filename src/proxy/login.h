@@ -52,7 +52,8 @@ void credential_forget(struct login *login);
 /* arrival.c */
 /* The credential is good: to the worker that has the pool of this placement. Not from within the
  * stream's `received`. */
-void login_hand_over(struct client *client, const struct route_placement *placement);
+void login_hand_over(struct client *client, const struct route_snapshot *snapshot,
+                     const struct route_placement *placement);
 
 /* client.c, for logins alone */
 struct client *client_new(void);

@@ -6,12 +6,20 @@
 #include "proxy/place.h"
 
 enum {
+    USUAL_OF = 64, /* waits that `usual_wait_us` is an average of, about */
     RETRY_FIRST_US = 100 * TIME_MS,
     RETRY_LONGEST_US = 5 * TIME_S,
-    CONNECTING_MAX = 8,         /* logins under way, a pool */
-    IDLE_SEARCH = 8,            /* idle backends that are looked at for the best */
-    WAITING_SEARCH = 8,         /* waiting clients likewise */
-    PATIENCE_US = 20 * TIME_MS, /* who has waited longer is next, whoever fits better */
+    CONNECTING_MAX = 8, /* logins under way, a pool */
+    IDLE_SEARCH = 8,    /* idle backends that are looked at for the best */
+    SHARED_SEARCH = 16, /* the same, and waiting clients, where tenants share backends: what
+                           a server process knows of a tenant's tables is memory, and is
+                           read faster where it is little */
+    SAME_PLACE_MAX = 8, /* turns in a row of one place while others wait: a tenant with many clients
+                           must not keep a backend from those with few */
+    /* Who has waited longer than this, and longer than so many times what is usual, is next,
+     * whoever fits better. */
+    PATIENCE_US = 20 * TIME_MS,
+    PATIENCE_WAITS = 4,
 };
 
 /* ---- finding and making ---- */
@@ -276,7 +284,7 @@ static struct backend *choose_shared(struct pool *pool, const struct client *cli
         struct backend *backend = list_entry(link, struct backend, of_place);
         if (backend->state == BACKEND_IDLE)
             return backend;
-        if (++looked_at == IDLE_SEARCH)
+        if (++looked_at == SHARED_SEARCH)
             break;
     }
     looked_at = 0;
@@ -284,7 +292,7 @@ static struct backend *choose_shared(struct pool *pool, const struct client *cli
         struct backend *backend = list_entry(link, struct backend, idle);
         if (backend_has_touched(backend, place))
             return backend;
-        if (++looked_at == IDLE_SEARCH)
+        if (++looked_at == SHARED_SEARCH)
             break;
     }
     return list_empty(&pool->idle) ? NULL : list_entry(pool->idle.previous, struct backend, idle);
@@ -329,27 +337,38 @@ void pool_stop_waiting(struct client *client)
         withdraw_claim(pool);
 }
 
+static bool is_patient(const struct pool *pool, const struct client *oldest)
+{
+    int64_t waited_us = engine_now_us(pool->worker->engine) - oldest->since_us;
+    return mutation("proxy.patience") || waited_us <= PATIENCE_US ||
+           waited_us <= PATIENCE_WAITS * pool->usual_wait_us;
+}
+
 /* The oldest; or, where the backend at hand has been entered as somebody who waits nearly as long,
- * that one. */
+ * that one: its place's own clients for a few turns, then those whose tables it knows. */
 static struct client *choose_waiting(struct pool *pool)
 {
     struct client *oldest = list_first(&pool->waiting, struct client, queued);
     const struct backend *backend = list_first(&pool->idle, struct backend, idle);
-    if (!pool_is_guarded(pool) || pool->waiting_count == 1 ||
-        engine_now_us(pool->worker->engine) - oldest->since_us > PATIENCE_US)
+    if (!pool_is_guarded(pool) || pool->waiting_count == 1 || !is_patient(pool, oldest))
         return oldest;
+    bool stays = backend->turns < SAME_PLACE_MAX || mutation("proxy.patience");
     struct client *familiar = NULL;
+    struct client *other = stays ? oldest : NULL;
     int looked_at = 0;
     list_for_each (link, &pool->waiting) {
         struct client *client = list_entry(link, struct client, queued);
-        if (client->place == backend->place)
+        bool same = client->place == backend->place;
+        if (same && stays)
             return client;
-        if (!familiar && backend_has_touched(backend, client->place))
+        if (!same && !other)
+            other = client;
+        if (!same && !familiar && backend_has_touched(backend, client->place))
             familiar = client;
-        if (++looked_at == WAITING_SEARCH)
+        if (++looked_at == SHARED_SEARCH)
             break;
     }
-    return familiar ? familiar : oldest;
+    return familiar ? familiar : other ? other : oldest;
 }
 
 void pool_serve(struct pool *pool)
@@ -360,6 +379,9 @@ void pool_serve(struct pool *pool)
     while (pool->waiting_count > 0 && !list_empty(&pool->idle)) {
         struct client *client = choose_waiting(pool);
         struct backend *backend = choose_idle(pool, client);
+        int64_t waited_us = engine_now_us(pool->worker->engine) - client->since_us;
+        pool->usual_wait_us += (waited_us - pool->usual_wait_us) / USUAL_OF;
+        backend->turns = client->place == backend->place ? backend->turns + 1 : 1;
         pool_stop_waiting(client);
         backend_link(backend, client);
     }

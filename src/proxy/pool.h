@@ -50,6 +50,7 @@ struct pool {
     struct list backends;    /* all of them */
     struct list waiting;     /* clients, oldest first */
     size_t place_count, backend_count, connecting, waiting_count;
+    int64_t usual_wait_us; /* of clients in the queue, of late */
     /* Logging in to the server fails: */
     int failures;
     int64_t retry_us; /* not before this */

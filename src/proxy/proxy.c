@@ -261,9 +261,19 @@ static void routes_changed(void *owner, const int64_t *ids, size_t count_, bool 
         worker_routes_changed(proxy->workers[i], ids, count_, globals_changed);
 }
 
-struct worker *proxy_worker_of(struct proxy *proxy, int64_t placement_id)
+/* A shared pool is one worker's, or a few workers' where it may have many backends: where workers
+ * have few each, they pass them to and fro, and each time costs a login. */
+struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement *placement,
+                               const struct route_cluster *cluster)
 {
-    return proxy->workers[hash_u64((uint64_t)placement_id) % (uint64_t)proxy->worker_count];
+    uint64_t count_ = (uint64_t)proxy->worker_count;
+    uint64_t own = hash_u64((uint64_t)placement->id);
+    if (!placement->guarded || !cluster)
+        return proxy->workers[own % count_];
+    uint64_t sharing = (uint64_t)cluster->max_backends / SHARED_BACKENDS_A_WORKER;
+    sharing = sharing < 1 ? 1 : sharing > count_ ? count_ : sharing;
+    uint64_t first = hash_u64(hash_string(placement->database) ^ (uint64_t)cluster->id);
+    return proxy->workers[(first + own % sharing) % count_];
 }
 
 /* ---- life ---- */

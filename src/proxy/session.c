@@ -2,8 +2,10 @@
  * session.c - a client's session settings, carried from backend to backend.
  *
  * In front of a client's first message on a backend whose settings are other than its own, one
- * simple query resets everything and sets the client's. After a transaction that may have changed
- * settings, another asks which are in force, and they are the client's from then on.
+ * simple query resets everything and sets the client's. The client's messages wait until the server
+ * has answered: what stands behind a query that fails runs all the same. (Under the guard enter.c
+ * does this, and nothing waits.) After a transaction that may have changed settings, another asks
+ * which are in force, and they are the client's from then on.
  *
  * What changes settings is found by the words of a text, ParameterStatus and command tags. The
  * server does not list settings with a dot that nobody has defined ("app.user"): their names are
@@ -20,7 +22,7 @@
 #include "proxy/backend.h"
 #include "wire/sqlstate.h"
 
-enum { CUSTOM_NAMES_MAX = 32 };
+enum { CUSTOM_NAMES_MAX = 32, RETRIES_MAX = 3 };
 
 bool session_setting_allowed(const char *name)
 {
@@ -78,7 +80,8 @@ static void put_literal(struct buffer *out, const char *text)
     buffer_append_string(out, "'");
 }
 
-/* A query of our own, whose answer is not the client's. */
+/* A query of our own, whose answer is not the client's. It takes the server's unnamed statement
+ * away. */
 static void ask(struct backend *backend, const char *sql, enum expect_action action)
 {
     struct buffer *out = &backend->worker->scratch;
@@ -87,6 +90,15 @@ static void ask(struct backend *backend, const char *sql, enum expect_action act
     stream_flush(backend->stream);
     buffer_reset(out);
     expect_push(&backend->expected, &(struct expect){.kind = EXPECT_QUERY, .action = action});
+    statement_unref(backend->unnamed);
+    backend->unnamed = NULL;
+    backend->unnamed_client = 0;
+}
+
+bool session_is_unsettled(const struct backend *backend)
+{
+    const struct expect *last = expect_last(&backend->expected);
+    return last && (last->action == EXPECT_SETTINGS || last->action == EXPECT_CAPTURE);
 }
 
 void session_enter(struct backend *backend, struct client *client)
@@ -112,6 +124,7 @@ void session_checked(struct backend *backend)
 {
     struct client *client = backend->client;
     client->checking_settings = false;
+    client->settings_retries = 0;
     pool_remember(backend->pool, client->read_only, client->settings, backend->parameters);
     pairs_replace(&client->parameters, pairs_ref(backend->parameters));
     login_finish(client);
@@ -120,7 +133,17 @@ void session_checked(struct backend *backend)
 
 void session_entered(struct backend *backend)
 {
+    if (backend->client)
+        backend->client->settings_retries = 0;
     backend_tell_parameters(backend);
+}
+
+/* Not the settings' fault: the time limit of the session before, or a cancel request that came
+ * late. Nothing of the client's was sent yet, so another backend will do. */
+static bool may_retry(struct client *client, const struct wire_error_fields *fields)
+{
+    return fields->sqlstate && strcmp(fields->sqlstate, SQLSTATE_QUERY_CANCELED) == 0 &&
+           client->settings_retries++ < RETRIES_MAX;
 }
 
 void session_refused(struct backend *backend, const struct wire_error_fields *fields)
@@ -128,6 +151,13 @@ void session_refused(struct backend *backend, const struct wire_error_fields *fi
     struct client *client = backend->client;
     backend->client = NULL;
     backend->tainted = true;
+    if (client && may_retry(client, fields)) {
+        client->backend = NULL;
+        client_set_state(client, CLIENT_IDLE);
+        backend_close(backend);
+        pool_checkout(client);
+        return;
+    }
     if (client) {
         client->backend = NULL;
         client_fail(client, fields->sqlstate ? fields->sqlstate : "XX000",
@@ -143,8 +173,16 @@ void session_capture(struct backend *backend)
 {
     struct client *client = backend->client;
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(64 * 1024);
-    buffer_append_string(&sql, "SELECT name, setting FROM pg_catalog.pg_settings"
-                               " WHERE source = 'session'"
+    /* The client's own statement_timeout must not end this: it is noted in a query that takes no
+     * time, and taken out of force. The row without a name says what it is without the client. */
+    buffer_append_string(&sql, "SELECT 'statement_timeout', "
+                               "pg_catalog.current_setting('statement_timeout');"
+                               " SET LOCAL statement_timeout = 0;"
+                               " SELECT name, setting FROM pg_catalog.pg_settings"
+                               " WHERE source = 'session' AND name <> 'statement_timeout'"
+                               " UNION ALL SELECT '',"
+                               " pg_catalog.set_config('statement_timeout', reset_val, true)"
+                               " FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
                                " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
                                " WHERE pg_catalog.current_setting('role') <> 'none'");
     list_for_each (link, &client->custom_names) {
@@ -182,12 +220,38 @@ static char *read_column(struct wire_reader *reader)
     return xstrndup(value.data, value.length);
 }
 
+void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields)
+{
+    backend->capture_again = fields->sqlstate &&
+                             strcmp(fields->sqlstate, SQLSTATE_QUERY_CANCELED) == 0 &&
+                             backend->capture_retries++ < RETRIES_MAX;
+    backend->capture_overflow = true;
+}
+
+/* The first row is the statement_timeout, the one without a name what it would be if the client had
+ * not set it. */
+static void take_timeout(struct backend *backend, const char *unset)
+{
+    struct pair *first = backend->captured;
+    if (backend->captured_count == 0 || strcmp(first->value, unset) != 0)
+        return;
+    free((char *)first->name);
+    free((char *)first->value);
+    *first = backend->captured[--backend->captured_count];
+}
+
 void session_captured_row(struct backend *backend, const char *body, size_t length)
 {
     struct wire_reader reader = wire_reader_of(body, length);
     int16_t columns = wire_read_i16(&reader);
     char *name = columns == 2 ? read_column(&reader) : NULL;
     char *value = name ? read_column(&reader) : NULL;
+    if (value && *name == '\0') {
+        take_timeout(backend, value);
+        free(name);
+        free(value);
+        return;
+    }
     if (!value || backend->captured_count == PAIRS_MAX) {
         backend->capture_overflow = true;
         free(name);
@@ -205,6 +269,12 @@ void session_captured(struct backend *backend)
             ? NULL
             : pairs_make(&backend->worker->pairs, backend->captured, backend->captured_count);
     session_free_captured(backend);
+    if (backend->capture_again) {
+        backend->capture_again = false;
+        backend->settings_dirty = true;
+        return;
+    }
+    backend->capture_retries = 0;
     if (!settings) {
         /* More than can be carried: the session stays with the client. */
         backend->tainted = true;

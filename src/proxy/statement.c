@@ -1,16 +1,14 @@
 #include "proxy/statement.h"
 
-#include <ctype.h>
-#include <strings.h>
-
 #include "base/crypto.h"
 
 /* ---- interned statements ---- */
 
 static uint64_t scope_hash(const struct statement_scope *scope)
 {
-    uint64_t kind = (scope->read_only ? 4 : 0) + (scope->shared ? 2 : 0) + (scope->turn ? 1 : 0);
-    return hash_u64((uint64_t)scope->id * 8 + kind + (uint64_t)(uintptr_t)scope->settings);
+    uint64_t kind = (scope->client ? 16 : 0) + (scope->placeholders ? 8 : 0) +
+                    (scope->read_only ? 4 : 0) + (scope->shared ? 2 : 0) + (scope->turn ? 1 : 0);
+    return hash_u64((uint64_t)scope->id * 32 + kind + (uint64_t)(uintptr_t)scope->settings);
 }
 
 struct statement_store *statement_store_get(struct hash_table *stores,
@@ -21,6 +19,8 @@ struct statement_store *statement_store_get(struct hash_table *stores,
         struct statement_store *found = container_of(node, struct statement_store, node);
         if (found->scope.id == scope->id && found->scope.read_only == scope->read_only &&
             found->scope.shared == scope->shared && found->scope.turn == scope->turn &&
+            found->scope.client == scope->client &&
+            found->scope.placeholders == scope->placeholders &&
             found->scope.settings == scope->settings) {
             found->references++;
             return found;
@@ -62,7 +62,7 @@ struct statement *statement_intern(struct statement_store *store, const char *de
     crypto_random(&statement->id, sizeof(statement->id));
     store->references++;
     memcpy(statement->definition, definition, length);
-    statement->flags = statement_text_flags(statement->definition, strlen(statement->definition));
+    statement->flags = text_flags(statement->definition, strlen(statement->definition));
     hash_table_insert(&store->statements, &statement->node, hash);
     return statement;
 }
@@ -101,184 +101,6 @@ bool statement_definition_check(const char *definition, size_t length)
     const unsigned char *count = (const unsigned char *)end + 1;
     size_t types = (size_t)count[0] << 8 | count[1];
     return left == 2 + 4 * types;
-}
-
-/* ---- looking at texts ---- */
-
-/* Skips blanks and comments (nested, as PostgreSQL's are). */
-static const char *skip_blanks(const char *at, const char *end)
-{
-    while (at < end) {
-        if (isspace((unsigned char)*at) || *at == ';') {
-            at++;
-        } else if (end - at >= 2 && at[0] == '-' && at[1] == '-') {
-            while (at < end && *at != '\n' && *at != '\r')
-                at++;
-        } else if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
-            int depth = 0;
-            do {
-                if (end - at >= 2 && at[0] == '/' && at[1] == '*') {
-                    depth++;
-                    at += 2;
-                } else if (end - at >= 2 && at[0] == '*' && at[1] == '/') {
-                    depth--;
-                    at += 2;
-                } else {
-                    at++;
-                }
-            } while (at < end && depth > 0);
-        } else {
-            break;
-        }
-    }
-    return at;
-}
-
-static bool is_word(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
-}
-
-/* Whether the next word is this one; moves behind it and the blanks that follow. */
-static bool take_word(const char **at, const char *end, const char *word)
-{
-    size_t length = strlen(word);
-    if ((size_t)(end - *at) < length || strncasecmp(*at, word, length) != 0)
-        return false;
-    if (*at + length < end && is_word((*at)[length]))
-        return false;
-    *at = skip_blanks(*at + length, end);
-    return true;
-}
-
-static bool surrounds(const char *underscore, const char *start, const char *end,
-                      const char *before, const char *after)
-{
-    size_t before_length = strlen(before);
-    size_t after_length = strlen(after);
-    return (size_t)(underscore - start) >= before_length &&
-           (size_t)(end - underscore - 1) >= after_length &&
-           strncasecmp(underscore - before_length, before, before_length) == 0 &&
-           strncasecmp(underscore + 1, after, after_length) == 0;
-}
-
-/* Whether a DECLARE that begins before here is WITH HOLD. */
-static bool take_with_hold(const char **at, const char *end)
-{
-    while (*at < end && **at != ';') {
-        if (is_word((*at)[-1]) || !take_word(at, end, "with"))
-            (*at)++;
-        else if (take_word(at, end, "hold"))
-            return true;
-    }
-    return false;
-}
-
-/* What the words say that a statement begins with; moves behind what was looked at. */
-static unsigned start_flags(const char **at, const char *end)
-{
-    if (*at == end)
-        return 0;
-    switch (**at | 0x20) {
-    case 's':
-        if (take_word(at, end, "start"))
-            return TEXT_BEGINS;
-        return take_word(at, end, "set") ? TEXT_CHANGES_SETTINGS : 0;
-    case 'c':
-        return take_word(at, end, "call") ? TEXT_CHANGES_SETTINGS : 0;
-    case 'b':
-        return take_word(at, end, "begin") ? TEXT_BEGINS : 0;
-    case 'l':
-        return take_word(at, end, "listen") ? TEXT_LISTENS : 0;
-    case 'd':
-        if (take_word(at, end, "do"))
-            return TEXT_CHANGES_SETTINGS;
-        if (take_word(at, end, "discard"))
-            return take_word(at, end, "all") ? TEXT_DISCARDS | TEXT_CHANGES_SETTINGS : 0;
-        if (take_word(at, end, "deallocate")) {
-            take_word(at, end, "prepare");
-            return take_word(at, end, "all") ? TEXT_DISCARDS : TEXT_DEALLOCATES;
-        }
-        return take_word(at, end, "declare") && take_with_hold(at, end) ? TEXT_PINS : 0;
-    default:
-        return 0;
-    }
-}
-
-/*
- * Statements behind the first one. A semicolon may stand in a literal: only those flags that do no
- * harm where they are wrong. Comments with semicolons in them may be looked through again and
- * again, so a text with too much of that is taken for one that changes settings.
- */
-static unsigned later_flags(const char *text, size_t length)
-{
-    const char *end = text + length;
-    size_t looked_at = 0;
-    unsigned flags = 0;
-    const char *next = text;
-    const char *at;
-    while ((at = memchr(next, ';', (size_t)(end - next))) != NULL) {
-        while (at < end && (isspace((unsigned char)*at) || *at == ';'))
-            at++;
-        next = at;
-        at = skip_blanks(at, end);
-        flags |= start_flags(&at, end);
-        looked_at += (size_t)(at - next);
-        if (looked_at > 4 * length)
-            return TEXT_CHANGES_SETTINGS | TEXT_PINS;
-    }
-    return flags & (TEXT_CHANGES_SETTINGS | TEXT_PINS);
-}
-
-unsigned statement_text_flags(const char *text, size_t length)
-{
-    const char *end = text + length;
-    unsigned flags = later_flags(text, length);
-    for (const char *at = memchr(text, '_', length); at;
-         at = memchr(at + 1, '_', (size_t)(end - at - 1))) {
-        if (surrounds(at, text, end, "set", "config"))
-            flags |= TEXT_CHANGES_SETTINGS;
-        else if (surrounds(at, text, end, "advisory", "lock"))
-            flags |= TEXT_PINS;
-    }
-    const char *at = skip_blanks(text, end);
-    flags |= start_flags(&at, end);
-    if ((flags & TEXT_BEGINS) && memchr(text, ';', length))
-        flags &= ~(unsigned)TEXT_BEGINS; /* perhaps more than that */
-    return flags;
-}
-
-bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size)
-{
-    const char *end = text + length;
-    const char *at = skip_blanks(text, end);
-    size_t used = 0;
-    if (!take_word(&at, end, "deallocate"))
-        return false;
-    take_word(&at, end, "prepare");
-    if (at < end && *at == '"') {
-        for (at++; at < end; at++) {
-            if (*at == '"' && (at + 1 == end || at[1] != '"'))
-                break;
-            if (*at == '"')
-                at++;
-            if (used + 1 >= size)
-                return false;
-            ret_name[used++] = *at;
-        }
-        if (at == end)
-            return false;
-        at++;
-    } else {
-        for (; at < end && is_word(*at); at++) {
-            if (used + 1 >= size)
-                return false;
-            ret_name[used++] = (char)tolower((unsigned char)*at);
-        }
-    }
-    at = skip_blanks(at, end);
-    ret_name[used] = '\0';
-    return used > 0 && (at == end || *at == '\0');
 }
 
 /* ---- a client's names ---- */
@@ -340,6 +162,43 @@ static void remove_node(struct hash_node *node, void *argument)
 void client_statements_clear(struct hash_table *table)
 {
     hash_table_each(table, remove_node, table);
+}
+
+static bool is_listed(const struct client_names *names, const struct client_statement *name)
+{
+    for (size_t i = 0; names && i < names->count; i++) {
+        if (names->items[i] == name)
+            return true;
+    }
+    return false;
+}
+
+struct client_names *client_names_deallocated(const struct hash_table *table, const char *text,
+                                              size_t length)
+{
+    struct client_names *names = NULL;
+    struct text_deallocate found = {0};
+    while (text_next_deallocate(text, length, &found)) {
+        struct client_statement *known = client_statement_find(table, found.name);
+        if (!known || found.behind_all || is_listed(names, known))
+            continue; /* nobody's by then */
+        size_t count = names ? names->count : 0;
+        if (count == TEXT_DEALLOCATES_MAX)
+            break;
+        names = xrealloc(names, sizeof(*names) + (count + 1) * sizeof(void *));
+        names->items[count] = known;
+        names->count = count + 1;
+        names->done = 0;
+        known->references++;
+    }
+    return names;
+}
+
+void client_names_free(struct client_names *names)
+{
+    for (size_t i = 0; names && i < names->count; i++)
+        client_statement_unref(names->items[i]);
+    free(names);
 }
 
 /* ---- what a backend has prepared ---- */

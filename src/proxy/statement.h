@@ -14,27 +14,19 @@
 #include "base/list.h"
 #include "base/str.h"
 #include "proxy/pairs.h"
+#include "proxy/text.h"
 
-/* What a text's first words and function names say of it. A hint, never a defence: what matters for
- * isolation is decided by the server. */
-enum statement_flags {
-    TEXT_CHANGES_SETTINGS = 1 << 0, /* SET, set_config, DO, CALL: to be looked at afterwards */
-    TEXT_PINS = 1 << 1,             /* session state that cannot be carried: advisory locks, HOLD */
-    TEXT_DISCARDS = 1 << 2,         /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
-    TEXT_LISTENS = 1 << 3,          /* LISTEN: refused in transaction pooling */
-    TEXT_DEALLOCATES = 1 << 4,      /* DEALLOCATE name */
-    TEXT_BEGINS = 1 << 5,           /* BEGIN or START TRANSACTION, and nothing else: runs no code */
-};
-
-enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = 1023 };
+enum { STATEMENT_SERVER_NAME_SIZE = 32, STATEMENT_NAME_MAX = TEXT_NAME_SIZE - 1 };
 
 /* Whose statements a store has. */
 struct statement_scope {
-    int64_t id; /* a service's when shared, a backend's turn's, else a placement's */
+    int64_t id; /* a service's when shared, a backend's turn's, a client's, else a placement's */
     bool read_only;
     bool shared;
     bool turn;
-    struct pairs *settings; /* when shared: those of all who use it; referenced by the store */
+    bool client; /* one client's alone */
+    bool placeholders;
+    struct pairs *settings; /* those of all who use it; NULL: none; referenced by the store */
 };
 
 struct statement_store {
@@ -70,11 +62,6 @@ void statement_server_name(const struct statement *statement,
 /* True when the bytes are a text with its NUL, a count and that many types, and nothing else. */
 bool statement_definition_check(const char *definition, size_t length);
 
-/* Flags of a query text; the text may be cut short. */
-unsigned statement_text_flags(const char *text, size_t length);
-/* The name in "DEALLOCATE [PREPARE] name", folded to lower case where it is not quoted. */
-bool statement_deallocated_name(const char *text, size_t length, char *ret_name, size_t size);
-
 /* ---- a client's names ---- */
 struct client_statement {
     struct hash_node node;
@@ -92,6 +79,17 @@ void client_statement_remove(struct hash_table *table, struct client_statement *
 void client_statement_restore(struct hash_table *table, struct client_statement *statement);
 void client_statement_unref(struct client_statement *statement); /* accepts NULL */
 void client_statements_clear(struct hash_table *table);
+
+/* Names that a text deallocates, in its order; the references are the list's. */
+struct client_names {
+    size_t count, done; /* of which so many are gone */
+    struct client_statement *items[];
+};
+/* The names of the table that the text deallocates, each once, up to TEXT_DEALLOCATES_MAX; NULL
+ * when there are none. */
+struct client_names *client_names_deallocated(const struct hash_table *table, const char *text,
+                                              size_t length);
+void client_names_free(struct client_names *names); /* accepts NULL */
 
 /* ---- what a backend has prepared ---- */
 struct backend_statements {

@@ -26,6 +26,7 @@ struct pool;
 
 enum {
     WORKERS_MAX = 64,
+    SHARED_BACKENDS_A_WORKER = 32, /* of a shared pool, at least, where several have it */
     CLUSTERS_MAX = 1024,
     OUTPUT_HIGH_WATER = 256 * 1024, /* bytes waiting for a peer at which the other side is paused */
     CONNECTOR_THREADS = 16,
@@ -153,7 +154,8 @@ void worker_run(struct worker *worker, struct threads *threads, struct job *job,
                 void (*done)(struct worker *worker, struct note *note));
 
 /* The worker that has the pools of a placement. */
-struct worker *proxy_worker_of(struct proxy *proxy, int64_t placement_id);
+struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement *placement,
+                               const struct route_cluster *cluster);
 struct budget *proxy_budget(struct proxy *proxy, const struct route_cluster *cluster);
 struct keyring *proxy_keyring(struct proxy *proxy); /* a reference of the caller's */
 void keyring_unref(struct keyring *keyring);

@@ -301,12 +301,16 @@ def test_tenant_by_a_setting(server):
     """The function that says who the tenant is, asked by every policy."""
     original = server.query("SELECT pg_get_functiondef('reeve.tenant_id()'::regprocedure)",
                             database="svc_things")[0][0]
-    report = run_with_holes(
-        server, "row",
-        ["CREATE OR REPLACE FUNCTION reeve.tenant_id() RETURNS bigint LANGUAGE sql STABLE"
-         " SECURITY DEFINER AS $$ SELECT coalesce(nullif(current_setting('app.tenant_id', true), '')"
-         "::bigint, (SELECT r.tenant_id FROM reeve.role_tenant r WHERE r.role_name = session_user))"
-         " $$"], [original])
+    server.cli("cluster", "enforce", "local", "login")
+    try:
+        report = run_with_holes(
+            server, "row",
+            ["CREATE OR REPLACE FUNCTION reeve.tenant_id() RETURNS bigint LANGUAGE sql STABLE"
+             " SECURITY DEFINER AS $$ SELECT coalesce(nullif(current_setting('app.tenant_id', true),"
+             " '')::bigint, reeve.login_tenant()) $$"], [original])
+    finally:
+        server.cli("cluster", "enforce", "local", "guard")
+    assert report["targets"][0]["enforcement"] == "login"
     found = ids(report, "FINDING")
     assert "context.set_other_names" in found
     assert "counts as tenant" in results(report)["row", "context.set_other_names"]["why"]
@@ -328,7 +332,6 @@ def test_many_small_holes(server):
         "rows.insert": "ALTER POLICY reeve_tenant ON app.thing WITH CHECK (true)",
         "rows.shared": "GRANT UPDATE ON app.kind TO run_things",
         "views.invoker": "ALTER VIEW app.thing_parts RESET (security_invoker)",
-        "privileges.truncate": "GRANT TRUNCATE ON app.thing, app.part TO run_things",
         "privileges.tables": "GRANT TRIGGER ON app.part TO run_things",
     }
     holes = {
@@ -365,12 +368,14 @@ def test_many_small_holes(server):
 
 
 def test_open_schemas(server):
-    """Every tenant's schema is opened to everybody as it is made."""
-    with made_again(
-            server, "DO $$ DECLARE name text; BEGIN FOR name IN SELECT nspname FROM pg_namespace"
-            r" WHERE nspname LIKE ''t\_%'' LOOP EXECUTE format(''GRANT USAGE ON SCHEMA %I TO PUBLIC'',"
-            " name); EXECUTE format(''GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA %I TO PUBLIC'',"
-            " name); END LOOP; END $$".replace("''", "'")):
+    """Every tenant's schema is opened to everybody once it is made."""
+    # Not before its migrations are done: they are audited, and would fail.
+    opening = r"""DO $$ DECLARE name text; BEGIN
+        FOR name IN SELECT target FROM reeve.migration WHERE target LIKE 't\_%' LOOP
+            EXECUTE format('GRANT USAGE ON SCHEMA %I TO PUBLIC', name);
+            EXECUTE format('GRANT SELECT, DELETE ON ALL TABLES IN SCHEMA %I TO PUBLIC', name);
+        END LOOP; END $$"""
+    with made_again(server, opening):
         report = run_with_holes(server, "schema", [])
     found = ids(report, "FINDING")
     assert {"context.nothing", "context.by_name", "rows.delete_by_name"} <= found
@@ -410,10 +415,11 @@ def test_interrupted(server):
     before = server_objects(server)
     running = start(server)
     try:
-        assert len(throwaway(server)) == 2
+        tenants = throwaway(server)
+        assert len(tenants) >= 2
         second = attack(server, check=False)
         assert second.code == BUSY and "somebody else" in second.err
-        assert len(throwaway(server)) == 2, "a run took away another's tenants"
+        assert throwaway(server) == tenants, "a run took away another's tenants"
     finally:
         running.send_signal(signal.SIGINT)
     code, rest = finish(running)
@@ -439,7 +445,7 @@ def test_killed(server):
     running = start(server)
     running.kill()
     finish(running)
-    assert len(throwaway(server)) == 2
+    assert len(throwaway(server)) >= 2
     assert server_objects(server) != before
     # A tenant that only has such a name is somebody's.
     server.cli("tenant", "create", "reeve-attack-0123456789ab-a", "--name", "Ours")
@@ -487,7 +493,7 @@ def test_both_enforcements_in_use(server):
     """Placements that log in, on a cluster with the guard: both are attacked."""
     for slug in ("guarded", "logging-in"):
         server.add_tenant(slug, "things", "schema", credentials=False)
-    server.cli("tenant", "enforce", "logging-in", "things", "login")
+    server.cli("placement", "enforce", "logging-in", "things", "login")
     try:
         report = attack(server, json=True).json
     finally:

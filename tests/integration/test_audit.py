@@ -12,8 +12,8 @@ from support.postgres import running_postgres
 from support.reeve import running_reeve
 from support.world import World, unique
 
-# No query's, or only a migration's (test_audit_migrations.py).
-OWN_TESTS = {"migration-outside", "server-hole", "not-audited"}
+# No query's, or only a migration's (test_audit_migrations.py), or the guard's (test_audit_guard.py).
+OWN_TESTS = {"migration-outside", "server-hole", "not-audited", "guard-wrong"}
 
 
 @pytest.fixture(scope="module")

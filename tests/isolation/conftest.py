@@ -47,3 +47,10 @@ def roomy_stages(world):
 @pytest.fixture
 def roomy_stage(roomy_stages, mode):
     return roomy_stages(mode)
+
+
+@pytest.fixture(scope="module")
+def bare():
+    """A world of the module's own, so that taking its defences out harms no other test."""
+    with running_reeve() as server:
+        yield World(server)

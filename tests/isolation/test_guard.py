@@ -521,6 +521,17 @@ def test_attack(server, name):
     ATTACKS[name][0](server)
 
 
+def test_entered_twice_in_one_packet(server):
+    """The answer to the first waits for what is behind it, which is the Flush that leaves again."""
+    with armed(server) as session:
+        for first, second in ((1, 2), (2, 1)):
+            for _ in range(2):
+                session.send(session.entering(first) + session.entering(second)
+                             + wire.query("SELECT name FROM thing WHERE name LIKE 'secret%'"))
+                found = [message for _ in range(3) for message in session.until_ready()]
+                assert guard.outcome(found) == [(f"secret of {second}",)]
+
+
 def test_every_mutation_has_an_attack():
     named = {mutation for _, mutations in ATTACKS.values() for mutation in mutations}
     assert sorted(named) == guard.mutations()

@@ -67,7 +67,11 @@ def attack_startup(stage, parameters):
 
 @pytest.fixture(scope="module")
 def issuer(world):
-    """An issuer of RS256 and one of ES256 with keys in one JWKS-less registration each."""
+    return register_issuers(world)
+
+
+def register_issuers(world):
+    """An issuer of each algorithm, with keys in one JWKS-less registration each."""
     made = {algorithm: Issuer(algorithm, f"https://{unique()}.example", unique("k"))
             for algorithm in ("RS256", "ES256", "EdDSA", "HS256")}
     with temporary_folder("reeve-keys-") as folder:
@@ -156,6 +160,10 @@ def changed(token, old, new):
 
 @pytest.mark.parametrize("name", FORGED)
 def test_forged_tokens(world, issuer, mode, name):
+    attack_by_token(world, issuer, mode, name)
+
+
+def attack_by_token(world, issuer, mode, name):
     """Refused, with the same words as a wrong password, before any backend is touched."""
     attacker, victim = world.tenant(mode, "a"), world.tenant(mode, "b")
     token = FORGED[name](issuer, attacker.slug, victim.slug)
@@ -262,6 +270,10 @@ def sleeping(server, tenant, seconds="1.5"):
 
 
 def test_guessed_keys_cancel_nothing(world, mode):
+    guess_keys(world, mode)
+
+
+def guess_keys(world, mode):
     victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"))
     pid, secret = victim.key
     for guess in ([(pid, os.urandom(len(secret))) for _ in range(50)]
@@ -350,6 +362,10 @@ def test_key_length_and_randomness(world):
 # ---- 30: another service ----
 
 def test_token_for_one_service(world, mode):
+    use_elsewhere(world, mode)
+
+
+def use_elsewhere(world, mode):
     tenant = world.new_tenant(mode)
     world.in_service(tenant, "pgbench", world.DATA / "pgbench")
     token = world.reeve.token(tenant.slug, "--service", "things")

@@ -190,8 +190,11 @@ LOCKS = ["pg_advisory_lock(42)", "pg_advisory_lock_shared(42)", "pg_advisory_loc
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_advisory_locks(roomy_stage, lock):
+    take_lock(roomy_stage, lock)
+
+
+def take_lock(stage, lock):
     """Namespaced by tenant or refused (24); none is left behind (20)."""
-    stage = roomy_stage
     if stage.mode == "database":
         return  # its advisory locks are its own
     key = lock[lock.index("("):]
@@ -219,6 +222,10 @@ def test_last_value_of_a_sequence(stage, pair):
 
 @pytest.mark.parametrize("text", ["LISTEN channel", "DO $$ BEGIN EXECUTE 'LISTEN channel'; END $$"])
 def test_listening(stage, text):
+    listen(stage, text)
+
+
+def listen(stage, text):
     """Nothing that a neighbour says on a channel arrives (20, 23)."""
     with (wire.connect_to_tenant(stage.reeve, stage.attacker) as attacker,
           stage.connect(stage.victim) as victim):

@@ -1,4 +1,4 @@
-"""THREATS 8, 9, 10 and 29: what row-level security must hold, keys as oracles, PUBLIC's defaults."""
+"""THREATS 8, 9, 10, 13 and 29: what row-level security must hold, keys as oracles, PUBLIC's defaults."""
 import pytest
 
 from support import attack
@@ -24,6 +24,10 @@ def test_keys_are_no_oracle(stage):
 
 def test_cascades_stay_within_the_tenant(stage):
     attack.attack_cascade(stage)
+
+
+def test_rights_on_tables(stage):
+    attack.check_rights_on_tables(stage)
 
 
 def test_public_has_nothing(stage):

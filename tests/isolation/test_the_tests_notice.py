@@ -2,7 +2,6 @@
 
 An attack test that passes here without its defence would prove nothing in the other files.
 """
-import os
 import pathlib
 import re
 
@@ -10,33 +9,14 @@ import psycopg
 import pytest
 
 from support import attack, process
-from support.reeve import running_reeve
+from support.notice import database_of, hole, made, must_notice
+from support.reeve import ENFORCEMENT, running_reeve
 from support.world import World
 
+import test_exhaustion
+import test_fairness
 import test_identity
 import test_leftovers
-
-
-@pytest.fixture(scope="module")
-def bare(request):
-    """A world of this module's own, so that taking things out harms no other test."""
-    with running_reeve() as server:
-        yield World(server)
-
-
-def made(bare, mode):
-    attacker, victim = bare.new_tenant(mode), bare.new_tenant(mode)
-    return attack.set_stage(bare, attacker, victim)
-
-
-def database_of(stage):
-    return stage.admin(stage.victim_place["database"])
-
-
-def must_notice(action, *arguments):
-    with pytest.raises(AssertionError) as noticed:
-        action(*arguments)
-    assert not isinstance(noticed.value, process.Deadline), noticed.value
 
 
 def test_row_security_off(bare):
@@ -175,6 +155,56 @@ def test_definer_function(bare):
             admin.execute("DROP FUNCTION app.hole()")
 
 
+OPEN_DOORS = {
+    "large objects": "FUNCTION pg_catalog.lo_create(oid)",
+    "settings of the server": "FUNCTION pg_catalog.pg_reload_conf()",
+}
+
+
+@pytest.mark.parametrize("name", OPEN_DOORS)
+def test_what_tenants_cannot_reach(bare, name):
+    """28: what PostgreSQL itself, or Reeve, has closed."""
+    stage = made(bare, "schema")
+    with hole(stage, f"GRANT EXECUTE ON {OPEN_DOORS[name]} TO PUBLIC",
+              f"REVOKE EXECUTE ON {OPEN_DOORS[name]} FROM PUBLIC"):
+        must_notice(attack.attack_creating, stage)
+    attack.attack_creating(stage)
+
+
+@pytest.mark.parametrize("group", ["pg_execute_server_program", "pg_read_server_files"])
+def test_programs_and_files(bare, group):
+    stage = made(bare, "row")
+    roles = f"{stage.attacker_place['role']}, {stage.attacker_place['login_role']}"
+    function = "FUNCTION pg_catalog.pg_read_file(text)"
+    with hole(stage, f"GRANT {group} TO {roles}; GRANT EXECUTE ON {function} TO PUBLIC",
+              f"REVOKE {group} FROM {roles}; REVOKE EXECUTE ON {function} FROM PUBLIC"):
+        must_notice(attack.attack_creating, stage)
+
+
+@pytest.mark.parametrize("lock", test_leftovers.LOCKS)
+def test_advisory_locks_in_one_key_space(bare, lock):
+    """24: under login, where a superuser has revoked them; the guard's are guard.advisory's."""
+    stage = made(bare, "schema")
+    if stage.attacker_place["enforcement"] == "guard":
+        return
+    functions = [f"FUNCTION pg_catalog.{name}({types})" for types in ("bigint", "integer, integer")
+                 for name in ("pg_advisory_lock", "pg_advisory_lock_shared", "pg_advisory_xact_lock",
+                              "pg_try_advisory_lock", "pg_try_advisory_lock_shared")]
+    with hole(stage, ";".join(f"GRANT EXECUTE ON {each} TO PUBLIC" for each in functions),
+              ";".join(f"REVOKE EXECUTE ON {each} FROM PUBLIC" for each in functions)):
+        must_notice(test_leftovers.take_lock, stage, lock)
+
+
+@pytest.mark.parametrize("privilege", ["TRUNCATE", "REFERENCES", "TRIGGER"])
+def test_rights_beyond_rows(bare, privilege):
+    """13."""
+    stage = made(bare, "row")
+    with hole(stage, f"GRANT {privilege} ON app.thing TO run_things",
+              f"REVOKE {privilege} ON app.thing FROM run_things"):
+        must_notice(attack.check_rights_on_tables, stage)
+    attack.check_rights_on_tables(stage)
+
+
 # ---- defences in Reeve's own code: mutation("name") in src/ ----
 
 def mutations():
@@ -249,19 +279,99 @@ def attack_flush(world):
         assert "E" not in [message.type for message in found], found
 
 
-ATTACKS = {"migrate.audit": attack_migration, "proxy.settings": attack_settings, "proxy.suspend": attack_suspension,
-           "proxy.pristine": attack_meaning, "proxy.enter": attack_entering,
-           "proxy.flush": attack_flush}
+def attack_refresh(world):
+    test_exhaustion.hammer(world, world.reeve)
 
 
-GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.pristine"}
+def by_neighbours(attack_function, *arguments):
+    """One of test_exhaustion.py's, by a tenant against its neighbour."""
+    def on_world(world):
+        attack_function(world.reeve, world.tenant("schema", "a"), world.tenant("schema", "b"),
+                        *arguments)
+
+    return on_world
 
 
-@pytest.mark.parametrize("name", mutations())
+def attack_listening(world):
+    stage = attack.set_stage(world, world.tenant("schema", "a"), world.tenant("schema", "b"))
+    test_leftovers.listen(stage, "DO $$ BEGIN EXECUTE 'LISTEN channel'; END $$")
+
+
+ATTACKS = {
+    "catalog.refresh": attack_refresh,
+    "migrate.audit": attack_migration,
+    "proxy.enter": attack_entering,
+    "proxy.flush": attack_flush,
+    "proxy.gather": by_neighbours(test_exhaustion.too_large,
+                                  *test_exhaustion.REFUSED["named statement"]),
+    "proxy.notify": attack_listening,
+    "proxy.large_statements": by_neighbours(test_exhaustion.large_prepared),
+    "proxy.patience": test_fairness.attack_starvation,
+    "proxy.pristine": attack_meaning,
+    "proxy.settings": attack_settings,
+    "proxy.suspend": attack_suspension,
+}
+GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.patience", "proxy.pristine"}
+LOGIN_ALONE = {"proxy.notify"}  # the guard has LISTEN refused
+
+# 4, 6 and 30, each by an attack that no other of these defences would stop: out all at once.
+IDENTITY = {
+    "auth.audience": "wrong audience",
+    "auth.expiry": "expired",
+    "auth.not_before": "not yet valid",
+    "auth.signature": "unknown key",
+    "proxy.cancel": test_identity.guess_keys,
+    "proxy.service": test_identity.use_elsewhere,
+    "proxy.tenant": "another tenant",
+}
+
+
+# 31 and 34: net.pending, without which nobody waits for whom is slow to read.
+SLOWNESS = {
+    "query": by_neighbours(test_exhaustion.huge, test_exhaustion.HUGE["query"]),
+    # The last, as it takes most: memory that is free again would hide what the others take.
+    "results": by_neighbours(test_exhaustion.never_read, 64 * test_exhaustion.MEGABYTE),
+}
+
+
+def test_every_mutation_has_an_attack():
+    assert sorted([*ATTACKS, *IDENTITY, "net.pending"]) == mutations()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
 def test_mutation(name):
     """Every defence that can be taken out has an attack that notices."""
-    assert name in ATTACKS, f'no attack for mutation("{name}")'
-    if os.environ.get("REEVE_TESTS_ENFORCEMENT") == "login" and name in GUARD_ALONE:
+    elsewhere = LOGIN_ALONE if ENFORCEMENT == "guard" else GUARD_ALONE
+    if name in elsewhere:
         return
     with running_reeve({"workers": 1}, REEVE_MUTATE=name) as server:
         must_notice(ATTACKS[name], World(server))
+
+
+@pytest.fixture(scope="module")
+def credulous():
+    with running_reeve({"workers": 1}, REEVE_MUTATE=",".join(IDENTITY)) as server:
+        world = World(server)
+        yield world, test_identity.register_issuers(world)
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_mutation_of_identity(credulous, mode, name):
+    world, issuers = credulous
+    if callable(IDENTITY[name]):
+        must_notice(IDENTITY[name], world, mode)
+    else:
+        must_notice(test_identity.attack_by_token, world, issuers, mode, IDENTITY[name])
+
+
+@pytest.fixture(scope="module")
+def impatient():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ASAN_OPTIONS", "quarantine_size_mb=4")
+        with running_reeve({"workers": 1}, REEVE_MUTATE="net.pending") as server:
+            yield World(server)
+
+
+@pytest.mark.parametrize("name", SLOWNESS)
+def test_mutation_of_back_pressure(impatient, name):
+    must_notice(SLOWNESS[name], impatient)

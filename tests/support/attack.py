@@ -521,6 +521,31 @@ def check_public_has_nothing(stage):
             "reeve.login_tenant_slug"}, definers
 
 
+def check_rights_on_tables(stage):
+    """Rows, and nothing that passes policies by, makes objects or holds on to rows (13)."""
+    role, schema = stage.attacker_place["role"], stage.attacker_place["schema"]
+    with stage.admin(stage.attacker_place["database"]) as admin:
+        tables = [name for (name,) in admin.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'v', 'p')"
+            " AND relnamespace = %s::regnamespace", [schema])]
+        assert len(tables) >= 4
+        for table in tables:
+            rights = [right for right in ("TRUNCATE", "REFERENCES", "TRIGGER") if admin.execute(
+                "SELECT has_any_column_privilege(%s, %s, 'REFERENCES') AND %s = 'REFERENCES' OR"
+                " has_table_privilege(%s, %s, %s)", [role, table, right, role, table, right]
+            ).fetchone()[0]]
+            assert rights == [], f"{role} has {rights} on {table}"
+    with stage.connect() as connection:
+        for text in ("TRUNCATE thing", "TRUNCATE thing, part", "TRUNCATE ONLY part",
+                     "DO $$ BEGIN EXECUTE 'TRUNCATE part'; END $$",
+                     "CREATE TRIGGER t AFTER INSERT ON part FOR EACH ROW EXECUTE FUNCTION"
+                     " suppress_redundant_updates_trigger()",
+                     "ALTER TABLE part ADD FOREIGN KEY (thing_id) REFERENCES thing (id)",
+                     f"CREATE TABLE held (id bigint REFERENCES {stage.victim_place['schema']}.thing)"):
+            error = quietly(connection, text)
+            assert error is not None and error.sqlstate == "42501", f"{text}: {error}"
+
+
 def attack_creating(stage):
     """No object of any kind can be made."""
     texts = ["CREATE TABLE public.t (i int)", "CREATE TABLE t (i int)", "CREATE TEMP TABLE t (i int)",

@@ -227,8 +227,10 @@ static void test_display_names(void **state)
         assert_int_equal(str_check_display_name("name", good[i], NULL), 0);
     longest[200] = 'a';
     /* C1 controls too: U+009B begins an escape sequence on a terminal. */
-    const char *const bad[] = {"",      "a\nb",     "\x1b[31m",  "\x7f",     "\t",   "\xff",
-                               "a\xc3", "\xc2\x9b", "x\xc2\x80", "\xc2\x9f", longest};
+    const char *const bad[] = {
+        "",      "a\nb",          "\x1b[31m",      "\x7f",         "\t",
+        "\xff",  "a\xc3",         "\xc2\x9b",      "x\xc2\x80",    "\xc2\x9f",
+        longest, "a\xe2\x80\xa8", "a\xe2\x80\xae", "a\xe2\x81\xa7"};
     for (size_t i = 0; i < array_size(bad); i++) {
         struct error err = {0};
         assert_int_equal(str_check_display_name("name", bad[i], &err), -ERROR_INVALID);

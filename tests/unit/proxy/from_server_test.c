@@ -8,12 +8,13 @@
 #include <cmocka.h>
 
 #include "proxy/backend.h"
+#include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
 /* ---- what from_server.c calls ---- */
 
 static struct buffer told = {.maximum = 1024 * 1024}; /* what the client gets */
-static int closed, ended;
+static int closed, evictions, ended;
 
 void stream_write(struct stream *stream, const char *bytes, size_t length)
 {
@@ -55,6 +56,12 @@ void client_fail(struct client *client, const char *sqlstate, const char *messag
     assert_string_equal(message, "lost synchronization with the server");
 }
 
+void backend_evict(struct backend *backend_)
+{
+    (void)backend_;
+    evictions++;
+}
+
 void backend_close(struct backend *backend)
 {
     (void)backend;
@@ -72,6 +79,12 @@ void session_captured_row(struct backend *backend, const char *body, size_t leng
     (void)backend;
     (void)body;
     (void)length;
+}
+
+void session_capture_failed(struct backend *backend, const struct wire_error_fields *fields)
+{
+    (void)backend;
+    (void)fields;
 }
 
 void session_captured(struct backend *backend)
@@ -93,6 +106,12 @@ void backend_enter_refused(struct backend *backend_, const struct wire_error_fie
 {
     (void)backend_;
     (void)fields;
+}
+
+void prepare_placeholder_gone(struct backend *backend_, size_t number)
+{
+    (void)backend_;
+    (void)number;
 }
 
 void backend_want(struct backend *backend_, struct statement *statement)
@@ -143,7 +162,7 @@ static int set_up(void **state)
     client.serial = 5;
     backend.unnamed_client = client.serial;
     hash_table_init(&client.statements);
-    closed = ended = 0;
+    closed = evictions = ended = 0;
     return 0;
 }
 
@@ -305,31 +324,43 @@ static void test_an_evicted_statement_is_still_there(void **state)
     statement_unref(statement);
 }
 
-/* The proxy forgot its statements when DISCARD ALL was sent; the server did not. */
-static void test_a_discard_that_fails_taints_the_backend(void **state)
+/* What a text deallocates is gone when the server says so, and not before. */
+static void test_names_go_with_the_tag(void **state)
 {
     (void)state;
     static const unsigned flags[] = {TEXT_DISCARDS, TEXT_DEALLOCATES};
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } tags[] = {{"C\0\0\0\x13"
+                 "DEALLOCATE ALL",
+                 20},
+                {"C\0\0\0\x0f"
+                 "DEALLOCATE",
+                 16}};
     for (size_t i = 0; i < array_size(flags); i++) {
-        backend.tainted = false;
-        push((struct expect){.kind = EXPECT_QUERY, .flags = flags[i]});
-        receive_error("25001");
-        assert_true(backend.tainted);
-        RECEIVE(READY("I"));
-
-        backend.tainted = false;
-        push_kind(EXPECT_BIND);
-        push((struct expect){.kind = EXPECT_EXECUTE, .flags = flags[i]});
-        push_kind(EXPECT_SYNC);
-        receive_error("25P02");
-        assert_true(backend.tainted);
-        RECEIVE(READY("I"));
+        struct statement *statement = prepare("SELECT 1");
+        struct client_statement *name = client_statement_add(&client.statements, "mine", statement);
+        for (int refused = 1; refused >= 0; refused--) {
+            push((struct expect){
+                .kind = EXPECT_QUERY,
+                .flags = flags[i],
+                .names = client_names_deallocated(&client.statements, "DEALLOCATE mine", 15)});
+            assert_true(expect_names_changing(&backend.expected));
+            if (refused)
+                receive_error("25P02");
+            else
+                receive(tags[i].bytes, tags[i].length);
+            RECEIVE(READY("I"));
+            assert_false(expect_names_changing(&backend.expected));
+            if (refused)
+                assert_ptr_equal(client_statement_find(&client.statements, "mine"), name);
+            else
+                assert_null(client_statement_find(&client.statements, "mine"));
+            assert_false(backend.tainted);
+        }
+        statement_unref(statement);
     }
-    backend.tainted = false;
-    push_kind(EXPECT_QUERY);
-    receive_error("25001");
-    RECEIVE(READY("I"));
-    assert_false(backend.tainted);
 }
 
 /* Whose unnamed statement the backend has is not known after a pipeline was skipped. */
@@ -489,6 +520,24 @@ static void test_the_end_of_data_that_nobody_wants(void **state)
     check_told("EZCZ");
 }
 
+/* The end of data that nobody wants, behind a COPY that works. */
+static void test_a_copy_in_front_of_one_that_fails(void **state)
+{
+    (void)state;
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_COPY_END);
+    RECEIVE(COPY_IN_RESPONSE);
+    assert_false(backend.unsynced);
+    RECEIVE(COPIED READY("I"));
+    receive_error("42501");
+    RECEIVE(READY("I"));
+    assert_true(expect_empty(&backend.expected));
+    assert_int_equal(ended, 1);
+    check_told("GCZEZ");
+}
+
 /* ---- what arrives in pieces ---- */
 
 static void test_every_cut_gives_the_same(void **state)
@@ -519,6 +568,35 @@ static void test_every_cut_gives_the_same(void **state)
     assert_int_equal(ended, 0);
 }
 
+/* ---- settings in place ---- */
+
+/* The client waits with its first message, and keeps the backend for it. */
+static void test_settings_in_place_end_nothing(void **state)
+{
+    (void)state;
+    push((struct expect){.kind = EXPECT_QUERY, .action = EXPECT_SETTINGS});
+    RECEIVE("C\0\0\0\12RESET\0" READY("I"));
+    assert_true(expect_empty(&backend.expected));
+    assert_int_equal(ended, 0);
+    push_kind(EXPECT_QUERY);
+    RECEIVE(COPIED READY("I"));
+    assert_int_equal(ended, 1);
+    check_told("CZ");
+}
+
+/* The socket is closed later: nobody may be given it until then. */
+static void test_an_idle_server_that_says_it_ends(void **state)
+{
+    (void)state;
+    _cleanup_buffer_ struct buffer message = BUFFER_INIT(1024);
+    wire_put_error(&message, "FATAL", "57P01", "terminating", NULL, NULL);
+    backend.client = NULL;
+    backend.state = BACKEND_IDLE;
+    receive(message.data, message.length);
+    assert_int_equal(evictions, 1);
+    assert_true(backend.tainted);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -527,7 +605,8 @@ int main(void)
         TEST(test_an_error_without_a_sync_yet),
         TEST(test_a_name_that_was_closed_and_taken_again),
         TEST(test_an_evicted_statement_is_still_there),
-        TEST(test_a_discard_that_fails_taints_the_backend),
+        TEST(test_names_go_with_the_tag),
+        TEST(test_an_idle_server_that_says_it_ends),
         TEST(test_the_unnamed_statement_after_an_error),
         TEST(test_fakes_come_in_their_place),
         TEST(test_out_of_step),
@@ -536,7 +615,9 @@ int main(void)
         TEST(test_a_message_in_the_middle_of_a_copy),
         TEST(test_two_copies_in_one_query),
         TEST(test_the_end_of_data_that_nobody_wants),
+        TEST(test_a_copy_in_front_of_one_that_fails),
         TEST(test_every_cut_gives_the_same),
+        TEST(test_settings_in_place_end_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

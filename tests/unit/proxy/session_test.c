@@ -53,12 +53,28 @@ void backend_close(struct backend *backend)
     (void)backend;
 }
 
+static int failed, checked_out;
+
+void client_set_state(struct client *client, enum client_state state)
+{
+    client->state = state;
+}
+
+bool pool_checkout(struct client *client)
+{
+    assert_int_equal(client->state, CLIENT_IDLE);
+    assert_null(client->backend);
+    checked_out++;
+    return true;
+}
+
 void client_fail(struct client *client, const char *sqlstate, const char *message, const char *hint)
 {
     (void)client;
     (void)sqlstate;
     (void)message;
     (void)hint;
+    failed++;
 }
 
 /* ---- a client on a backend ---- */
@@ -73,6 +89,7 @@ static int set_up(void **state)
     memset(&worker, 0, sizeof(worker));
     memset(&backend, 0, sizeof(backend));
     memset(&client, 0, sizeof(client));
+    failed = checked_out = 0;
     pairs_store_init(&worker.pairs);
     buffer_init(&worker.scratch, 1024 * 1024);
     backend.worker = &worker;
@@ -290,6 +307,49 @@ static void test_capture_asks_for_the_names(void **state)
     assert_false(backend.settings_dirty);
 }
 
+/* What is at fault is the session before, not the settings; but not for ever. */
+static void test_refused_for_a_time_limit(void **state)
+{
+    (void)state;
+    const struct wire_error_fields canceled = {.sqlstate = "57014", .message = "too late"};
+    for (int i = 1; i <= 3; i++) {
+        session_refused(&backend, &canceled);
+        assert_int_equal(checked_out, i);
+        assert_int_equal(failed, 0);
+        backend.client = &client;
+        client.backend = &backend;
+    }
+    session_refused(&backend, &canceled);
+    assert_int_equal(checked_out, 3);
+    assert_int_equal(failed, 1);
+}
+
+static void test_refused_for_what_they_are(void **state)
+{
+    (void)state;
+    session_refused(&backend, &(struct wire_error_fields){.sqlstate = "22023"});
+    assert_int_equal(checked_out, 0);
+    assert_int_equal(failed, 1);
+    assert_true(backend.tainted);
+}
+
+/* What a client sends waits until its settings are in force, and until they are known. */
+static void test_entering_and_capturing_are_waited_for(void **state)
+{
+    (void)state;
+    assert_false(session_is_unsettled(&backend));
+    backend.unnamed_client = 1;
+    session_enter(&backend, &client);
+    assert_int_equal(backend.unnamed_client, 0); /* a simple query drops the unnamed statement */
+    assert_true(session_is_unsettled(&backend));
+    expect_pop(&backend.expected);
+    assert_false(session_is_unsettled(&backend));
+    session_capture(&backend);
+    assert_true(session_is_unsettled(&backend));
+    expect_pop(&backend.expected);
+    buffer_reset(&sent);
+}
+
 /* ---- rows ---- */
 
 /* A DataRow's body. */
@@ -343,6 +403,47 @@ static void test_rows_that_cannot_be_carried(void **state)
     }
 }
 
+#define TIMEOUT_ROW(value) "\0\2\0\0\0\x11statement_timeout\0\0\0\1" value
+
+static void test_the_timeout_that_capturing_hides(void **state)
+{
+    (void)state;
+    row(TIMEOUT_ROW("5"), sizeof(TIMEOUT_ROW("5")) - 1);
+    row("\0\2\0\0\0\1a\0\0\0\1x", 12);
+    row("\0\2\0\0\0\0\0\0\0\1"
+        "0",
+        11);
+    session_captured(&backend);
+    assert_int_equal(client.settings->count, 2);
+    assert_string_equal(pairs_get(client.settings, "statement_timeout"), "5");
+    row(TIMEOUT_ROW("0"), sizeof(TIMEOUT_ROW("0")) - 1);
+    row("\0\2\0\0\0\0\0\0\0\1"
+        "0",
+        11);
+    session_captured(&backend);
+    assert_int_equal(client.settings->count, 0);
+}
+
+static void test_a_capture_that_is_cancelled_is_repeated(void **state)
+{
+    (void)state;
+    const struct wire_error_fields canceled = {.sqlstate = "57014"};
+    for (int i = 0; i < 3; i++) {
+        session_capture(&backend);
+        expect_pop(&backend.expected);
+        session_capture_failed(&backend, &canceled);
+        session_captured(&backend);
+        assert_true(backend.settings_dirty);
+        assert_false(client.pinned);
+    }
+    session_capture(&backend);
+    expect_pop(&backend.expected);
+    session_capture_failed(&backend, &canceled);
+    session_captured(&backend);
+    assert_true(client.pinned);
+    buffer_reset(&sent);
+}
+
 static void test_too_many_rows(void **state)
 {
     (void)state;
@@ -384,6 +485,11 @@ int main(void)
         TEST(test_rows_that_cannot_be_carried),
         TEST(test_too_many_rows),
         TEST(test_rows_of_a_capture_that_does_not_end),
+        TEST(test_refused_for_a_time_limit),
+        TEST(test_refused_for_what_they_are),
+        TEST(test_entering_and_capturing_are_waited_for),
+        TEST(test_the_timeout_that_capturing_hides),
+        TEST(test_a_capture_that_is_cancelled_is_repeated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
