@@ -98,7 +98,7 @@ struct attack_stage {
 /* ---- one attack ---- */
 
 /* What attacker and victim must have in common for an attack to mean anything. */
-enum attack_reach { REACH_ANY, REACH_DATABASE, REACH_TABLES };
+enum attack_reach { REACH_ANY, REACH_DATABASE, REACH_TABLES, REACH_GUARD };
 
 enum attack_flag {
     IN_TRANSACTION = 1 << 0, /* in one that is rolled back: it would do damage */
@@ -166,7 +166,7 @@ struct attack {
 /* All tables of attacks, in the order of the report; ends with NULL. */
 extern const struct attack *const attack_tables[];
 extern const struct attack attacks_context[], attacks_role[], attacks_login[], attacks_rows[],
-    attacks_leftover[], attacks_names[], attacks_objects[];
+    attacks_guard[], attacks_leftover[], attacks_names[], attacks_objects[];
 
 /* What came of one attack. Texts in `arena`, which lives as long as the report. */
 struct attack_outcome {

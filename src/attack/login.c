@@ -490,6 +490,8 @@ const struct attack attacks_login[] = {
             "options='-c session_replication_role=replica'"),
     STARTUP("escaped", "options with escapes in them",
             "options='-c\\\\ role={role:t} -c r\\\\ole={role:t}'"),
+    STARTUP("guard_context", "options with the setting that parallel workers read",
+            "options='-c reeve_guard.context={id}\\\\ 10\\\\ 0\\\\ attack'"),
     STARTUP("many", "options with several settings",
             "options='-c search_path={schema:t} -c role={role:t} -c is_superuser=on'"),
     ATTACK_PLAYED("startup.replication", 3, "a replication connection to the database", REACH_ANY,

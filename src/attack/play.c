@@ -142,6 +142,8 @@ static bool reaches(const struct attack_stage *stage, const struct attack *attac
         return stage->same_database;
     case REACH_TABLES:
         return stage->same_tables;
+    case REACH_GUARD:
+        return strcmp(stage->enforcement, "guard") == 0;
     }
     const struct plant_table *table = stage->plant.chosen;
     return !(attack->flags & NEEDS_TENANT) || !table || table->has_tenant;

@@ -5,7 +5,7 @@
 #include "sql/statements.h"
 
 const struct attack *const attack_tables[] = {
-    attacks_context, attacks_role,    attacks_rows,  attacks_leftover,
+    attacks_context, attacks_role,    attacks_guard, attacks_rows, attacks_leftover,
     attacks_names,   attacks_objects, attacks_login, NULL,
 };
 

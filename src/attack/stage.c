@@ -40,12 +40,18 @@ static int attach(struct attack_stage *stage, struct attack_side *side, struct e
                                                .service = stage->target->service,
                                                .isolation = stage->target->isolation,
                                                .cluster = stage->target->cluster};
+    const struct job_context *job = stage->options->job;
     int64_t id = 0;
-    int result = provision_attach(stage->options->job, &spec, &id, err);
+    int result = provision_attach(job, &spec, &id, err);
     if (result == 0)
-        result =
-            place_load(stage->options->job, stage->catalog, stage->arena, id, &side->place, err);
-    return result;
+        result = place_load(job, stage->catalog, stage->arena, id, &side->place, err);
+    if (result < 0 || !stage->enforcement ||
+        strcmp(stage->enforcement, side->place->placement.enforcement) == 0)
+        return result;
+    /* New placements have the cluster's enforcement; the target is of those that have another. */
+    result = provision_enforce(job, side->slug, spec.service, stage->enforcement, err);
+    return result < 0 ? result
+                      : place_load(job, stage->catalog, stage->arena, id, &side->place, err);
 }
 
 static int make_side(struct attack_stage *stage, struct attack_side *side, const char *slug,
