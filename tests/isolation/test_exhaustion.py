@@ -237,8 +237,10 @@ def test_results_that_nobody_reads(proxy, attacker, victim):
 
 # ---- 34: much of everything ----
 
+HUGE_QUERY = wire.frame("Q", b"SELECT /*" + b"x" * (48 * MEGABYTE) + b"*/ 1\0")
 HUGE = {
-    "query": wire.frame("Q", b"SELECT /*" + b"x" * (48 * MEGABYTE) + b"*/ 1\0"),
+    "query": HUGE_QUERY,
+    "query that the server does not read yet": wire.query("SELECT pg_sleep(3)") + HUGE_QUERY,
     "unnamed statement": wire.parse("SELECT /*" + "x" * (48 * MEGABYTE) + "*/ 1") + wire.sync(),
     "value": (wire.parse("SELECT length($1::text)") + wire.bind([b"x" * (48 * MEGABYTE)])
               + wire.execute() + wire.sync()),

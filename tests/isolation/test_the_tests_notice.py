@@ -328,7 +328,8 @@ IDENTITY = {
 
 # 31 and 34: net.pending, without which nobody waits for whom is slow to read.
 SLOWNESS = {
-    "query": by_neighbours(test_exhaustion.huge, test_exhaustion.HUGE["query"]),
+    "query": by_neighbours(test_exhaustion.huge,
+                           test_exhaustion.HUGE["query that the server does not read yet"]),
     # The last, as it takes most: memory that is free again would hide what the others take.
     "results": by_neighbours(test_exhaustion.never_read, 64 * test_exhaustion.MEGABYTE),
 }
