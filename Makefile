@@ -8,8 +8,8 @@ SOAK_SECONDS ?= 1800
 RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build build-asan packages demo check check-all lint format fuzz soak random bench \
-        bench-pooler bench-tenants bench-enter reference clean
+.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random \
+        bench bench-pooler bench-tenants bench-enter reference clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -32,6 +32,9 @@ build-asan: packages $(BUILD)/asan/build.ninja ## build/asan/reeve: clang, sanit
 
 demo: build ## the guided tour: three tenants, three isolations, one endpoint
 	@scripts/demo
+
+attack: build ## attack an embedded Reeve in every isolation; fails when anything got through
+	@scripts/attack
 
 check: packages ## build and run all tests; the last line counts them
 	@scripts/check $(CHECK_OPTIONS)

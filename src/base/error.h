@@ -37,7 +37,8 @@
     X(ERROR_CANCELLED,    "57014",  409, 130, "interrupted or not confirmed")                      \
     X(ERROR_UNSUPPORTED,  "0A000",  501, 64, "not supported")                                      \
     X(ERROR_WARNINGS,     "55000",  409, 10, "the audit found warnings, and nothing critical")     \
-    X(ERROR_CRITICAL,     "55000",  409, 11, "the audit found something critical")
+    X(ERROR_CRITICAL,     "55000",  409, 11, "the audit found something critical")                \
+    X(ERROR_ATTACKED,     "55000",  409, 12, "an attack of the attack suite got through")
 
 enum error_code {
     ERROR_NONE = 0,

@@ -2,6 +2,7 @@
 
 #include "catalog/service.h"
 #include "catalog/tenant.h"
+#include "cli/audit_attack.h"
 #include "cli/context.h"
 #include "provision/audit.h"
 
@@ -34,6 +35,7 @@ static const struct cli_parameter options[] = {
      .fallback = "info",
      .help = "show findings of this severity and worse; the exit status follows what is shown"},
     {.name = "list", .kind = CLI_FLAG, .help = "list the checks, and look at nothing"},
+    AUDIT_ATTACK_OPTIONS,
     {0},
 };
 
@@ -45,16 +47,21 @@ static const struct output_field fields[] = {
     {.key = "counts",
      .kind = OUTPUT_OBJECT,
      .help = "how many there are, shown or not: critical, warning, info, and dropped (past the "
-             "first 20000)"},
+             "first 20000); with --attack, how many a verdict"},
     {.key = "checks",
      .kind = OUTPUT_LIST,
      .help = "with --list, one object a check: code, severity (the worst it reports), title"},
+    AUDIT_ATTACK_FIELDS,
     {0},
 };
 
-static const char *const examples[] = {"reeve audit --all", "reeve audit acme",
+static const char *const examples[] = {"reeve audit --all",
+                                       "reeve audit acme",
                                        "reeve audit orders --severity critical --json",
-                                       "reeve audit --tenant acme --service orders", NULL};
+                                       "reeve audit --tenant acme --service orders",
+                                       "reeve audit --attack --output attack-report.txt",
+                                       "reeve audit --verify attack-report.txt",
+                                       NULL};
 
 static int run(struct cli *cli, struct error *err);
 
@@ -67,7 +74,13 @@ static const struct cli_command commands[] = {
          "roles, privileges, functions, views, extensions, the server's version, and whatever the "
          "catalog and the servers disagree on. Nothing is changed. A line a finding: severity, "
          "code, object, message, remedy. Exit status: 0 when nothing is a warning or worse, 10 for "
-         "warnings, 11 for something critical. docs/audit.md says more about each code.",
+         "warnings, 11 for something critical. docs/audit.md says more about each code.\n\n"
+         "With --attack it does what a hostile tenant would instead: makes two throwaway tenants "
+         "in "
+         "each isolation in use, connects as both through the endpoint, runs every attack of the "
+         "suite as one of them, looks round after each, and removes the tenants. The report is "
+         "signed with the key file's key. Exit status 12 when an attack got through. "
+         "docs/attack.md says how to read it.",
      .arguments = arguments,
      .options = options,
      .fields = fields,
@@ -252,8 +265,22 @@ static int conclude(const struct audit_report *report, enum audit_severity least
     return 0;
 }
 
+/* The suite has a scope of its own. */
+static int run_attack(struct cli *cli, struct error *err)
+{
+    if (!cli_text(cli, "NAME") && !cli_text(cli, "tenant") && !cli_flag(cli, "all") &&
+        !cli_text(cli, "severity") && !cli_flag(cli, "list"))
+        return audit_attack_command(cli, err);
+    int r =
+        error_set(err, ERROR_USAGE, "--attack and --verify go with neither a tenant nor checks");
+    error_hint(err, "Give --service to attack one service's places alone.");
+    return r;
+}
+
 static int run(struct cli *cli, struct error *err)
 {
+    if (cli_flag(cli, "attack") || cli_text(cli, "verify"))
+        return run_attack(cli, err);
     if (cli_flag(cli, "list"))
         return run_list(cli);
     enum audit_severity least = AUDIT_INFO;

@@ -32,6 +32,16 @@ static bool is_wildcard(const char *host)
     return strcmp(host, "*") == 0 || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
 }
 
+void url_endpoint(const struct config *config, const char **ret_host, int *ret_port)
+{
+    const struct config_listen *listen = choose_listen(config);
+    *ret_port = listen->port;
+    if (!listen->host)
+        *ret_host = listen->folder;
+    else
+        *ret_host = is_wildcard(listen->host) ? "localhost" : listen->host;
+}
+
 static void append_host(struct buffer *buffer, const struct config_listen *listen)
 {
     if (!listen->host)

@@ -17,4 +17,7 @@ struct config;
 const char *url_make(struct arena *arena, const struct config *config, const char *slug,
                      const char *service, const char *secret);
 
+/* Where that leads: a host, an address or a Unix socket's folder, and the port. */
+void url_endpoint(const struct config *config, const char **ret_host, int *ret_port);
+
 #endif

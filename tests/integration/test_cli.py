@@ -12,7 +12,8 @@ from support.world import DATA, unique
 
 USAGE, NO_SUCH, EXISTS, INVALID, STATE = 2, 66, 73, 65, 74
 NOUNS = ("dev", "serve", "init", "status", "cluster", "service", "tenant", "placement", "token",
-         "password", "url", "issuer", "migrate", "job", "events", "completion", "version", "help")
+         "password", "url", "issuer", "migrate", "audit", "job", "events", "completion", "version",
+         "help")
 
 # (arguments, exit status, what the message must name)
 WRONG = [
