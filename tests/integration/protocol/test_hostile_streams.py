@@ -84,6 +84,14 @@ def test_a_queue_of_answers_of_the_proxys_own_ends(world, tight):
         assert rows_of(other.ask(query("SELECT 5"))) == [[b"5"]]
 
 
+def test_a_queue_that_is_full_before_the_server_answers_ends(world, tight):
+    """The same while the server is still at work: nothing but its one answer takes them out."""
+    with wire.connect_to_tenant(world.reeve, tight["schema", "a"]) as connection:
+        connection.send(query("SELECT pg_sleep(1)") + close("S", "nosuch") * 33_000 + sync())
+        assert connection.until_ready()[-1].type == "Z"
+        assert len(connection.until_ready()) == 33_001
+
+
 def test_a_client_that_does_not_read_is_not_read(world):
     """Answers of the proxy's own pile up to a limit, and then it is read from no more."""
     with wire.connect_to_tenant(world.reeve, world.tenant("schema")) as connection:
