@@ -600,7 +600,8 @@ static void ease_pressure(struct backend *backend)
     struct client *client = backend->client;
     if (!client)
         return;
-    /* They may be all that is left of a queue that is full, and nothing else would take them out. */
+    /* They may be all that is left of a queue that is full, and nothing else would take them out.
+     */
     if (backend->expected.count >= EXPECT_MAX / 2)
         backend_answer_fakes(backend);
     if (stream_pending(client->stream) > OUTPUT_HIGH_WATER)
