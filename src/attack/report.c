@@ -19,15 +19,7 @@ static const char method[] = "hmac-sha256 ";
 static void put_line(struct buffer *out, const char *label, const char *text)
 {
     buffer_append_string(out, label);
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '\n')
-            buffer_append_string(out, "\\n");
-        else if (c < 0x20 || c == 0x7F)
-            buffer_printf(out, "\\x%02x", c);
-        else
-            buffer_append_byte(out, c);
-    }
+    buffer_append_escaped(out, text, false);
     buffer_append_byte(out, '\n');
 }
 
@@ -79,9 +71,10 @@ static void put_text(struct buffer *out, const struct attack_report *report)
                   "Reeve attack report\nformat: %d\nreeve: %s\nstarted: %s\nended: %s\n"
                   "endpoint: %s\n",
                   REPORT_FORMAT, REEVE_VERSION, started, ended, report->endpoint);
-    for (size_t i = 0; i < report->cluster_count; i++)
-        buffer_printf(out, "cluster: %s, PostgreSQL %s\n", report->clusters[i].name,
-                      report->clusters[i].version);
+    for (size_t i = 0; i < report->cluster_count; i++) {
+        buffer_printf(out, "cluster: %s, ", report->clusters[i].name);
+        put_line(out, "PostgreSQL ", report->clusters[i].version);
+    }
     for (size_t i = 0; i < report->target_count; i++)
         put_target(out, &report->targets[i]);
     buffer_append_string(out, "\n== end\n");

@@ -119,3 +119,20 @@ char *buffer_take(struct buffer *buffer)
     *buffer = BUFFER_INIT(buffer->maximum);
     return text;
 }
+
+void buffer_append_escaped(struct buffer *buffer, const char *text, bool keep_lines)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c == '\n' && !keep_lines)
+            buffer_append_string(buffer, "\\n");
+        else if (c == '\n')
+            buffer_append_byte(buffer, c);
+        else if (c < 0x20 || c == 0x7F)
+            buffer_printf(buffer, "\\x%02x", c);
+        else if (c == 0xC2 && ((unsigned char)text[1] & 0xE0) == 0x80)
+            buffer_printf(buffer, "\\xc2\\x%02x", (unsigned char)*++text); /* C1 */
+        else
+            buffer_append_byte(buffer, c);
+    }
+}

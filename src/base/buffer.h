@@ -35,6 +35,9 @@ int buffer_append_string(struct buffer *buffer, const char *text);
 int buffer_append_byte(struct buffer *buffer, uint8_t byte);
 int buffer_printf(struct buffer *buffer, const char *format, ...) reeve_printf(2, 3);
 int buffer_vprintf(struct buffer *buffer, const char *format, va_list arguments) reeve_printf(2, 0);
+/* Text from elsewhere, with control characters (C0 but for newlines that are kept, DEL, and C1 in
+ * UTF-8) as \x.., so that a terminal does not obey it. Check `failed`. */
+void buffer_append_escaped(struct buffer *buffer, const char *text, bool keep_lines);
 /* Makes room for `length` more bytes and returns where they go (NULL past the maximum). */
 char *buffer_reserve(struct buffer *buffer, size_t length);
 /* Counts bytes written to the place that buffer_reserve gave. */

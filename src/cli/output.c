@@ -36,27 +36,10 @@ json_t *output_id(int64_t id)
 
 /* ---- people's form ---- */
 
-static void append_escaped(struct buffer *buffer, const char *text, bool keep_lines)
-{
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '\n' && !keep_lines)
-            buffer_append_string(buffer, "\\n");
-        else if (c == '\n')
-            buffer_append_byte(buffer, c);
-        else if (c < 0x20 || c == 0x7F)
-            buffer_printf(buffer, "\\x%02x", c);
-        else if (c == 0xC2 && ((unsigned char)text[1] & 0xE0) == 0x80)
-            buffer_printf(buffer, "\\xc2\\x%02x", (unsigned char)*++text); /* C1 */
-        else
-            buffer_append_byte(buffer, c);
-    }
-}
-
 void output_escaped(FILE *file, const char *text)
 {
     _cleanup_buffer_ struct buffer buffer = BUFFER_INIT(TEXT_MAXIMUM);
-    append_escaped(&buffer, text, false);
+    buffer_append_escaped(&buffer, text, false);
     fputs(buffer_string(&buffer), file);
 }
 
@@ -66,7 +49,7 @@ static void reeve_printf(2, 0) print_text(FILE *file, const char *format, va_lis
     _cleanup_buffer_ struct buffer plain = BUFFER_INIT(TEXT_MAXIMUM);
     _cleanup_buffer_ struct buffer buffer = BUFFER_INIT(4 * TEXT_MAXIMUM);
     buffer_vprintf(&plain, format, arguments);
-    append_escaped(&buffer, buffer_string(&plain), true);
+    buffer_append_escaped(&buffer, buffer_string(&plain), true);
     fprintf(file, "%s\n", buffer_string(&buffer));
 }
 
@@ -77,7 +60,7 @@ static void append_value(struct buffer *buffer, const json_t *value)
     const char *key;
     switch (json_typeof(value)) {
     case JSON_STRING:
-        append_escaped(buffer, json_string_value(value), false);
+        buffer_append_escaped(buffer, json_string_value(value), false);
         break;
     case JSON_INTEGER:
         buffer_printf(buffer, "%lld", (long long)json_integer_value(value));
@@ -102,7 +85,7 @@ static void append_value(struct buffer *buffer, const json_t *value)
         json_object_foreach((json_t *)(uintptr_t)value, key, item)
         {
             buffer_append_string(buffer, index++ > 0 ? ", " : "");
-            append_escaped(buffer, key, false);
+            buffer_append_escaped(buffer, key, false);
             buffer_append_string(buffer, " ");
             append_value(buffer, item);
         }
@@ -333,7 +316,7 @@ void output_progress(size_t number, size_t count, const char *text)
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(TEXT_MAXIMUM);
     if (number > 0)
         buffer_printf(&line, "[%zu/%zu] ", number, count);
-    append_escaped(&line, text, false);
+    buffer_append_escaped(&line, text, false);
     if (!isatty(STDERR_FILENO)) {
         fprintf(stderr, "%s\n", buffer_string(&line));
         return;

@@ -148,6 +148,17 @@ static void test_free_keeps_the_maximum(void **state)
     buffer_free(&buffer);
 }
 
+static void test_escaped(void **state)
+{
+    (void)state;
+    _cleanup_buffer_ struct buffer buffer = BUFFER_INIT(200);
+    buffer_append_escaped(&buffer, "a\nb\x1b[m\x7f\xc2\x9b\xc2\xa0\xc3\xa4", false);
+    assert_string_equal(buffer_string(&buffer), "a\\nb\\x1b[m\\x7f\\xc2\\x9b\xc2\xa0\xc3\xa4");
+    buffer_reset(&buffer);
+    buffer_append_escaped(&buffer, "a\nb\xc2", true);
+    assert_string_equal(buffer_string(&buffer), "a\nb\xc2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +171,7 @@ int main(void)
         cmocka_unit_test(test_consume),
         cmocka_unit_test(test_take),
         cmocka_unit_test(test_free_keeps_the_maximum),
+        cmocka_unit_test(test_escaped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
