@@ -30,6 +30,23 @@ enum pg_ready { PG_READY, PG_READY_TIMEOUT, PG_READY_CANCELLED };
 enum pg_ready pg_wait_ready(int fd, short events, int64_t deadline_us,
                             const atomic_bool *cancelled);
 
+/* How long a caller waits for a server. */
+struct pg_patience {
+    int64_t deadline_us;          /* PG_NO_TIMEOUT: none */
+    const atomic_bool *cancelled; /* NULL: not to be cancelled, or cancelled already */
+    bool at_once;                 /* given up when cancelled or late, without waiting for its end */
+};
+/* 0 when the socket is ready, or the caller has cancelled and an end is awaited; else the
+ * connection is given up: ERROR_TIMEOUT, ERROR_CANCELLED. (statement.c) */
+int pg_wait_for(struct pg_connection *connection, short events, struct pg_patience *patience,
+                struct error *err);
+/* Sends what libpq has to send. */
+int pg_flush(struct pg_connection *connection, struct pg_patience *patience, struct error *err);
+/* Reads what COPY TO STDOUT gives, to its end; `take` gets each row, and may be NULL. */
+int pg_read_copy(struct pg_connection *connection, struct pg_patience *patience,
+                 void (*take)(const void *owner, const char *row), const void *owner,
+                 struct error *err);
+
 /* Fills err and connection->failure from a result that is an error. */
 int pg_result_error(struct pg_connection *connection, const PGresult *result, struct error *err);
 /* The connection is lost or out of step: marks it. */

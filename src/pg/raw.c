@@ -47,41 +47,13 @@ static void tell_notifications(struct pg_connection *connection,
     }
 }
 
-/* ---- waiting ---- */
-
-static int wait_for(struct pg_connection *connection, short events, int64_t deadline_us,
-                    struct error *err)
+/* Who sends what it likes does not count on the server's ending it. */
+static struct pg_patience patience_for(const struct pg_connection *connection,
+                                       const struct pg_raw_request *request)
 {
-    switch (
-        pg_wait_ready(PQsocket(connection->libpq), events, deadline_us, connection->cancelled)) {
-    case PG_READY:
-        return 0;
-    case PG_READY_CANCELLED:
-        connection->broken = true;
-        (void)pg_cancel(connection, NULL);
-        return pg_cancelled_error(err);
-    case PG_READY_TIMEOUT:
-        break;
-    }
-    connection->broken = true;
-    (void)pg_cancel(connection, NULL);
-    return error_set(err, ERROR_TIMEOUT, "the server did not answer in time");
-}
-
-static int flush(struct pg_connection *connection, int64_t deadline_us, struct error *err)
-{
-    for (;;) {
-        int left = PQflush(connection->libpq);
-        if (left == 0)
-            return 0;
-        if (left < 0)
-            return pg_connection_lost(connection, err);
-        int r = wait_for(connection, POLLIN | POLLOUT, deadline_us, err);
-        if (r < 0)
-            return r;
-        if (!PQconsumeInput(connection->libpq))
-            return pg_connection_lost(connection, err);
-    }
+    return (struct pg_patience){.deadline_us = time_monotonic_us() + request->timeout_us,
+                                .cancelled = connection->cancelled,
+                                .at_once = true};
 }
 
 /* ---- sending ---- */
@@ -104,46 +76,31 @@ static int send_request(PGconn *libpq, const struct pg_raw_request *request)
 int pg_raw_send(struct pg_connection *connection, const struct pg_raw_request *request,
                 struct error *err)
 {
+    struct pg_patience patience = patience_for(connection, request);
     if (pg_is_broken(connection) || !send_request(connection->libpq, request))
         return pg_connection_lost(connection, err);
-    return flush(connection, time_monotonic_us() + request->timeout_us, err);
+    return pg_flush(connection, &patience, err);
 }
 
 /* ---- the answer ---- */
 
 static int take_copy_in(struct pg_connection *connection, const struct pg_raw_request *request,
-                        int64_t deadline_us, struct error *err)
+                        struct pg_patience *patience, struct error *err)
 {
     if ((request->copy &&
          PQputCopyData(connection->libpq, request->copy, (int)strlen(request->copy)) < 0) ||
         PQputCopyEnd(connection->libpq, NULL) < 0)
         return pg_connection_lost(connection, err);
-    return flush(connection, deadline_us, err);
+    return pg_flush(connection, patience, err);
 }
 
-static int take_copy_out(struct pg_connection *connection, const struct pg_raw_request *request,
-                         int64_t deadline_us, struct error *err)
+static void tell_copy_row(const void *request, const char *row)
 {
-    for (;;) {
-        char *row = NULL;
-        int length = PQgetCopyData(connection->libpq, &row, 1);
-        if (length > 0)
-            tell(request, &(struct pg_raw_piece){.kind = PG_RAW_COPY_ROW, .message = row});
-        PQfreemem(row);
-        if (length < 0)
-            return 0;
-        if (length > 0)
-            continue;
-        int r = wait_for(connection, POLLIN, deadline_us, err);
-        if (r < 0)
-            return r;
-        if (!PQconsumeInput(connection->libpq))
-            return pg_connection_lost(connection, err);
-    }
+    tell(request, &(struct pg_raw_piece){.kind = PG_RAW_COPY_ROW, .message = row});
 }
 
 static int take_result(struct pg_connection *connection, const struct pg_raw_request *request,
-                       PGresult *result, int64_t deadline_us, struct error *err)
+                       PGresult *result, struct pg_patience *patience, struct error *err)
 {
     switch (PQresultStatus(result)) {
     case PGRES_TUPLES_OK:
@@ -156,9 +113,9 @@ static int take_result(struct pg_connection *connection, const struct pg_raw_req
                                     .affected = pg_affected((const struct pg_result *)result)});
         return 0;
     case PGRES_COPY_IN:
-        return take_copy_in(connection, request, deadline_us, err);
+        return take_copy_in(connection, request, patience, err);
     case PGRES_COPY_OUT:
-        return take_copy_out(connection, request, deadline_us, err);
+        return pg_read_copy(connection, patience, tell_copy_row, request, err);
     case PGRES_COPY_BOTH:
         return pg_connection_lost(connection, err);
     case PGRES_SINGLE_TUPLE:
@@ -176,10 +133,10 @@ static int take_result(struct pg_connection *connection, const struct pg_raw_req
 static int collect(struct pg_connection *connection, const struct pg_raw_request *request,
                    struct error *err)
 {
-    int64_t deadline_us = time_monotonic_us() + request->timeout_us;
+    struct pg_patience patience = patience_for(connection, request);
     for (;;) {
         while (!connection->broken && PQisBusy(connection->libpq)) {
-            int r = wait_for(connection, POLLIN, deadline_us, err);
+            int r = pg_wait_for(connection, POLLIN, &patience, err);
             if (r < 0)
                 return r;
             if (!PQconsumeInput(connection->libpq))
@@ -188,7 +145,7 @@ static int collect(struct pg_connection *connection, const struct pg_raw_request
         PGresult *result = PQgetResult(connection->libpq);
         if (!result)
             break;
-        int r = take_result(connection, request, result, deadline_us, err);
+        int r = take_result(connection, request, result, &patience, err);
         PQclear(result);
         if (r < 0)
             return r;

@@ -4,14 +4,8 @@
 #include "pg/internal.h"
 
 /* Counting on an end: after our cancel request, or beyond the server's own statement_timeout. */
-struct patience {
-    int64_t deadline_us;          /* PG_NO_TIMEOUT: none */
-    const atomic_bool *cancelled; /* NULL: not to be cancelled, or cancelled already */
-};
-
-/* 0 when the socket is ready; else the connection is given up. */
-static int wait_for(struct pg_connection *connection, short events, struct patience *patience,
-                    struct error *err)
+int pg_wait_for(struct pg_connection *connection, short events, struct pg_patience *patience,
+                struct error *err)
 {
     switch (pg_wait_ready(PQsocket(connection->libpq), events, patience->deadline_us,
                           patience->cancelled)) {
@@ -19,10 +13,14 @@ static int wait_for(struct pg_connection *connection, short events, struct patie
         return 0;
     case PG_READY_CANCELLED:
         (void)pg_cancel(connection, NULL);
+        if (patience->at_once)
+            break;
         patience->cancelled = NULL;
         patience->deadline_us = time_monotonic_us() + PG_GRACE_US;
         return 0;
     case PG_READY_TIMEOUT:
+        if (patience->at_once)
+            (void)pg_cancel(connection, NULL);
         break;
     }
     connection->broken = true;
@@ -31,8 +29,46 @@ static int wait_for(struct pg_connection *connection, short events, struct patie
     return error_set(err, ERROR_TIMEOUT, "the server did not answer in time");
 }
 
+int pg_flush(struct pg_connection *connection, struct pg_patience *patience, struct error *err)
+{
+    for (;;) {
+        int left = PQflush(connection->libpq);
+        if (left == 0)
+            return 0;
+        if (left < 0)
+            return pg_connection_lost(connection, err);
+        int r = pg_wait_for(connection, POLLIN | POLLOUT, patience, err);
+        if (r < 0)
+            return r;
+        if (!PQconsumeInput(connection->libpq))
+            return pg_connection_lost(connection, err);
+    }
+}
+
+int pg_read_copy(struct pg_connection *connection, struct pg_patience *patience,
+                 void (*take)(const void *owner, const char *row), const void *owner,
+                 struct error *err)
+{
+    for (;;) {
+        char *row = NULL;
+        int length = PQgetCopyData(connection->libpq, &row, 1);
+        if (length > 0 && take)
+            take(owner, row);
+        PQfreemem(row);
+        if (length < 0)
+            return 0;
+        if (length > 0)
+            continue;
+        int r = pg_wait_for(connection, POLLIN, patience, err);
+        if (r < 0)
+            return r;
+        if (!PQconsumeInput(connection->libpq))
+            return pg_connection_lost(connection, err);
+    }
+}
+
 static int send_statement(struct pg_connection *connection, const struct pg_statement *statement,
-                          struct patience *patience, struct error *err)
+                          struct pg_patience *patience, struct error *err)
 {
     int sent = statement->style == PG_SCRIPT
                    ? PQsendQuery(connection->libpq, statement->sql)
@@ -42,26 +78,15 @@ static int send_statement(struct pg_connection *connection, const struct pg_stat
         return pg_connection_lost(connection, err);
     if (statement->each)
         PQsetSingleRowMode(connection->libpq);
-    for (;;) {
-        int left = PQflush(connection->libpq);
-        if (left == 0)
-            return 0;
-        if (left < 0)
-            return pg_connection_lost(connection, err);
-        int r = wait_for(connection, POLLIN | POLLOUT, patience, err);
-        if (r < 0)
-            return r;
-        if (!PQconsumeInput(connection->libpq))
-            return pg_connection_lost(connection, err);
-    }
+    return pg_flush(connection, patience, err);
 }
 
 /* *ret is NULL at the statement's end. */
-static int next_result(struct pg_connection *connection, struct patience *patience, PGresult **ret,
-                       struct error *err)
+static int next_result(struct pg_connection *connection, struct pg_patience *patience,
+                       PGresult **ret, struct error *err)
 {
     while (PQisBusy(connection->libpq)) {
-        int r = wait_for(connection, POLLIN, patience, err);
+        int r = pg_wait_for(connection, POLLIN, patience, err);
         if (r < 0)
             return r;
         if (!PQconsumeInput(connection->libpq)) {
@@ -76,27 +101,14 @@ static int next_result(struct pg_connection *connection, struct patience *patien
 
 /* Ends a COPY that nobody asked for; the loop goes on to the statement's end. */
 static int refuse_copy(struct pg_connection *connection, ExecStatusType status,
-                       struct patience *patience, struct error *err)
+                       struct pg_patience *patience, struct error *err)
 {
     if (status == PGRES_COPY_IN) {
         if (PQputCopyEnd(connection->libpq, "COPY FROM STDIN is not possible here") < 0)
             return pg_connection_lost(connection, err);
         return 0;
     }
-    for (;;) {
-        char *row = NULL;
-        int n = PQgetCopyData(connection->libpq, &row, 1);
-        PQfreemem(row);
-        if (n < 0)
-            return 0;
-        if (n > 0)
-            continue;
-        int r = wait_for(connection, POLLIN, patience, err);
-        if (r < 0)
-            return r;
-        if (!PQconsumeInput(connection->libpq))
-            return pg_connection_lost(connection, err);
-    }
+    return pg_read_copy(connection, patience, NULL, NULL, err);
 }
 
 struct outcome {
@@ -117,7 +129,7 @@ static void take_row(struct pg_connection *connection, const struct pg_statement
 
 /* Takes the result over. Not 0 when the connection is lost. */
 static int take_result(struct pg_connection *connection, const struct pg_statement *statement,
-                       PGresult *result, struct patience *patience, struct outcome *outcome,
+                       PGresult *result, struct pg_patience *patience, struct outcome *outcome,
                        struct error *err)
 {
     ExecStatusType status = PQresultStatus(result);
@@ -153,10 +165,10 @@ static int take_result(struct pg_connection *connection, const struct pg_stateme
     return r;
 }
 
-static struct patience patience_for(const struct pg_connection *connection,
-                                    const struct pg_statement *statement)
+static struct pg_patience patience_for(const struct pg_connection *connection,
+                                       const struct pg_statement *statement)
 {
-    struct patience patience = {.deadline_us = PG_NO_TIMEOUT};
+    struct pg_patience patience = {.deadline_us = PG_NO_TIMEOUT};
     if (connection->statement_timeout_us != PG_NO_TIMEOUT)
         patience.deadline_us =
             time_monotonic_us() + connection->statement_timeout_us + (int64_t)PG_GRACE_US;
@@ -168,7 +180,7 @@ static struct patience patience_for(const struct pg_connection *connection,
 static int collect(struct pg_connection *connection, const struct pg_statement *statement,
                    struct outcome *outcome, struct error *err)
 {
-    struct patience patience = patience_for(connection, statement);
+    struct pg_patience patience = patience_for(connection, statement);
     int r = send_statement(connection, statement, &patience, err);
     while (r == 0) {
         PGresult *result = NULL;
