@@ -69,8 +69,10 @@ const struct attack attacks_guard[] = {
             "LISTEN reeve_attack; DO $$ BEGIN EXECUTE 'LIS' || 'TEN reeve_attack'; END $$",
             "42501 0A000"),
     REFUSED("statements", 19, "statements that the proxy has prepared", 0,
-            "PREPARE reeve_attack AS SELECT 1; DEALLOCATE reeve_1; EXECUTE reeve_1;"
+            "PREPARE reeve_attack AS SELECT 1;"
+            " DO $$ BEGIN EXECUTE 'PRE' || 'PARE reeve_1 AS SELECT 1'; END $$;"
+            " DO $$ BEGIN EXECUTE 'DEALLO' || 'CATE reeve_1'; END $$;"
             " DO $$ BEGIN EXECUTE 'EXE' || 'CUTE reeve_1'; END $$",
-            "42939 42501 26000"),
+            "42939"),
     {0},
 };

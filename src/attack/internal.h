@@ -238,7 +238,8 @@ int session_open(const struct attack_stage *stage, const struct attack_side *sid
 int session_try(const struct attack_stage *stage, const struct attack_side *side,
                 const struct session_login *login, struct attack_outcome *outcome,
                 struct pg_connection **ret, struct error *err);
-/* Sends a text and notes all that comes back. Fails with ERROR_CANCELLED alone. */
+/* Sends a text and notes all that comes back; prepared statements are called "attacked". Fails with
+ * ERROR_CANCELLED alone. */
 int session_say(struct pg_connection *connection, enum pg_raw_style style, const char *sql,
                 struct attack_outcome *outcome, struct error *err);
 /* The visitor that notes, for those who send themselves; `owner` is the outcome. */

@@ -265,19 +265,6 @@ static int play_value(struct attack_stage *stage, const struct attack *attack,
 
 /* ---- 19: statements that the proxy counts on ---- */
 
-static int run_prepared(struct pg_connection *victim, enum pg_raw_style style, const char *sql,
-                        struct attack_outcome *outcome, struct error *err)
-{
-    const struct pg_raw_request request = {.style = style,
-                                           .sql = sql,
-                                           .name = "attacked",
-                                           .timeout_us = ATTACK_STATEMENT_TIMEOUT_US,
-                                           .visit = session_note,
-                                           .owner = outcome};
-    int result = pg_raw_run(victim, &request, err);
-    return result < 0 ? session_failed(outcome, result, err) : 0;
-}
-
 static int play_deallocate(struct attack_stage *stage, const struct attack *attack,
                            struct attack_outcome *outcome, struct error *err)
 {
@@ -289,11 +276,11 @@ static int play_deallocate(struct attack_stage *stage, const struct attack *atta
         return result;
     outcome_tried(outcome, "while the victim has a prepared statement");
     outcome_init(&aside, stage, outcome->arena);
-    result = run_prepared(victim, PG_RAW_PREPARE, "SELECT 42", &aside, err);
+    result = session_say(victim, PG_RAW_PREPARE, "SELECT 42", &aside, err);
     for (int i = 0; result == 0 && i < PROBES; i++) {
         result = leave(stage, attack->sql, false, pid, outcome, err);
         if (result == 0)
-            result = run_prepared(victim, PG_RAW_PREPARED, NULL, &aside, err);
+            result = session_say(victim, PG_RAW_PREPARED, NULL, &aside, err);
     }
     if (result == 0 && (aside.refused > 0 || strcmp(aside.value, "42") != 0))
         outcome_gain(outcome, "the victim's prepared statement is gone: %s", aside.sqlstate);

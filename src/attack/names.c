@@ -3,6 +3,9 @@
 
 #include "attack/internal.h"
 
+static const char no_connection_beside[] =
+    "the victim was given no server connection while the attacker had one";
+
 /* ---- 23: notifications ---- */
 
 static int play_notify(struct attack_stage *stage, const struct attack *attack reeve_unused,
@@ -25,15 +28,22 @@ static int play_notify(struct attack_stage *stage, const struct attack *attack r
                            " on the same channel");
     for (size_t i = 0; result == 0 && i < array_size(listens); i++)
         result = session_say(attacker, PG_RAW_SIMPLE, listens[i], outcome, err);
+    /* Within a transaction the server keeps it until its end, and nothing else can take it. */
+    if (result == 0)
+        result = session_say(attacker, PG_RAW_SIMPLE, "BEGIN; SELECT 1", outcome, err);
     outcome_init(&aside, stage, &arena);
     if (result == 0)
         result = session_say(
             victim, PG_RAW_SIMPLE,
             arena_printf(&arena, "NOTIFY reeve_attack, '%s'", stage->victim.secret), &aside, err);
+    if (result == 0 && aside.inconclusive && !outcome->inconclusive)
+        outcome_decide(outcome, ATTACK_SKIPPED, "%s", no_connection_beside);
     bool sent = aside.accepted > 0;
     outcome_free(&aside);
-    for (int i = 0; result == 0 && i < 5; i++)
-        result = session_say(attacker, PG_RAW_SIMPLE, "SELECT pg_sleep(0.05)", outcome, err);
+    if (result == 0)
+        result = session_say(attacker, PG_RAW_SIMPLE, "COMMIT", outcome, err);
+    if (result == 0)
+        result = session_say(attacker, PG_RAW_SIMPLE, "SELECT 1", outcome, err);
     if (result == 0 && outcome->notified)
         outcome_gain(outcome, "the attacker hears what the victim announces");
     outcome_back(outcome, sent ? "nothing was heard" : "NOTIFY is refused");
@@ -67,8 +77,7 @@ static int play_advisory(struct attack_stage *stage, const struct attack *attack
     if (result == 0 && aside.accepted > 0 && aside.value[0] == 'f')
         outcome_decide(outcome, ATTACK_RESIDUAL, "%s", attack->residual);
     else if (result == 0 && aside.inconclusive && !outcome->inconclusive)
-        outcome_decide(outcome, ATTACK_SKIPPED,
-                       "the victim was given no server connection while the attacker had one");
+        outcome_decide(outcome, ATTACK_SKIPPED, "%s", no_connection_beside);
     outcome_back(outcome, "the victim gets \"%s\"", aside.refused ? aside.sqlstate : aside.value);
     outcome_free(&aside);
     session_rollback(attacker);

@@ -16,19 +16,6 @@ static void judge_cast(const struct attack *attack reeve_unused, struct attack_o
 
 /* ---- 14: one prepared statement, two tenants ---- */
 
-static int run_prepared(struct pg_connection *connection, enum pg_raw_style style, const char *sql,
-                        struct attack_outcome *outcome, struct error *err)
-{
-    const struct pg_raw_request request = {.style = style,
-                                           .sql = sql,
-                                           .name = "attacked",
-                                           .timeout_us = ATTACK_STATEMENT_TIMEOUT_US,
-                                           .visit = session_note,
-                                           .owner = outcome};
-    int result = pg_raw_run(connection, &request, err);
-    return result < 0 ? session_failed(outcome, result, err) : 0;
-}
-
 static int play_prepared(struct attack_stage *stage, const struct attack *attack,
                          struct attack_outcome *outcome, struct error *err)
 {
@@ -44,10 +31,10 @@ static int play_prepared(struct attack_stage *stage, const struct attack *attack
         return result;
     outcome_init(&aside, stage, &arena); /* the victim may see its own secret */
     for (int i = 0; result == 0 && i < 6; i++) {
-        result = run_prepared(victim, i == 0 ? PG_RAW_PREPARE : PG_RAW_PREPARED, sql, &aside, err);
+        result = session_say(victim, i == 0 ? PG_RAW_PREPARE : PG_RAW_PREPARED, sql, &aside, err);
         if (result == 0)
-            result = run_prepared(attacker, i == 0 ? PG_RAW_PREPARE : PG_RAW_PREPARED, sql, outcome,
-                                  err);
+            result =
+                session_say(attacker, i == 0 ? PG_RAW_PREPARE : PG_RAW_PREPARED, sql, outcome, err);
     }
     if (result == 0 && aside.rows == 0)
         outcome->inconclusive = true; /* a statement that shows nothing to anybody proves nothing */

@@ -151,6 +151,7 @@ int session_say(struct pg_connection *connection, enum pg_raw_style style, const
 {
     const struct pg_raw_request request = {.style = style,
                                            .sql = sql,
+                                           .name = "attacked", /* of prepared statements alone */
                                            .timeout_us = ATTACK_STATEMENT_TIMEOUT_US,
                                            .visit = session_note,
                                            .owner = outcome};

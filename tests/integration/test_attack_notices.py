@@ -22,7 +22,7 @@ def run_with_holes(server, isolation, holes, mends=()):
     for text in holes:
         server.query(text, database="svc_things")
     try:
-        done = attack(server, "--isolation", isolation, json=True, check=False)
+        done = attack(server, "--isolation", "row,schema", json=True, check=False)
     finally:
         for text in mends:
             server.query(text, database="svc_things")
@@ -209,7 +209,7 @@ def test_open_schemas(server):
     assert not {"context.set", "role.set", "rows.insert", "suspend.open_connection"} & found
 
 
-def attacked_without(*defences, isolation="row,schema"):
+def attacked_without(*defences):
     """What is found with these defences taken out."""
     with reeve_support.running_reeve(REEVE_MUTATE=",".join(defences)) as server:
         create_things(server)
@@ -239,3 +239,13 @@ def test_a_proxy_that_does_not_hear_of_suspension():
         assert done.code == ATTACKED
         assert ids(done.json, "FINDING") == {"suspend.open_connection"}
         assert throwaway(server) == []
+
+
+def test_a_proxy_that_passes_notifications_on():
+    """Under login: the guard has LISTEN refused."""
+    with reeve_support.running_reeve(REEVE_MUTATE="proxy.notify") as server:
+        create_things(server)
+        server.cli("cluster", "enforce", "local", "login")
+        done = attack(server, "--isolation", "schema", json=True, check=False)
+        assert done.code == ATTACKED
+        assert ids(done.json, "FINDING") == {"shared.notify"}
