@@ -22,7 +22,7 @@ def run_with_holes(server, isolation, holes, mends=()):
     for text in holes:
         server.query(text, database="svc_things")
     try:
-        done = attack(server, "--isolation", "row,schema", json=True, check=False)
+        done = attack(server, "--isolation", isolation, json=True, check=False)
     finally:
         for text in mends:
             server.query(text, database="svc_things")
@@ -213,7 +213,7 @@ def attacked_without(*defences):
     """What is found with these defences taken out."""
     with reeve_support.running_reeve(REEVE_MUTATE=",".join(defences)) as server:
         create_things(server)
-        done = attack(server, "--isolation", isolation, json=True, check=False)
+        done = attack(server, "--isolation", "row,schema", json=True, check=False)
         assert done.code == ATTACKED
         assert throwaway(server) == []
         return ids(done.json, "FINDING")
