@@ -1,6 +1,7 @@
 #include "base/buffer.h"
 
 #include "base/error.h"
+#include "base/failpoint.h"
 
 void buffer_init(struct buffer *buffer, size_t maximum)
 {
@@ -122,6 +123,10 @@ char *buffer_take(struct buffer *buffer)
 
 void buffer_append_escaped(struct buffer *buffer, const char *text, bool keep_lines)
 {
+    if (mutation("base.escape")) {
+        buffer_append_string(buffer, text);
+        return;
+    }
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         if (c == '\n' && !keep_lines)

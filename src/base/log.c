@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/failpoint.h"
 #include "base/str.h"
 #include "base/time.h"
 
@@ -59,9 +60,12 @@ static size_t append_hex(char *line, size_t length, char byte)
 /* Appends text with control characters escaped; returns the new length. */
 static size_t append_escaped(char *line, size_t length, const char *text)
 {
+    bool raw = mutation("base.log_escape");
     for (; *text && length < LINE_MAX_BYTES - 12; text++) {
         unsigned char c = (unsigned char)*text;
-        if (c == '\n' || c == '\r' || c == '\t') {
+        if (raw) {
+            line[length++] = *text;
+        } else if (c == '\n' || c == '\r' || c == '\t') {
             line[length++] = '\\';
             line[length++] = c == '\n' ? 'n' : c == '\r' ? 'r' : 't';
         } else if (c < 0x20 || c == 0x7F) {

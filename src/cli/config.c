@@ -170,8 +170,9 @@ static const struct setting settings[] = {
      .maximum = 100000,
      .fallback = "256",
      .value = "1 to 100000",
-     .help = "Under the guard, a server connection that has served so many tenants' schemas is "
-             "replaced: the server process keeps what it has read of each one's tables."},
+     .help = "Under the guard, a server connection that has served so many tenants' schemas, or "
+             "up to a quarter fewer, is replaced: the server process keeps what it has read of "
+             "each one's tables."},
     {.key = "log_level",
      .kind = SETTING_CHOICE,
      .offset = AT(log_level),

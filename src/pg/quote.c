@@ -1,6 +1,7 @@
 #include "pg/quote.h"
 
 #include "base/error.h"
+#include "base/failpoint.h"
 
 /* Whoever needs more than this passes a buffer of their own. */
 enum { QUOTED_MAX = 16 << 20 };
@@ -15,7 +16,8 @@ static int append_quoted(struct buffer *buffer, const char *text, char quote, bo
         text += plain;
         if (!*text)
             break;
-        buffer_append_byte(buffer, (uint8_t)*text);
+        if (!mutation("pg.quote"))
+            buffer_append_byte(buffer, (uint8_t)*text);
         buffer_append_byte(buffer, (uint8_t)*text++);
     }
     buffer_append_byte(buffer, (uint8_t)quote);

@@ -58,8 +58,7 @@ static void closed(void *owner, const struct error *reason)
         log_warning("server connection lost tenant=%s placement=%lld: %s", client->tenant,
                     (long long)client->place->placement_id,
                     reason->code ? reason->message : "closed by the server");
-        backend->client = NULL;
-        client->backend = NULL;
+        backend_unlink(backend);
         if (backend->told_fatal)
             client_close(client);
         else
@@ -130,9 +129,11 @@ static void connect_done(struct worker *worker, struct note *note)
         pool->retry_us = 0;
         log_debug("logged in to the server role=%s database=%s", pool->target.login.role,
                   pool->target.database);
-        if (!pool_is_guarded(pool))
+        if (pool_is_guarded(pool))
+            home_take_seat(backend);
+        else
             pool_remember(pool, pool->key.read_only, worker->no_pairs, backend->parameters);
-        if (pool->waiting_count == 0 && worker->shutting_down)
+        if (pool->queue.count == 0 && worker->shutting_down)
             backend_close(backend);
         else
             become_idle(backend);
@@ -148,6 +149,7 @@ void backend_connect(struct pool *pool)
     backend->worker = worker;
     backend->cluster = pool->cluster;
     backend->generation = pool->generation;
+    backend->chance = hash_u64(++worker->next_backend);
     list_init(&backend->of_place);
     list_init(&backend->link);
     list_init(&backend->idle);
@@ -194,7 +196,7 @@ static bool slot_is_owed(const struct backend *backend)
     if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0 ||
         atomic_load_explicit(&budget->oldest, memory_order_relaxed) == &pool->claim)
         return false;
-    const struct client *own = list_first(&pool->waiting, struct client, queued);
+    const struct client *own = queue_oldest(&pool->queue);
     int64_t oldest_us = atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
     return !own || own->since_us - YIELD_AFTER_US > oldest_us;
 }
@@ -204,7 +206,7 @@ static void become_idle(struct backend *backend)
     struct pool *pool = backend->pool;
     struct worker *worker = backend->worker;
     if (backend->tainted || backend->worn || backend->generation != pool->generation ||
-        slot_is_owed(backend) || (worker->shutting_down && pool->waiting_count == 0)) {
+        slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
         backend_close(backend);
         return;
     }
@@ -219,7 +221,7 @@ static void become_idle(struct backend *backend)
     if (!timer_running(&worker->idle_timer))
         timer_start(&worker->idle_timer,
                     backend->idle_since_us + atomic_load(&worker->proxy->idle_backend_us));
-    if (pool->waiting_count > 0)
+    if (pool->queue.count > 0)
         pool_serve(pool);
 }
 
@@ -287,6 +289,7 @@ void backend_close(struct backend *backend)
     session_free_captured(backend);
     pairs_unref(backend->settings);
     pairs_unref(backend->parameters);
+    home_leave_seat(backend);
     list_remove(&backend->link);
     list_remove(&backend->of_place);
     pool->backend_count--;
@@ -296,7 +299,7 @@ void backend_close(struct backend *backend)
     free(backend->touched);
     free(backend);
     worker_release_slot(budget);
-    if (pool->waiting_count > 0) {
+    if (pool->queue.count > 0) {
         pool_serve(pool);
     } else {
         if (pool->owner)
@@ -381,6 +384,7 @@ void backend_link(struct backend *backend, struct client *client)
 {
     leave_idle(backend);
     set_state(backend, BACKEND_LINKED);
+    backend->linked_us = engine_now_us(backend->worker->engine);
     backend->client = client;
     client->backend = backend;
     client_set_state(client, CLIENT_ACTIVE);
@@ -407,11 +411,14 @@ void backend_tell_parameters(struct backend *backend)
         tell_parameters(backend, client);
 }
 
-static void unlink_client(struct backend *backend)
+void backend_unlink(struct backend *backend)
 {
     struct client *client = backend->client;
-    backend->client = NULL;
     backend->must_enter = false;
+    if (!client)
+        return;
+    queue_charge(client->place, engine_now_us(backend->worker->engine) - backend->linked_us);
+    backend->client = NULL;
     client->backend = NULL;
     client->skip_till_sync = false;
 }
@@ -429,7 +436,7 @@ void backend_transaction_ended(struct backend *backend)
     }
     if (client->pinned && !backend->doubtful && !worker->shutting_down)
         return;
-    unlink_client(backend);
+    backend_unlink(backend);
     client_set_state(client, CLIENT_IDLE);
     if (worker->shutting_down)
         client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
@@ -448,7 +455,9 @@ void backend_client_gone(struct backend *backend)
     bool clean = expect_empty(&backend->expected) && backend->status == 'I' && !client->pinned &&
                  !client->in_message && !backend->settings_dirty && !backend->unsynced &&
                  backend->copy == COPY_NONE && stream_pending(backend->stream) == 0;
-    unlink_client(backend);
+    if (mutation("proxy.undone"))
+        clean = true;
+    backend_unlink(backend);
     if (!clean)
         backend_abort(backend);
     else if (backend->cancels > 0)

@@ -45,10 +45,13 @@ struct backend {
     /* Schemas that it has been on, by placement: an open hash table. */
     int64_t *touched;
     size_t touched_size, touched_count;
+    uint64_t chance; /* a number of its own, so that not all are worn at once */
     uint64_t
-        settings_of; /* serial of a client whose settings may be more than `settings`; 0: none */
-    int turns;       /* of its place, one behind the other, while others waited */
-    uint64_t turn;   /* counts how often it was entered, over all backends of the worker */
+        settings_of;   /* serial of a client whose settings may be more than `settings`; 0: none */
+    uint64_t turn;     /* counts how often it was entered, over all backends of the worker */
+    int64_t linked_us; /* when its client got it */
+    size_t seat;       /* if `seated` */
+    bool seated;       /* see home.h */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;
     struct expect_queue expected;
@@ -94,6 +97,8 @@ void backend_close(struct backend *backend);
 /* As backend_close, and what it is running is cancelled on the server. */
 void backend_abort(struct backend *backend);
 void backend_link(struct backend *backend, struct client *client);
+/* Takes them apart; the client, if any, is told nothing and the backend stays LINKED. */
+void backend_unlink(struct backend *backend);
 /* Tells the client what it sees differently since it was linked to this backend. */
 void backend_tell_parameters(struct backend *backend);
 /* Nothing is expected and the transaction is over: capture settings, release or keep it. */

@@ -89,6 +89,7 @@ struct client *client_new(void)
     list_init(&client->link);
     list_init(&client->timed);
     list_init(&client->queued);
+    list_init(&client->of_place);
     list_init(&client->of_tenant);
     list_init(&client->custom_names);
     hash_table_init(&client->statements);

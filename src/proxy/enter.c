@@ -45,6 +45,14 @@ static void grow_touched(struct backend *backend)
     free(old);
 }
 
+/* How many it may have been on: max_schemas, or up to a quarter less. */
+static size_t schemas_maximum(const struct backend *backend)
+{
+    size_t maximum =
+        (size_t)atomic_load_explicit(&backend->worker->proxy->max_schemas, memory_order_relaxed);
+    return maximum - (size_t)(backend->chance % (maximum / 4 + 1));
+}
+
 /* A server process keeps what it has read of every schema's tables as long as it lives. */
 static void touch(struct backend *backend, const struct place *place)
 {
@@ -53,8 +61,7 @@ static void touch(struct backend *backend, const struct place *place)
     if (2 * backend->touched_count >= backend->touched_size)
         grow_touched(backend);
     backend->touched[touched_slot(backend, place->placement_id)] = place->placement_id;
-    int maximum = atomic_load_explicit(&backend->worker->proxy->max_schemas, memory_order_relaxed);
-    if (++backend->touched_count >= (size_t)maximum)
+    if (++backend->touched_count >= schemas_maximum(backend))
         backend->worn = true;
 }
 
@@ -171,10 +178,9 @@ void backend_enter_refused(struct backend *backend, const struct wire_error_fiel
     log_error("a session could not be entered tenant=%s placement=%lld: %s",
               client ? client->tenant : "-", client ? (long long)client->place->placement_id : 0LL,
               fields->message ? fields->message : "no message");
-    backend->client = NULL;
+    backend_unlink(backend);
     backend->tainted = true;
     if (client) {
-        client->backend = NULL;
         client_fail(client, SQLSTATE_CONNECTION_FAILURE, "the server could not take the session",
                     "try again");
     }

@@ -33,9 +33,8 @@ static enum verdict out_of_step(struct backend *backend, const char *what, char 
     struct client *client = backend->client;
     log_error("out of step with the server (%s, message '%c') tenant=%s", what,
               type >= 0x20 && type < 0x7F ? type : '?', backend_tenant(backend));
-    backend->client = NULL;
+    backend_unlink(backend);
     if (client) {
-        client->backend = NULL;
         client_fail(client, SQLSTATE_PROTOCOL_VIOLATION, "lost synchronization with the server",
                     NULL);
     }

@@ -112,6 +112,7 @@ static struct place *make(struct worker *worker, const struct route_tenant *tena
     str_copy(place->tenant, sizeof(place->tenant), tenant->slug);
     list_init(&place->unused);
     list_init(&place->backends);
+    queue_place_init(&place->queue);
     hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
     return place;
 }

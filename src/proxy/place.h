@@ -16,7 +16,9 @@ struct place {
     struct worker *worker;
     struct pool *pool;    /* whose place_count counts it */
     struct list unused;   /* worker.unused_places, until the end of the turn */
-    struct list backends; /* that served it last */
+    struct list backends; /* that it was the last on */
+    struct queue_place queue;
+    struct homes homes;
     int64_t tenant_id, placement_id;
     int64_t epoch; /* -1: not to be used any more */
     bool read_only;

@@ -6,20 +6,9 @@
 #include "proxy/place.h"
 
 enum {
-    USUAL_OF = 64, /* waits that `usual_wait_us` is an average of, about */
     RETRY_FIRST_US = 100 * TIME_MS,
     RETRY_LONGEST_US = 5 * TIME_S,
     CONNECTING_MAX = 8, /* logins under way, a pool */
-    IDLE_SEARCH = 8,    /* idle backends that are looked at for the best */
-    SHARED_SEARCH = 16, /* the same, and waiting clients, where tenants share backends: what
-                           a server process knows of a tenant's tables is memory, and is
-                           read faster where it is little */
-    SAME_PLACE_MAX = 8, /* turns in a row of one place while others wait: a tenant with many clients
-                           must not keep a backend from those with few */
-    /* Who has waited longer than this, and longer than so many times what is usual, is next,
-     * whoever fits better. */
-    PATIENCE_US = 20 * TIME_MS,
-    PATIENCE_WAITS = 4,
 };
 
 /* ---- finding and making ---- */
@@ -44,6 +33,11 @@ static struct pool *find(struct worker *worker, const struct pool_key *key)
     return NULL;
 }
 
+static void look_again(void *owner)
+{
+    pool_serve(owner);
+}
+
 static struct pool *make(struct worker *worker, const struct pool_key *key, struct budget *budget)
 {
     struct pool *pool = xcalloc(1, sizeof(*pool));
@@ -52,7 +46,8 @@ static struct pool *make(struct worker *worker, const struct pool_key *key, stru
     pool->cluster = worker_cluster_of(worker, budget);
     list_init(&pool->idle);
     list_init(&pool->backends);
-    list_init(&pool->waiting);
+    queue_init(&pool->queue);
+    timer_init(&pool->look_timer, worker->engine, look_again, pool);
     list_init(&pool->starving);
     list_init(&pool->unused);
     budget_claim_init(&pool->claim, worker);
@@ -137,18 +132,10 @@ void pool_retire(struct pool *pool)
     renew(pool);
 }
 
-void pool_move_waiting(struct pool *from, struct pool *to, const struct place *place)
+void pool_move_waiting(struct pool *from, struct pool *to, struct place *place)
 {
-    list_for_each_safe (link, &from->waiting) {
-        struct client *client = list_entry(link, struct client, queued);
-        if (client->place != place)
-            continue;
-        list_remove(&client->queued);
-        from->waiting_count--;
-        list_append(&to->waiting, &client->queued);
-        to->waiting_count++;
-    }
-    if (from->waiting_count == 0)
+    queue_move(&from->queue, &to->queue, place);
+    if (from->queue.count == 0)
         withdraw_claim(from);
     if (!pool_is_guarded(from))
         pool_retire(from);
@@ -168,6 +155,8 @@ void pool_check_unused(struct pool *pool)
 static void free_pool(struct pool *pool)
 {
     withdraw_claim(pool);
+    timer_stop(&pool->look_timer);
+    home_free_seats(&pool->seats);
     forget_known(pool);
     hash_table_remove(&pool->worker->pools, &pool->node);
     free(pool);
@@ -190,8 +179,7 @@ static bool take_slot(struct pool *pool)
 {
     struct worker *worker = pool->worker;
     struct budget *budget = pool->cluster->budget;
-    struct client *oldest = list_first(&pool->waiting, struct client, queued);
-    if (budget_acquire(budget, &pool->claim, oldest->since_us)) {
+    if (budget_acquire(budget, &pool->claim, queue_oldest(&pool->queue)->since_us)) {
         list_remove(&pool->starving);
         return true;
     }
@@ -213,7 +201,7 @@ static void collect_grants(struct pool *pool)
     for (int granted = budget_collect(pool->cluster->budget, &pool->claim); granted > 0;
          granted--) {
         list_remove(&pool->starving);
-        if (pool->waiting_count > pool->connecting && !pool->worker->shutting_down)
+        if (pool->queue.count > pool->connecting && !pool->worker->shutting_down)
             backend_connect(pool);
         else
             worker_release_slot(pool->cluster->budget);
@@ -236,7 +224,7 @@ static void connect_more(struct pool *pool)
         if (pool->connecting > 0)
             return; /* one probe at a time while the server refuses */
     }
-    while (pool->waiting_count > pool->connecting && pool->connecting < CONNECTING_MAX) {
+    while (pool->queue.count > pool->connecting && pool->connecting < CONNECTING_MAX) {
         if (!take_slot(pool))
             return;
         backend_connect(pool);
@@ -260,115 +248,66 @@ void pool_connect_failed(struct pool *pool, const struct error *err)
 
 /* ---- checkout ---- */
 
-/* The most recently used, or one near it that has the client's settings. */
-static struct backend *choose_own(struct pool *pool, const struct client *client)
-{
-    int looked_at = 0;
-    list_for_each (link, &pool->idle) {
-        struct backend *backend = list_entry(link, struct backend, idle);
-        if (backend->settings == client->settings)
-            return backend;
-        if (++looked_at == IDLE_SEARCH)
-            break;
-    }
-    return list_first(&pool->idle, struct backend, idle);
-}
-
-/* One that served the place last; else one that it has been on, where that costs memory anew; else
- * the least recently used, so that the others are there for who comes back to them. */
-static struct backend *choose_shared(struct pool *pool, const struct client *client)
-{
-    const struct place *place = client->place;
-    int looked_at = 0;
-    list_for_each (link, &place->backends) {
-        struct backend *backend = list_entry(link, struct backend, of_place);
-        if (backend->state == BACKEND_IDLE)
-            return backend;
-        if (++looked_at == SHARED_SEARCH)
-            break;
-    }
-    looked_at = 0;
-    for (struct list *link = pool->idle.previous; link != &pool->idle; link = link->previous) {
-        struct backend *backend = list_entry(link, struct backend, idle);
-        if (backend_has_touched(backend, place))
-            return backend;
-        if (++looked_at == SHARED_SEARCH)
-            break;
-    }
-    return list_empty(&pool->idle) ? NULL : list_entry(pool->idle.previous, struct backend, idle);
-}
-
-static struct backend *choose_idle(struct pool *pool, const struct client *client)
-{
-    return pool_is_guarded(pool) ? choose_shared(pool, client) : choose_own(pool, client);
-}
-
 bool pool_checkout(struct client *client)
 {
-    struct pool *pool = client->place->pool;
+    struct place *place = client->place;
+    struct pool *pool = place->pool;
     struct worker *worker = pool->worker;
-    struct backend *backend = pool->waiting_count == 0 ? choose_idle(pool, client) : NULL;
+    int64_t now_us = engine_now_us(worker->engine);
+    bool first = list_empty(&place->queue.clients);
+    struct backend *backend = first ? queue_find_backend(client, now_us) : NULL;
     if (backend) {
+        queue_served(place, now_us);
         backend_link(backend, client);
         return true;
     }
-    client->since_us = engine_now_us(worker->engine);
-    list_append(&pool->waiting, &client->queued);
+    queue_add(client, now_us);
     list_append(&worker->waiting, &client->timed);
-    pool->waiting_count++;
     count(&worker->counters.clients_waiting, 1);
     if (!timer_running(&worker->wait_timer))
         timer_start(&worker->wait_timer,
                     client->since_us + atomic_load(&worker->proxy->queue_timeout_us));
     client_set_state(client, CLIENT_WAITING);
     stream_pause_read(client->stream);
-    connect_more(pool);
+    if (list_empty(&pool->idle))
+        connect_more(pool);
+    else if (!timer_running(&pool->look_timer))
+        timer_start(&pool->look_timer, queue_next_look_us(pool));
     return false;
+}
+
+static void forget_waiting(struct client *client)
+{
+    list_remove(&client->timed);
+    count(&client->worker->counters.clients_waiting, -1);
 }
 
 void pool_stop_waiting(struct client *client)
 {
     struct pool *pool = client->place->pool;
-    list_remove(&client->queued);
-    list_remove(&client->timed);
-    pool->waiting_count--;
-    count(&pool->worker->counters.clients_waiting, -1);
-    if (pool->waiting_count == 0)
+    forget_waiting(client);
+    queue_remove(client);
+    if (pool->queue.count == 0)
         withdraw_claim(pool);
 }
 
-static bool is_patient(const struct pool *pool, const struct client *oldest)
+/* One client that gets one backend; false when there is no such pair. */
+static bool serve_one(struct pool *pool)
 {
-    int64_t waited_us = engine_now_us(pool->worker->engine) - oldest->since_us;
-    return mutation("proxy.patience") || waited_us <= PATIENCE_US ||
-           waited_us <= PATIENCE_WAITS * pool->usual_wait_us;
-}
-
-/* The oldest; or, where the backend at hand has been entered as somebody who waits nearly as long,
- * that one: its place's own clients for a few turns, then those whose tables it knows. */
-static struct client *choose_waiting(struct pool *pool)
-{
-    struct client *oldest = list_first(&pool->waiting, struct client, queued);
-    const struct backend *backend = list_first(&pool->idle, struct backend, idle);
-    if (!pool_is_guarded(pool) || pool->waiting_count == 1 || !is_patient(pool, oldest))
-        return oldest;
-    bool stays = backend->turns < SAME_PLACE_MAX || mutation("proxy.patience");
-    struct client *familiar = NULL;
-    struct client *other = stays ? oldest : NULL;
-    int looked_at = 0;
-    list_for_each (link, &pool->waiting) {
-        struct client *client = list_entry(link, struct client, queued);
-        bool same = client->place == backend->place;
-        if (same && stays)
-            return client;
-        if (!same && !other)
-            other = client;
-        if (!same && !familiar && backend_has_touched(backend, client->place))
-            familiar = client;
-        if (++looked_at == SHARED_SEARCH)
-            break;
+    int64_t now_us = engine_now_us(pool->worker->engine);
+    list_for_each (link, &pool->idle) {
+        struct backend *backend = list_entry(link, struct backend, idle);
+        struct client *client = queue_next(pool, backend, now_us);
+        if (!client)
+            continue;
+        forget_waiting(client);
+        queue_take(client, now_us);
+        if (pool->queue.count == 0)
+            withdraw_claim(pool);
+        backend_link(backend, client);
+        return true;
     }
-    return familiar ? familiar : other ? other : oldest;
+    return false;
 }
 
 void pool_serve(struct pool *pool)
@@ -376,19 +315,17 @@ void pool_serve(struct pool *pool)
     if (pool->held)
         return; /* the loop below, further up the stack, sees what changed */
     pool->held = true;
-    while (pool->waiting_count > 0 && !list_empty(&pool->idle)) {
-        struct client *client = choose_waiting(pool);
-        struct backend *backend = choose_idle(pool, client);
-        int64_t waited_us = engine_now_us(pool->worker->engine) - client->since_us;
-        pool->usual_wait_us += (waited_us - pool->usual_wait_us) / USUAL_OF;
-        backend->turns = client->place == backend->place ? backend->turns + 1 : 1;
-        pool_stop_waiting(client);
-        backend_link(backend, client);
+    while (serve_one(pool))
+        ;
+    if (pool->queue.count > 0 && list_empty(&pool->idle)) {
+        if (!list_empty(&pool->starving))
+            budget_renew(pool->cluster->budget, &pool->claim, queue_oldest(&pool->queue)->since_us);
+        connect_more(pool);
+    } else if (pool->queue.count > 0) {
+        /* Some backend is kept for who is at home there: no more are needed. */
+        withdraw_claim(pool);
+        timer_start(&pool->look_timer, queue_next_look_us(pool));
     }
-    const struct client *oldest = list_first(&pool->waiting, struct client, queued);
-    if (oldest && !list_empty(&pool->starving))
-        budget_renew(pool->cluster->budget, &pool->claim, oldest->since_us);
-    connect_more(pool);
     pool->held = false;
     pool_check_unused(pool);
 }

@@ -3,8 +3,7 @@
  *
  * A backend is taken by pool_checkout and comes back by backend_release. Under login enforcement a
  * pool is one place's, and so are its backends for their whole life. Under the guard a pool has the
- * backends of a database, and any of its places may get any of them; a place keeps to those that
- * served it before, as long as others need not wait for that.
+ * backends of a database, and any of its places may get any of them: queue.h has who is next.
  *
  * What is shared between pools is the cluster's budget: a pool that needs a slot has the least
  * recently used idle backend of any pool closed.
@@ -13,6 +12,7 @@
 #define PROXY_POOL_H
 
 #include "proxy/client.h"
+#include "proxy/queue.h"
 
 struct place;
 
@@ -48,9 +48,10 @@ struct pool {
     uint64_t generation;     /* backends of an older one are closed as they come free */
     struct list idle;        /* most recently used first */
     struct list backends;    /* all of them */
-    struct list waiting;     /* clients, oldest first */
-    size_t place_count, backend_count, connecting, waiting_count;
-    int64_t usual_wait_us; /* of clients in the queue, of late */
+    struct queue queue;      /* clients that wait for one */
+    struct seats seats;      /* of a shared pool's backends */
+    struct timer look_timer; /* a backend is kept idle, and somebody has waited long */
+    size_t place_count, backend_count, connecting;
     /* Logging in to the server fails: */
     int failures;
     int64_t retry_us; /* not before this */
@@ -70,7 +71,7 @@ struct pool *pool_get(struct worker *worker, const struct pool_key *key,
 /* Its backends are not to be used any more: closed now, or when they come free. */
 void pool_retire(struct pool *pool);
 /* The place's waiting clients queue up in the other pool, at its end. */
-void pool_move_waiting(struct pool *from, struct pool *to, const struct place *place);
+void pool_move_waiting(struct pool *from, struct pool *to, struct place *place);
 
 /* Links a backend to the client if one is idle, else makes it wait. True when linked. */
 bool pool_checkout(struct client *client);

@@ -149,17 +149,15 @@ static bool may_retry(struct client *client, const struct wire_error_fields *fie
 void session_refused(struct backend *backend, const struct wire_error_fields *fields)
 {
     struct client *client = backend->client;
-    backend->client = NULL;
+    backend_unlink(backend);
     backend->tainted = true;
     if (client && may_retry(client, fields)) {
-        client->backend = NULL;
         client_set_state(client, CLIENT_IDLE);
         backend_close(backend);
         pool_checkout(client);
         return;
     }
     if (client) {
-        client->backend = NULL;
         client_fail(client, fields->sqlstate ? fields->sqlstate : "XX000",
                     fields->message ? fields->message : "the session's settings were refused",
                     fields->hint);

@@ -112,7 +112,7 @@ static void serve_pool_node(struct hash_node *node, void *argument)
 {
     (void)argument;
     struct pool *pool = container_of(node, struct pool, node);
-    if (pool->waiting_count > 0 && pool->retry_us > 0)
+    if (pool->queue.count > 0 && pool->retry_us > 0)
         pool_serve(pool);
 }
 

@@ -103,7 +103,7 @@ struct worker {
     struct pairs *no_pairs;
     struct counters counters;
     int jobs; /* tasks under way on other threads */
-    uint64_t next_serial, next_turn;
+    uint64_t next_serial, next_turn, next_backend;
     bool shutting_down, stopping;
     struct buffer scratch; /* for messages that are made here; empty between uses */
 };

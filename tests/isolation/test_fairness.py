@@ -15,7 +15,7 @@ import pytest
 from support import process, wire
 from support.attack import quietly
 from support.postgres import running_postgres
-from support.reeve import running_serve
+from support.reeve import ENFORCEMENT, running_serve
 
 # Settings of the proxy that are to end what a tenant holds: those of docs/reference/config.md, once
 # they are there.
@@ -169,11 +169,13 @@ def turns(server, attacker, victim, count=TURNS):
     return found
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError,
-                   reason="turns go to who has waited longest, client by client, not tenant by tenant: a"
-                          " tenant with twenty clients has twenty turns to its neighbour's one")
-def test_a_fair_share(proxy, stage):
+def test_a_fair_share(proxy, stage, request):
     """Two tenants: a turn each, whatever the number of their clients."""
+    if ENFORCEMENT == "login" or stage.mode == "database":
+        request.node.add_marker(pytest.mark.xfail(
+            strict=True, raises=AssertionError,
+            reason="where tenants have server connections of their own, a turn is a login: it goes to"
+                   " who has waited notably longer, client by client, not tenant by tenant"))
     waited = statistics.median(count for count, _ in turns(proxy, stage.attacker, stage.victim))
     assert waited <= 3, f"{waited} transactions of the neighbour's for each of one's own"
 
@@ -191,8 +193,7 @@ def test_nobody_starves(proxy, stage):
 
 
 def attack_starvation(world):
-    """Also noticed: a backend prefers whom it has served last, but for a few turns, and for who has
-    waited long."""
+    """Also noticed: a backend stays with whom it has served last, but for half a millisecond."""
     with running_postgres() as cluster:
         world.add_cluster("narrow", cluster, 1)
         attacker, victim = (world.new_tenant("row", cluster="narrow") for _ in range(2))

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from support import attack, process
-from support.notice import database_of, hole, made, must_notice
+from support.notice import database_of, hole, made, must_notice, without
 from support.reeve import ENFORCEMENT, running_reeve
 from support.world import World
 
@@ -17,6 +17,8 @@ import test_exhaustion
 import test_fairness
 import test_identity
 import test_leftovers
+import test_operators_tools
+import test_row_leaks
 
 
 def test_row_security_off(bare):
@@ -297,6 +299,13 @@ def attack_listening(world):
     test_leftovers.listen(stage, "DO $$ BEGIN EXECUTE 'LISTEN channel'; END $$")
 
 
+def attack_undone(world):
+    """By another client of the tenant's own, and under the guard by a neighbour."""
+    stage = attack.set_stage(world, world.tenant("schema", "a"), world.tenant("schema", "b"))
+    test_leftovers.leave_undone(stage, "a transaction",
+                                stage.victim if ENFORCEMENT == "guard" else stage.attacker)
+
+
 ATTACKS = {
     "catalog.refresh": attack_refresh,
     "migrate.audit": attack_migration,
@@ -310,6 +319,7 @@ ATTACKS = {
     "proxy.pristine": attack_meaning,
     "proxy.settings": attack_settings,
     "proxy.suspend": attack_suspension,
+    "proxy.undone": attack_undone,
 }
 GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.patience", "proxy.pristine"}
 LOGIN_ALONE = {"proxy.notify"}  # the guard has LISTEN refused
@@ -335,8 +345,34 @@ SLOWNESS = {
 }
 
 
+# 36 and 37, in the operators' own tools: a name with control characters is refused and, were it not,
+# shown without them, so that it takes both to be out for anybody to notice the first.
+TEXTS = {
+    "base.escape": (["base.escape"], test_operators_tools.name_a_tenant, "escape"),
+    "base.log_escape": (["base.log_escape"], test_operators_tools.write_into_logs, "row"),
+    "base.name": (["base.name", "base.escape"], test_operators_tools.call_a_tenant, "a\x1b[31mb"),
+    "pg.quote": (["pg.quote"], test_operators_tools.name_objects, "row"),
+}
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_texts(bare, name):
+    defences, attack_function, argument = TEXTS[name]
+    with without(*defences):
+        must_notice(attack_function, bare, argument)
+
+
+def test_plans(bare):
+    """16: a policy that names what is the neighbour's is shown to everybody who asks for a plan."""
+    stage = made(bare, "row")
+    with hole(stage, f"CREATE POLICY hole ON app.thing AS RESTRICTIVE USING (name <> '{stage.secret}x')",
+              "DROP POLICY hole ON app.thing"):
+        must_notice(test_row_leaks.explain, stage)
+    test_row_leaks.explain(stage)
+
+
 def test_every_mutation_has_an_attack():
-    assert sorted([*ATTACKS, *IDENTITY, "net.pending"]) == mutations()
+    assert sorted([*ATTACKS, *IDENTITY, *TEXTS, "net.pending"]) == mutations()
 
 
 @pytest.mark.parametrize("name", ATTACKS)

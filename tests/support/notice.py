@@ -3,7 +3,7 @@ import contextlib
 
 import pytest
 
-from support import attack, process
+from support import attack, process, reeve
 
 
 def made(bare, mode):
@@ -31,3 +31,16 @@ def hole(stage, opening, closing):
             yield
         finally:
             admin.execute(closing.format(**stage.words()))
+
+
+@contextlib.contextmanager
+def without(*defences):
+    """Commands and servers that are started meanwhile have none of them."""
+    complete = reeve.environment
+
+    def mutated(**extra):
+        return complete(**{"REEVE_MUTATE": ",".join(defences), **extra})
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reeve, "environment", mutated)
+        yield

@@ -24,6 +24,7 @@ def server():
     with running_reeve(settings={"auth": "scram", "login_timeout": "5s"}) as reeve:
         create_service(reeve, SERVICE, DATA / "things", "schema")
         reeve.tenant = reeve.add_tenant(TENANT, SERVICE)
+        wait_until(lambda: is_known(reeve), "the proxy has heard of the tenant's password")
         yield reeve
 
 
@@ -43,6 +44,13 @@ def good_login(server):
     connection = Wire("127.0.0.1", server.port)
     connection.login(TENANT, SERVICE, server.tenant.password)
     return connection
+
+
+def is_known(server):
+    """SCRAM does not ask the catalog for news, as that would tell who is there by the time it takes."""
+    with contextlib.suppress(wire.Refused), good_login(server):
+        return True
+    return False
 
 
 def opened(server):

@@ -62,6 +62,13 @@ void backend_evict(struct backend *backend_)
     evictions++;
 }
 
+void backend_unlink(struct backend *backend)
+{
+    if (backend->client)
+        backend->client->backend = NULL;
+    backend->client = NULL;
+}
+
 void backend_close(struct backend *backend)
 {
     (void)backend;

@@ -48,6 +48,13 @@ void backend_tell_parameters(struct backend *backend)
     (void)backend;
 }
 
+void backend_unlink(struct backend *backend)
+{
+    if (backend->client)
+        backend->client->backend = NULL;
+    backend->client = NULL;
+}
+
 void backend_close(struct backend *backend)
 {
     (void)backend;

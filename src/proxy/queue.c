@@ -1,0 +1,268 @@
+#include "proxy/queue.h"
+
+#include "base/failpoint.h"
+#include "proxy/backend.h"
+#include "proxy/place.h"
+
+enum {
+    USUAL_OF = 64,      /* waits that `usual_wait_us` is an average of, about */
+    IDLE_SEARCH = 16,   /* idle backends that are looked at for the best */
+    PLACES_SEARCH = 64, /* the same, of places that wait */
+};
+
+void queue_init(struct queue *queue)
+{
+    list_init(&queue->clients);
+    list_init(&queue->places);
+}
+
+void queue_place_init(struct queue_place *place)
+{
+    list_init(&place->link);
+    list_init(&place->clients);
+}
+
+struct client *queue_oldest(const struct queue *queue)
+{
+    return list_first(&queue->clients, struct client, queued);
+}
+
+/* ---- waiting ---- */
+
+/* As far as the past counts: neither credit nor more than some debt. */
+static void forget_past(struct queue_place *place, const struct queue *queue)
+{
+    if (place->had_us < queue->served_us)
+        place->had_us = queue->served_us;
+    if (place->had_us > queue->served_us + QUEUE_DEBT_US)
+        place->had_us = queue->served_us + QUEUE_DEBT_US;
+}
+
+static void join(struct queue *queue, struct queue_place *place)
+{
+    if (!list_empty(&place->link))
+        return;
+    forget_past(place, queue);
+    list_append(&queue->places, &place->link);
+}
+
+void queue_add(struct client *client, int64_t now_us)
+{
+    struct queue *queue = &client->place->pool->queue;
+    client->since_us = now_us;
+    list_append(&queue->clients, &client->queued);
+    list_append(&client->place->queue.clients, &client->of_place);
+    queue->count++;
+    join(queue, &client->place->queue);
+}
+
+void queue_remove(struct client *client)
+{
+    struct queue_place *place = &client->place->queue;
+    list_remove(&client->queued);
+    list_remove(&client->of_place);
+    client->place->pool->queue.count--;
+    if (list_empty(&place->clients))
+        list_remove(&place->link);
+}
+
+void queue_move(struct queue *from, struct queue *to, struct place *place)
+{
+    list_for_each (link, &place->queue.clients) {
+        struct client *client = list_entry(link, struct client, of_place);
+        list_remove(&client->queued);
+        from->count--;
+        list_append(&to->clients, &client->queued);
+        to->count++;
+    }
+    list_remove(&place->queue.link);
+    place->queue.had_us = to->served_us;
+    if (!list_empty(&place->queue.clients))
+        join(to, &place->queue);
+}
+
+/* ---- an idle backend for a client ---- */
+
+/* Where the same place was before and nothing has come between. */
+static struct backend *find_entered(const struct place *place)
+{
+    int looked_at = 0;
+    list_for_each (link, &place->backends) {
+        struct backend *backend = list_entry(link, struct backend, of_place);
+        if (backend->state == BACKEND_IDLE)
+            return backend;
+        if (++looked_at == IDLE_SEARCH)
+            break;
+    }
+    return NULL;
+}
+
+/* One that the place has been on, where that costs memory anew; else the least recently used, so
+ * that the others are there for who comes back to them. */
+static struct backend *find_elsewhere(const struct pool *pool, const struct place *place)
+{
+    int looked_at = 0;
+    for (struct list *link = pool->idle.previous; link != &pool->idle; link = link->previous) {
+        struct backend *backend = list_entry(link, struct backend, idle);
+        if (backend_has_touched(backend, place))
+            return backend;
+        if (++looked_at == IDLE_SEARCH)
+            break;
+    }
+    return list_empty(&pool->idle) ? NULL : list_entry(pool->idle.previous, struct backend, idle);
+}
+
+/* The most recently used, or one near it that has the client's settings. */
+static struct backend *find_own(const struct pool *pool, const struct client *client)
+{
+    int looked_at = 0;
+    list_for_each (link, &pool->idle) {
+        struct backend *backend = list_entry(link, struct backend, idle);
+        if (backend->settings == client->settings)
+            return backend;
+        if (++looked_at == IDLE_SEARCH)
+            break;
+    }
+    return list_first(&pool->idle, struct backend, idle);
+}
+
+struct backend *queue_find_backend(struct client *client, int64_t now_us)
+{
+    struct place *place = client->place;
+    const struct pool *pool = place->pool;
+    if (list_empty(&pool->idle))
+        return NULL;
+    if (!pool_is_guarded(pool))
+        return find_own(pool, client);
+    struct backend *found = find_entered(place);
+    if (!found)
+        found = home_idle(place);
+    if (!found && home_is_anywhere(place, now_us))
+        found = find_elsewhere(pool, place);
+    return found;
+}
+
+/* ---- a client for an idle backend ---- */
+
+static struct client *head(const struct place *place)
+{
+    return list_first(&place->queue.clients, struct client, of_place);
+}
+
+/* Whether it has waited too long to be kept from that backend for others' sake. */
+static bool is_impatient(const struct place *place, const struct backend *backend, int64_t now_us)
+{
+    int64_t waited_us = now_us - head(place)->since_us;
+    int64_t kept_us = now_us - backend->idle_since_us;
+    int64_t usual_us = place->pool->queue.usual_wait_us;
+    return waited_us >= QUEUE_PATIENCE_US &&
+           (kept_us >= QUEUE_KEPT_US || waited_us >= QUEUE_PATIENCE_WAITS * usual_us);
+}
+
+static bool may_have(struct place *place, const struct backend *backend, int64_t now_us)
+{
+    return home_is(place, backend) || home_is_anywhere(place, now_us) ||
+           is_impatient(place, backend, now_us);
+}
+
+/* Whether nobody of the place had a backend for so long that what it has had before is no reason to
+ * wait any longer. */
+static bool is_overdue(const struct place *place, int64_t now_us)
+{
+    int64_t since_us = head(place)->since_us;
+    if (since_us < place->queue.served_at_us)
+        since_us = place->queue.served_at_us;
+    int64_t usual_us = place->pool->queue.usual_wait_us;
+    return now_us - since_us >= QUEUE_OVERDUE_US &&
+           now_us - since_us >= QUEUE_PATIENCE_WAITS * usual_us;
+}
+
+static bool waits(const struct place *place)
+{
+    return place && !list_empty(&place->queue.clients);
+}
+
+/* Of those that wait, and are not where the backend was last: the first in turn, but those that
+ * have had more than another. */
+static struct place *choose_place(const struct pool *pool, const struct backend *backend,
+                                  int64_t now_us)
+{
+    struct place *found[PLACES_SEARCH];
+    size_t count_ = 0;
+    int looked_at = 0;
+    int64_t least_us = INT64_MAX;
+    list_for_each (link, &pool->queue.places) {
+        struct place *place = list_entry(link, struct place, queue.link);
+        if (place != backend->place && may_have(place, backend, now_us)) {
+            if (is_overdue(place, now_us))
+                return place;
+            found[count_++] = place;
+            if (least_us > place->queue.had_us)
+                least_us = place->queue.had_us;
+        }
+        if (++looked_at == PLACES_SEARCH)
+            break;
+    }
+    for (size_t i = 0; i < count_; i++) {
+        if (found[i]->queue.had_us <= least_us + QUEUE_SLACK_US)
+            return found[i];
+    }
+    return NULL;
+}
+
+/* Whether the place that the backend served last gives it to another. */
+static bool gives_way(const struct place *last, const struct place *next, int64_t now_us)
+{
+    return last->queue.had_us > next->queue.had_us + QUEUE_LEAD_US || is_overdue(next, now_us);
+}
+
+struct client *queue_next(struct pool *pool, const struct backend *backend, int64_t now_us)
+{
+    if (pool->queue.count == 0)
+        return NULL;
+    if (!pool_is_guarded(pool))
+        return queue_oldest(&pool->queue);
+    const struct place *last = waits(backend->place) ? backend->place : NULL;
+    if (last && mutation("proxy.patience"))
+        return head(last);
+    const struct place *next = choose_place(pool, backend, now_us);
+    if (last && (!next || !gives_way(last, next, now_us)))
+        next = last;
+    return next ? head(next) : NULL;
+}
+
+int64_t queue_next_look_us(const struct pool *pool)
+{
+    const struct backend *longest = list_last(&pool->idle, struct backend, idle);
+    int64_t patient_us = queue_oldest(&pool->queue)->since_us + QUEUE_PATIENCE_US;
+    int64_t kept_us = longest->idle_since_us + QUEUE_KEPT_US;
+    return patient_us > kept_us ? patient_us : kept_us;
+}
+
+void queue_served(struct place *place, int64_t now_us)
+{
+    struct queue *queue = &place->pool->queue;
+    place->queue.served_at_us = now_us;
+    if (queue->served_us < place->queue.had_us)
+        queue->served_us = place->queue.had_us;
+    if (waits(place)) {
+        list_remove(&place->queue.link);
+        list_append(&queue->places, &place->queue.link);
+    }
+}
+
+void queue_take(struct client *client, int64_t now_us)
+{
+    struct queue *queue = &client->place->pool->queue;
+    int64_t waited_us = now_us - client->since_us;
+    queue->usual_wait_us += (waited_us - queue->usual_wait_us) / USUAL_OF;
+    queue_remove(client);
+    queue_served(client->place, now_us);
+}
+
+void queue_charge(struct place *place, int64_t used_us)
+{
+    place->queue.had_us += used_us;
+    if (place->pool)
+        forget_past(&place->queue, &place->pool->queue);
+}

@@ -1,0 +1,76 @@
+/*
+ * queue.h - the clients that wait for a pool's backends: who is next.
+ *
+ * Places take turns, whatever the number of their clients; within a place who has waited longest is
+ * next. Whoever has had QUEUE_SLACK_US more backend time than another that waits lets it go first
+ * (as in start-time fair queueing: Goyal, Vin and Cheng, 1996). Who comes back after a pause has no
+ * credit, and who has had much a debt that is bounded, and forgotten when it was not served for
+ * QUEUE_OVERDUE_US.
+ *
+ * Two things bend that order a little, as going from tenant to tenant costs time and memory. The
+ * place that a backend served last keeps it until it has had QUEUE_LEAD_US more than who is next.
+ * And a backend goes to a place that is at home there (home.h), as long as none that is not has
+ * waited for long.
+ */
+#ifndef PROXY_QUEUE_H
+#define PROXY_QUEUE_H
+
+#include "base/list.h"
+#include "proxy/home.h"
+
+struct client;
+
+enum {
+    QUEUE_LEAD_US = 500,
+    QUEUE_SLACK_US = 20 * 1000,
+    QUEUE_DEBT_US = 1000 * 1000,
+    QUEUE_OVERDUE_US = 250 * 1000, /* and QUEUE_PATIENCE_WAITS times what is usual */
+    /* Who has waited for so long, and so many times longer than is usual, goes anywhere; */
+    QUEUE_PATIENCE_US = 2000,
+    QUEUE_PATIENCE_WAITS = 8,
+    /* or for so long and where a backend was kept idle for so long. */
+    QUEUE_KEPT_US = 2000,
+};
+
+/* Of a pool. */
+struct queue {
+    struct list clients;   /* oldest first */
+    struct list places;    /* that have waiting clients; who was served goes to the end */
+    size_t count;          /* of clients */
+    int64_t usual_wait_us; /* of late */
+    int64_t served_us;     /* the backend time that who was served last had had by then */
+};
+
+/* Of a place. */
+struct queue_place {
+    struct list link;    /* queue.places */
+    struct list clients; /* oldest first */
+    int64_t had_us;      /* backend time, as far as it counts: see above */
+    int64_t served_at_us;
+};
+
+void queue_init(struct queue *queue);
+void queue_place_init(struct queue_place *place);
+
+/* The client has no backend; it waits from `now_us` on. */
+void queue_add(struct client *client, int64_t now_us);
+void queue_remove(struct client *client);
+/* The place's clients wait in the other queue, at its end; of no other place there. */
+void queue_move(struct queue *from, struct queue *to, struct place *place);
+/* Who has waited longest, or NULL. */
+struct client *queue_oldest(const struct queue *queue);
+
+/* An idle backend for a client whose place has nobody waiting; NULL: it has to wait. */
+struct backend *queue_find_backend(struct client *client, int64_t now_us);
+/* Who gets that idle backend; NULL: it is kept for those who are at home there, until
+ * queue_next_look_us. */
+struct client *queue_next(struct pool *pool, const struct backend *backend, int64_t now_us);
+int64_t queue_next_look_us(const struct pool *pool);
+/* A client of the place that was not in the queue got a backend. */
+void queue_served(struct place *place, int64_t now_us);
+/* The client leaves the queue, as it gets a backend. */
+void queue_take(struct client *client, int64_t now_us);
+/* One of the place's clients had a backend for so long. */
+void queue_charge(struct place *place, int64_t used_us);
+
+#endif

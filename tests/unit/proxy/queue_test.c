@@ -1,0 +1,405 @@
+/* Who gets a backend next: turns of places, homes, patience. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "base/time.h"
+#include "proxy/backend.h"
+#include "proxy/place.h"
+
+enum { PLACES = 3, CLIENTS = 4, BACKENDS = 20 };
+
+static struct pool pool, other_pool;
+static struct place places[PLACES];
+static struct client clients[PLACES][CLIENTS];
+static struct backend backends[BACKENDS];
+static int64_t now_us;
+
+static const struct backend *touched; /* by any place */
+
+bool backend_has_touched(const struct backend *backend, const struct place *place)
+{
+    (void)place;
+    return backend == touched;
+}
+
+static void make_pool(struct pool *made)
+{
+    *made = (struct pool){0};
+    list_init(&made->idle);
+    queue_init(&made->queue);
+}
+
+static void make_place(size_t number)
+{
+    struct place *place = &places[number];
+    *place =
+        (struct place){.pool = &pool, .placement_id = (int64_t)number + 1, .shared_tables = true};
+    list_init(&place->backends);
+    queue_place_init(&place->queue);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[number][i] = (struct client){.place = place};
+        list_init(&clients[number][i].queued);
+        list_init(&clients[number][i].of_place);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    now_us = 1 * TIME_S;
+    touched = NULL;
+    make_pool(&pool);
+    make_pool(&other_pool);
+    for (size_t i = 0; i < PLACES; i++)
+        make_place(i);
+    for (size_t i = 0; i < BACKENDS; i++) {
+        backends[i] = (struct backend){.pool = &pool, .state = BACKEND_IDLE};
+        list_init(&backends[i].of_place);
+        list_init(&backends[i].idle);
+        home_take_seat(&backends[i]);
+    }
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    home_free_seats(&pool.seats);
+    return 0;
+}
+
+static void wait_for_one(struct client *client)
+{
+    queue_add(client, now_us);
+}
+
+/* The backend comes free and goes to whoever is next, for so long. */
+static struct client *serve(struct backend *backend, int64_t used_us)
+{
+    backend->idle_since_us = now_us;
+    struct client *client = queue_next(&pool, backend, now_us);
+    if (!client)
+        return NULL;
+    queue_take(client, now_us);
+    now_us += used_us;
+    queue_charge(client->place, used_us);
+    list_remove(&backend->of_place);
+    list_append(&client->place->backends, &backend->of_place);
+    backend->place = client->place;
+    return client;
+}
+
+static void idle(struct backend *backend)
+{
+    backend->idle_since_us = now_us;
+    list_prepend(&pool.idle, &backend->idle);
+}
+
+/* ---- turns ---- */
+
+static void test_a_places_clients_in_order(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CLIENTS; i++)
+        wait_for_one(&clients[0][i]);
+    queue_remove(&clients[0][1]); /* it went away */
+    assert_ptr_equal(queue_oldest(&pool.queue), &clients[0][0]);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[0][0]);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[0][2]);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[0][3]);
+    assert_null(serve(&backends[0], 10));
+    assert_int_equal(pool.queue.count, 0);
+    assert_null(queue_oldest(&pool.queue));
+}
+
+/* However many clients one has. */
+static void test_places_take_turns(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CLIENTS; i++)
+        wait_for_one(&clients[0][i]);
+    wait_for_one(&clients[1][0]);
+    wait_for_one(&clients[2][0]);
+    assert_ptr_equal(serve(&backends[0], 4000), &clients[0][0]);
+    assert_ptr_equal(serve(&backends[0], 4000), &clients[1][0]);
+    assert_ptr_equal(serve(&backends[0], 4000), &clients[2][0]);
+    assert_ptr_equal(serve(&backends[0], 4000), &clients[0][1]);
+}
+
+static void test_a_place_stays_for_a_while(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < CLIENTS; i++)
+        wait_for_one(&clients[0][i]);
+    wait_for_one(&clients[1][0]);
+    assert_ptr_equal(serve(&backends[0], QUEUE_LEAD_US / 2), &clients[0][0]);
+    assert_ptr_equal(serve(&backends[0], QUEUE_LEAD_US / 2), &clients[0][1]);
+    assert_ptr_equal(serve(&backends[0], QUEUE_LEAD_US / 2), &clients[0][2]);
+    assert_ptr_equal(serve(&backends[0], QUEUE_LEAD_US / 2), &clients[1][0]);
+    assert_ptr_equal(serve(&backends[0], QUEUE_LEAD_US / 2), &clients[0][3]);
+}
+
+/* Who works for long gives way as often as makes the times alike. */
+static void test_time_counts_not_turns(void **state)
+{
+    (void)state;
+    int64_t had_us[2] = {0};
+    wait_for_one(&clients[0][0]);
+    wait_for_one(&clients[1][0]);
+    for (int turn = 0; turn < 400; turn++) {
+        struct client *next = queue_next(&pool, &backends[0], now_us);
+        size_t number = next == &clients[0][0] ? 0 : 1;
+        int64_t used_us = number == 0 ? 30000 : 5000;
+        assert_ptr_equal(serve(&backends[0], used_us), next);
+        had_us[number] += used_us;
+        wait_for_one(next);
+    }
+    assert_in_range(had_us[0], had_us[1] * 9 / 10 - 50000, had_us[1] * 11 / 10 + 50000);
+}
+
+static void test_a_pause_gives_no_credit(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        wait_for_one(&clients[0][0]);
+        serve(&backends[0], 50000);
+    }
+    /* Had the other credit, it would have the next hundred turns. */
+    wait_for_one(&clients[0][0]);
+    for (size_t i = 0; i < CLIENTS; i++)
+        wait_for_one(&clients[1][i]);
+    assert_ptr_equal(serve(&backends[0], 50000), &clients[1][0]);
+    assert_ptr_equal(serve(&backends[0], 50000), &clients[1][1]); /* they are even now */
+    assert_ptr_equal(serve(&backends[0], 50000), &clients[0][0]);
+}
+
+/* A debt is bounded, and forgotten after a while. */
+static void test_who_had_much_is_served_in_the_end(void **state)
+{
+    (void)state;
+    wait_for_one(&clients[0][0]);
+    serve(&backends[0], INT64_C(3600) * TIME_S);
+    assert_int_equal(places[0].queue.had_us, QUEUE_DEBT_US);
+    wait_for_one(&clients[0][0]);
+    int64_t begun_us = now_us;
+    while (true) {
+        wait_for_one(&clients[1][0]);
+        if (serve(&backends[0], 1000) == &clients[0][0])
+            break;
+    }
+    assert_in_range(now_us - begun_us, QUEUE_OVERDUE_US, QUEUE_OVERDUE_US + 2000);
+}
+
+/* Where all wait that long, it is nobody's privilege. */
+static void test_overdue_is_more_than_usual(void **state)
+{
+    (void)state;
+    pool.queue.usual_wait_us = QUEUE_OVERDUE_US;
+    places[0].queue.had_us = QUEUE_DEBT_US;
+    wait_for_one(&clients[0][0]);
+    wait_for_one(&clients[1][0]);
+    now_us += QUEUE_OVERDUE_US;
+    assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[1][0]);
+    now_us += QUEUE_PATIENCE_WAITS * QUEUE_OVERDUE_US;
+    assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[0][0]);
+}
+
+/* ---- homes ---- */
+
+static struct backend *home_of(size_t number, size_t index)
+{
+    struct place *place = &places[number];
+    place->shared_tables = false;
+    assert_non_null(home_idle(place));
+    return pool.seats.backends[place->homes.numbers[index]];
+}
+
+static struct backend *not_home_of(size_t number)
+{
+    places[number].shared_tables = false;
+    for (size_t i = 0; i < BACKENDS; i++) {
+        if (!home_is(&places[number], &backends[i]))
+            return &backends[i];
+    }
+    fail();
+    return NULL;
+}
+
+static void test_a_backend_is_kept_for_who_is_at_home(void **state)
+{
+    (void)state;
+    struct backend *home = home_of(0, 0), *strange = not_home_of(0);
+    wait_for_one(&clients[0][0]);
+    assert_null(serve(strange, 0));
+    assert_ptr_equal(serve(home, 0), &clients[0][0]);
+    /* and goes on with whom it served last, wherever that is at home. */
+    list_append(&places[0].backends, &strange->of_place);
+    strange->place = &places[0];
+    wait_for_one(&clients[0][1]);
+    assert_ptr_equal(serve(strange, 0), &clients[0][1]);
+}
+
+static void test_who_has_waited_goes_anywhere(void **state)
+{
+    (void)state;
+    struct backend *strange = not_home_of(0);
+    wait_for_one(&clients[0][0]);
+    now_us += QUEUE_PATIENCE_US - 1;
+    strange->idle_since_us = now_us;
+    assert_null(queue_next(&pool, strange, now_us));
+    now_us++;
+    assert_ptr_equal(queue_next(&pool, strange, now_us), &clients[0][0]);
+}
+
+/* Under load it is much longer than is usual; but nobody keeps a backend idle for long. */
+static void test_who_waits_as_long_as_all_does_not(void **state)
+{
+    (void)state;
+    struct backend *strange = not_home_of(0);
+    pool.queue.usual_wait_us = QUEUE_PATIENCE_US;
+    wait_for_one(&clients[0][0]);
+    now_us += QUEUE_PATIENCE_WAITS * QUEUE_PATIENCE_US - 1;
+    strange->idle_since_us = now_us;
+    assert_null(queue_next(&pool, strange, now_us));
+    strange->idle_since_us = now_us - QUEUE_KEPT_US;
+    assert_ptr_equal(queue_next(&pool, strange, now_us), &clients[0][0]);
+    strange->idle_since_us = ++now_us;
+    assert_ptr_equal(queue_next(&pool, strange, now_us), &clients[0][0]);
+}
+
+static void test_when_to_look_again(void **state)
+{
+    (void)state;
+    struct backend *strange = not_home_of(0);
+    idle(strange);
+    now_us += 500;
+    wait_for_one(&clients[0][0]);
+    int64_t look_us = queue_next_look_us(&pool);
+    assert_null(queue_next(&pool, strange, look_us - 1));
+    assert_non_null(queue_next(&pool, strange, look_us));
+    pool.queue.usual_wait_us = QUEUE_PATIENCE_US;
+    strange->idle_since_us = now_us + 700;
+    look_us = queue_next_look_us(&pool);
+    assert_null(queue_next(&pool, strange, look_us - 1));
+    assert_non_null(queue_next(&pool, strange, look_us));
+}
+
+/* ---- an idle backend ---- */
+
+static void test_none_is_idle(void **state)
+{
+    (void)state;
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+}
+
+static void test_the_one_that_was_entered(void **state)
+{
+    (void)state;
+    struct backend *home = home_of(0, 0), *strange = not_home_of(0);
+    idle(home);
+    idle(strange);
+    list_append(&places[0].backends, &strange->of_place);
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), strange);
+}
+
+static void test_at_home_or_not_at_all(void **state)
+{
+    (void)state;
+    struct backend *home = home_of(0, 0), *other = home_of(0, 1), *strange = not_home_of(0);
+    home->state = other->state = BACKEND_LINKED;
+    home->linked_us = other->linked_us = now_us;
+    idle(strange);
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    /* They are held for long. */
+    now_us += HOME_HELD_US + 1;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), strange);
+    other->state = BACKEND_IDLE;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), other);
+}
+
+/* A home if it is idle; else the least recently used, but for one that knows the tables already. */
+static void test_shared_tables_spread(void **state)
+{
+    (void)state;
+    struct backend *first = not_home_of(0);
+    places[0].shared_tables = true;
+    idle(first);
+    struct backend *home = home_idle(&places[0]);
+    for (size_t i = 0; i < BACKENDS; i++) {
+        backends[i].state = BACKEND_LINKED;
+        if (&backends[i] != first && i % 3 == 0)
+            idle(&backends[i]);
+    }
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), first);
+    touched = &backends[3];
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[3]);
+    home->state = BACKEND_IDLE;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), home);
+}
+
+static void test_ones_own_pool_by_settings(void **state)
+{
+    (void)state;
+    static int memory[2];
+    struct pairs *plain = (struct pairs *)(void *)&memory[0],
+                 *others = (struct pairs *)(void *)&memory[1];
+    pool.key.placement_id = 1;
+    for (size_t i = 0; i < 3; i++) {
+        backends[i].settings = i == 1 ? others : plain;
+        idle(&backends[i]);
+    }
+    clients[0][0].settings = others;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[1]);
+    clients[0][0].settings = plain;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[2]);
+    clients[0][0].settings = NULL;
+    assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[2]);
+    wait_for_one(&clients[0][1]);
+    assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[0][1]);
+}
+
+/* ---- moving ---- */
+
+static void test_a_places_clients_move(void **state)
+{
+    (void)state;
+    wait_for_one(&clients[0][0]);
+    wait_for_one(&clients[1][0]);
+    wait_for_one(&clients[0][1]);
+    queue_move(&pool.queue, &other_pool.queue, &places[0]);
+    places[0].pool = &other_pool;
+    assert_int_equal(pool.queue.count, 1);
+    assert_ptr_equal(queue_oldest(&pool.queue), &clients[1][0]);
+    assert_int_equal(other_pool.queue.count, 2);
+    assert_ptr_equal(queue_oldest(&other_pool.queue), &clients[0][0]);
+    assert_ptr_equal(queue_next(&other_pool, &backends[0], now_us), &clients[0][0]);
+    queue_remove(&clients[0][0]);
+    queue_remove(&clients[0][1]);
+    assert_int_equal(other_pool.queue.count, 0);
+    assert_true(list_empty(&other_pool.queue.places));
+    /* One that nobody of waits leaves nothing. */
+    queue_move(&pool.queue, &other_pool.queue, &places[2]);
+    assert_true(list_empty(&other_pool.queue.places));
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_places_clients_in_order),    TEST(test_places_take_turns),
+        TEST(test_a_place_stays_for_a_while),    TEST(test_time_counts_not_turns),
+        TEST(test_a_pause_gives_no_credit),      TEST(test_who_had_much_is_served_in_the_end),
+        TEST(test_overdue_is_more_than_usual),   TEST(test_a_backend_is_kept_for_who_is_at_home),
+        TEST(test_who_has_waited_goes_anywhere), TEST(test_who_waits_as_long_as_all_does_not),
+        TEST(test_when_to_look_again),           TEST(test_none_is_idle),
+        TEST(test_the_one_that_was_entered),     TEST(test_at_home_or_not_at_all),
+        TEST(test_shared_tables_spread),         TEST(test_ones_own_pool_by_settings),
+        TEST(test_a_places_clients_move),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
