@@ -90,6 +90,7 @@ static int take_placement(const struct pg_result *row, void *argument,
         .cluster_id = pg_i64(row, 0, 3),
         .epoch = pg_i64(row, 0, 4),
         .state = pg_bool(row, 0, 5) ? ROUTE_PLACEMENT_READY : ROUTE_PLACEMENT_UNAVAILABLE,
+        .limits = route_limits_unset,
     };
     str_copy(placement->service, sizeof(placement->service), pg_text(row, 0, 6));
     bool good = str_copy(placement->database, sizeof(placement->database), pg_text(row, 0, 7)) &&
@@ -106,6 +107,27 @@ static int take_placement(const struct pg_result *row, void *argument,
         log_warning("placement %lld has a name or a password that is too long; it is not served",
                     (long long)placement->id);
         placement->state = ROUTE_PLACEMENT_UNAVAILABLE;
+    }
+    return 0;
+}
+
+/* A limit that a newer program has set is none here. */
+static void take_limit_value(struct route_limits *limits, const char *name, int64_t value)
+{
+    for (size_t i = 0; i < ROUTE_LIMITS; i++) {
+        if (strcmp(route_limit_name(i), name) == 0)
+            limits->values[i] = value;
+    }
+}
+
+/* The tenant's own come first, then those in the service, which hold instead. */
+static int take_limit(const struct pg_result *row, void *argument, reeve_unused struct error *err)
+{
+    struct route_tenant *tenant = owner_of(argument, pg_i64(row, 0, 0));
+    for (size_t i = 0; tenant && i < tenant->placement_count; i++) {
+        struct route_placement *placement = &tenant->placements[i];
+        if (placement->id == pg_i64(row, 0, 1))
+            take_limit_value(&placement->limits, pg_text(row, 0, 2), pg_i64(row, 0, 3));
     }
     return 0;
 }
@@ -130,6 +152,7 @@ int catalog_route_set_load(struct catalog *catalog, const char *ids, struct cata
         int (*take)(const struct pg_result *row, void *argument, struct error *err);
     } parts[] = {{sql_catalog_route_tenants, take_tenant},
                  {sql_catalog_route_placements, take_placement},
+                 {sql_catalog_route_limits, take_limit},
                  {sql_catalog_route_tokens, take_token}};
     _cleanup_route_set_ struct catalog_route_set set = {0};
     for (size_t i = 0; i < array_size(parts); i++) {
@@ -174,6 +197,18 @@ static void take_services(const struct pg_result *result, struct route_globals *
         struct route_service *service = &globals->services[i];
         service->id = pg_i64(result, i, 0);
         str_copy(service->name, sizeof(service->name), pg_text(result, i, 1));
+        service->limits = route_limits_unset;
+    }
+}
+
+static void take_service_limits(const struct pg_result *result, struct route_globals *globals)
+{
+    for (size_t i = 0; i < pg_rows(result); i++) {
+        for (size_t k = 0; k < globals->service_count; k++) {
+            if (globals->services[k].id == pg_i64(result, i, 0))
+                take_limit_value(&globals->services[k].limits, pg_text(result, i, 1),
+                                 pg_i64(result, i, 2));
+        }
     }
 }
 
@@ -214,6 +249,7 @@ int catalog_route_globals_load(struct catalog *catalog, int64_t version, struct 
         const char *sql;
         void (*take)(const struct pg_result *result, struct route_globals *globals);
     } parts[] = {{sql_catalog_route_services, take_services},
+                 {sql_catalog_route_service_limits, take_service_limits},
                  {sql_catalog_route_clusters, take_clusters},
                  {sql_catalog_route_issuers, take_issuers}};
     struct route_globals *globals = route_globals_new();

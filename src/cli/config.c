@@ -173,6 +173,65 @@ static const struct setting settings[] = {
      .help = "Under the guard, a server connection that has served so many tenants' schemas, or "
              "up to a quarter fewer, is replaced: the server process keeps what it has read of "
              "each one's tables."},
+    {.key = "max_tenant_clients",
+     .kind = SETTING_NUMBER,
+     .offset = AT(limits.values[ROUTE_LIMIT_CLIENTS]),
+     .minimum = 0,
+     .maximum = 1000000,
+     .fallback = "0",
+     .value = "0 to 1000000",
+     .help =
+         "Client connections at once of one tenant in one service; 0: no limit. This and the "
+         "settings down to `idle_pinned_timeout` hold where `reeve limit set` says nothing else "
+         "(there without `tenant_`)."},
+    {.key = "max_tenant_transactions",
+     .kind = SETTING_NUMBER,
+     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTIONS]),
+     .minimum = 0,
+     .maximum = 1000000,
+     .fallback = "0",
+     .value = "0 to 1000000",
+     .help = "Server connections that one tenant may use at once in one service; others of its "
+             "transactions wait. 0: no limit."},
+    {.key = "query_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(limits.values[ROUTE_LIMIT_QUERY_US]),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "0",
+     .value = "DURATION",
+     .help =
+         "A server that has not answered a client's message within this time is interrupted and "
+         "the "
+         "client's connection ends, also when the client does not read the answer. 0: no limit."},
+    {.key = "transaction_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTION_US]),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "0",
+     .value = "DURATION",
+     .help = "The same for a whole transaction. 0: no limit."},
+    {.key = "idle_transaction_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(limits.values[ROUTE_LIMIT_IDLE_TRANSACTION_US]),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "10m",
+     .value = "DURATION",
+     .help =
+         "A client that leaves a transaction open, or a message or a pipeline without its end, for "
+         "this long is disconnected. SQL cannot lift it. 0: no limit."},
+    {.key = "idle_pinned_timeout",
+     .kind = SETTING_DURATION,
+     .offset = AT(limits.values[ROUTE_LIMIT_IDLE_PINNED_US]),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "0",
+     .value = "DURATION",
+     .help =
+         "A client that keeps a server connection without a transaction (for a temporary table, "
+         "say) and sends nothing for this long is disconnected. 0: no limit."},
     {.key = "log_level",
      .kind = SETTING_CHOICE,
      .offset = AT(log_level),

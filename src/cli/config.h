@@ -37,7 +37,8 @@ struct config {
         shutdown_timeout_us;
     int64_t max_prepared;
     int64_t max_schemas;
-    int64_t log_level; /* enum log_level */
+    struct route_limits limits; /* where the catalog says nothing */
+    int64_t log_level;          /* enum log_level */
     const char *status_socket;
 };
 

@@ -89,6 +89,7 @@ static int make_proxy_config(const struct server *server, const struct config *c
         .shutdown_timeout_us = config->shutdown_timeout_us,
         .max_prepared = (int)config->max_prepared,
         .max_schemas = (int)config->max_schemas,
+        .limits = config->limits,
     };
     memcpy(proxy.listen_fds, server->listen.fds, sizeof(proxy.listen_fds));
     memcpy(proxy.key, server->key, sizeof(proxy.key));

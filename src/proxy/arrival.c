@@ -102,6 +102,14 @@ static bool enter_place(struct client *client, const struct route_snapshot *snap
         login_reject(client, SQLSTATE_CANNOT_CONNECT_NOW, err.message, NULL);
         return false;
     }
+    int64_t most = place->limits.values[ROUTE_LIMIT_CLIENTS];
+    if (most > 0 && place_count_clients(place) >= (size_t)most) {
+        login_reject(client, SQLSTATE_TOO_MANY_CONNECTIONS,
+                     "this tenant has too many clients already",
+                     "the operator of this service has set how many it may have");
+        place_check_unused(place);
+        return false;
+    }
     place_add_client(place, client);
     client_join_tenant(client);
     return true;

@@ -150,6 +150,7 @@ void backend_connect(struct pool *pool)
     backend->cluster = pool->cluster;
     backend->generation = pool->generation;
     backend->chance = hash_u64(++worker->next_backend);
+    deadline_init(&backend->deadline);
     list_init(&backend->of_place);
     list_init(&backend->link);
     list_init(&backend->idle);
@@ -181,6 +182,7 @@ static void leave_idle(struct backend *backend)
     list_remove(&backend->idle);
     list_remove(&backend->lru);
     list_remove(&backend->cluster_lru);
+    backend->pool->idle_count--;
     count(&backend->worker->counters.backends_idle, -1);
 }
 
@@ -189,7 +191,7 @@ static void leave_idle(struct backend *backend)
  * waited notably longer. Where two tenants both want more than they have, their waits become alike,
  * and slots do not go back and forth: each time costs a login.
  */
-static bool slot_is_owed(const struct backend *backend)
+bool backend_slot_is_owed(const struct backend *backend)
 {
     const struct pool *pool = backend->pool;
     const struct budget *budget = backend->cluster->budget;
@@ -205,8 +207,8 @@ static void become_idle(struct backend *backend)
 {
     struct pool *pool = backend->pool;
     struct worker *worker = backend->worker;
-    if (backend->tainted || backend->worn || backend->generation != pool->generation ||
-        slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
+    if (backend->tainted || backend_is_worn(backend) || backend->generation != pool->generation ||
+        backend_slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
         backend_close(backend);
         return;
     }
@@ -215,6 +217,7 @@ static void become_idle(struct backend *backend)
         stream_resume_read(backend->stream);
     backend->idle_since_us = engine_now_us(worker->engine);
     list_prepend(&pool->idle, &backend->idle);
+    pool->idle_count++;
     list_append(&worker->idle, &backend->lru);
     list_append(&backend->cluster->idle, &backend->cluster_lru);
     count(&worker->counters.backends_idle, 1);
@@ -387,6 +390,8 @@ void backend_link(struct backend *backend, struct client *client)
     backend->linked_us = engine_now_us(backend->worker->engine);
     backend->client = client;
     client->backend = backend;
+    place_lend(client->place);
+    deadline_start(backend);
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
     if (pool_is_guarded(backend->pool)) {
@@ -417,10 +422,12 @@ void backend_unlink(struct backend *backend)
     backend->must_enter = false;
     if (!client)
         return;
+    deadline_stop(backend);
     queue_charge(client->place, engine_now_us(backend->worker->engine) - backend->linked_us);
     backend->client = NULL;
     client->backend = NULL;
     client->skip_till_sync = false;
+    place_return(client->place);
 }
 
 void backend_transaction_ended(struct backend *backend)

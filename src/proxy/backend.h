@@ -10,6 +10,7 @@
 #ifndef PROXY_BACKEND_H
 #define PROXY_BACKEND_H
 
+#include "proxy/deadline.h"
 #include "proxy/pool.h"
 
 enum backend_state {
@@ -50,8 +51,9 @@ struct backend {
         settings_of;   /* serial of a client whose settings may be more than `settings`; 0: none */
     uint64_t turn;     /* counts how often it was entered, over all backends of the worker */
     int64_t linked_us; /* when its client got it */
-    size_t seat;       /* if `seated` */
-    bool seated;       /* see home.h */
+    struct deadline deadline;
+    size_t seat;                  /* if `seated` */
+    bool seated;                  /* see home.h */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;
     struct expect_queue expected;
@@ -75,7 +77,6 @@ struct backend {
     bool entered;    /* the settings are in force: told after the message at hand */
     bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
     bool tainted;    /* to be closed instead of pooled */
-    bool worn;       /* the same: it has been on too many schemas */
     bool pristine;   /* the session is as entering made it: nothing has run since */
     bool batch_open; /* messages that begin a transaction were sent since the last Sync */
     bool reply_due;  /* something was sent since the last Flush that is answered */
@@ -107,6 +108,8 @@ void backend_transaction_ended(struct backend *backend);
 void backend_client_gone(struct backend *backend);
 /* Puts an idle one to its end (budget, idle timeout, stale). */
 void backend_evict(struct backend *backend);
+/* Whether its slot is to go to another pool, whose clients have waited notably longer. */
+bool backend_slot_is_owed(const struct backend *backend);
 /* Cancels what the linked client runs. */
 void backend_cancel(struct backend *backend);
 
@@ -133,6 +136,8 @@ void backend_want(struct backend *backend, struct statement *statement);
 void backend_enter(struct backend *backend, struct client *client);
 /* The server refused: ends both connections. */
 void backend_enter_refused(struct backend *backend, const struct wire_error_fields *fields);
+/* It has been on too many schemas: to be closed instead of pooled. */
+bool backend_is_worn(const struct backend *backend);
 bool backend_has_touched(const struct backend *backend, const struct place *place);
 
 /* session.c */

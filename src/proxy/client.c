@@ -88,7 +88,6 @@ struct client *client_new(void)
     struct client *client = xcalloc(1, sizeof(*client));
     list_init(&client->link);
     list_init(&client->timed);
-    list_init(&client->queued);
     list_init(&client->of_place);
     list_init(&client->of_tenant);
     list_init(&client->custom_names);

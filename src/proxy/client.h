@@ -48,7 +48,6 @@ struct client {
     struct login *login;     /* until IDLE is reached first */
     struct list link;        /* worker.clients */
     struct list timed;       /* worker.logins or worker.waiting */
-    struct list queued;      /* pool.queue.clients */
     struct list of_place;    /* place.queue.clients */
     struct list of_tenant;   /* tenant_clients.clients */
     int64_t since_us;        /* when it began to log in or to wait */

@@ -53,6 +53,11 @@ static size_t schemas_maximum(const struct backend *backend)
     return maximum - (size_t)(backend->chance % (maximum / 4 + 1));
 }
 
+bool backend_is_worn(const struct backend *backend)
+{
+    return backend->touched_count >= schemas_maximum(backend);
+}
+
 /* A server process keeps what it has read of every schema's tables as long as it lives. */
 static void touch(struct backend *backend, const struct place *place)
 {
@@ -61,8 +66,7 @@ static void touch(struct backend *backend, const struct place *place)
     if (2 * backend->touched_count >= backend->touched_size)
         grow_touched(backend);
     backend->touched[touched_slot(backend, place->placement_id)] = place->placement_id;
-    if (++backend->touched_count >= schemas_maximum(backend))
-        backend->worn = true;
+    backend->touched_count++;
 }
 
 /* ---- the message ---- */

@@ -585,6 +585,8 @@ size_t client_received(struct client *client, const char *bytes, size_t length)
 {
     size_t at = 0;
     count(&client->worker->counters.bytes_in, (int64_t)length);
+    if (client->backend)
+        client->backend->deadline.heard++;
     while (at < length) {
         if (client->in_message) {
             at += pass_on(client, bytes + at, length - at);

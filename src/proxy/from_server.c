@@ -397,6 +397,9 @@ static enum verdict take_ready(struct backend *backend, const struct reply *repl
         return out_of_step(backend, "unexpected ReadyForQuery", reply->type);
     backend->status = reply->body[0];
     backend->copy = COPY_NONE;
+    backend->deadline.answered++;
+    if (backend->status == 'I')
+        backend->deadline.transactions++;
     enum expect_action action = head->action;
     expect_pop(&backend->expected);
     if (action == EXPECT_CAPTURE)

@@ -122,9 +122,12 @@ struct backend *home_idle(struct place *place)
     return NULL;
 }
 
+/* Or is not there to come free: a cancel request for it is under way. */
 static bool is_held(const struct backend *backend, int64_t now_us)
 {
-    return backend->state == BACKEND_LINKED && now_us - backend->linked_us > HOME_HELD_US;
+    bool soon = backend->state == BACKEND_IDLE ||
+                (backend->state == BACKEND_LINKED && now_us - backend->linked_us <= HOME_HELD_US);
+    return !soon;
 }
 
 bool home_is_anywhere(struct place *place, int64_t now_us)

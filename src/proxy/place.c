@@ -40,12 +40,19 @@ static void leave_pool(struct place *place)
     pool_check_unused(pool);
 }
 
+static void forget_backends(struct place *place)
+{
+    list_for_each_safe (link, &place->backends)
+        backend_forget_place(list_entry(link, struct backend, of_place));
+}
+
 static void join_pool(struct place *place, struct pool *pool)
 {
     if (place->pool == pool)
         return;
     if (place->pool) {
         pool_move_waiting(place->pool, pool, place);
+        forget_backends(place);
         leave_pool(place);
     }
     place->pool = pool;
@@ -66,6 +73,28 @@ static void choose_store(struct place *place, const struct route_placement *plac
     place->store = store;
 }
 
+/* The place may have no more backends than its limit. */
+static void open_or_close(struct place *place)
+{
+    int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
+    bool full = limit > 0 && place->lent_count >= (size_t)limit;
+    if (full && !place->queue.closed)
+        queue_close(place);
+    else if (!full && place->queue.closed)
+        queue_open(place);
+}
+
+static void take_limits(struct place *place, const struct route_snapshot *snapshot,
+                        const struct route_placement *placement)
+{
+    struct route_limits fallback;
+    for (size_t i = 0; i < ROUTE_LIMITS; i++)
+        fallback.values[i] = atomic_load(&place->worker->proxy->limits[i]);
+    place->limits = route_limits_in_force(route_snapshot_globals(snapshot), placement, &fallback);
+    open_or_close(place);
+    deadline_changed(place);
+}
+
 static int fill(struct place *place, const struct route_snapshot *snapshot,
                 const struct route_placement *placement, struct error *err)
 {
@@ -78,6 +107,7 @@ static int fill(struct place *place, const struct route_snapshot *snapshot,
     if (placement->guarded)
         place->entry = place->read_only ? placement->read_only_entry : placement->read_write_entry;
     choose_store(place, placement);
+    take_limits(place, snapshot, placement);
     return 0;
 }
 
@@ -152,6 +182,24 @@ bool place_refresh(struct place *place, const struct route_snapshot *snapshot)
 
 /* ---- its users ---- */
 
+size_t place_count_clients(const struct place *place)
+{
+    const struct place *other = find(place->worker, place->placement_id, !place->read_only);
+    return place->client_count + (other ? other->client_count : 0);
+}
+
+void place_lend(struct place *place)
+{
+    place->lent_count++;
+    open_or_close(place);
+}
+
+void place_return(struct place *place)
+{
+    place->lent_count--;
+    open_or_close(place);
+}
+
 void place_add_client(struct place *place, struct client *client)
 {
     client->place = place;
@@ -180,8 +228,7 @@ void place_check_unused(struct place *place)
 
 static void free_place(struct place *place)
 {
-    list_for_each_safe (link, &place->backends)
-        backend_forget_place(list_entry(link, struct backend, of_place));
+    forget_backends(place);
     if (place->pool)
         leave_pool(place);
     statement_store_unref(place->store);

@@ -24,9 +24,10 @@ struct place {
     bool read_only;
     bool shared_tables; /* other tenants' rows are in the same tables */
     char tenant[ROUTE_NAME_SIZE];
-    struct route_entry entry;      /* under the guard: what a backend is entered with */
-    struct statement_store *store; /* of its clients' prepared statements */
-    size_t client_count;
+    struct route_entry entry;        /* under the guard: what a backend is entered with */
+    struct statement_store *store;   /* of its clients' prepared statements */
+    size_t client_count, lent_count; /* of backends that its clients have */
+    struct route_limits limits;      /* in force */
 };
 
 /* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
@@ -36,7 +37,12 @@ struct place *place_of(struct worker *worker, const struct route_snapshot *snaps
 /* Takes over what changed in the catalog. Its waiting clients go along when it has another pool
  * now. False when the placement is gone. */
 bool place_refresh(struct place *place, const struct route_snapshot *snapshot);
+/* Of the placement, with either access; at least one of the worker's places. */
+size_t place_count_clients(const struct place *place);
 void place_add_client(struct place *place, struct client *client);
+/* A client of its gets a backend; gives it back. */
+void place_lend(struct place *place);
+void place_return(struct place *place);
 /* The client has left its lists already. */
 void place_remove_client(struct place *place);
 /* At the end of a turn, when nobody up the stack goes on with one. */

@@ -9,6 +9,8 @@ enum {
     RETRY_FIRST_US = 100 * TIME_MS,
     RETRY_LONGEST_US = 5 * TIME_S,
     CONNECTING_MAX = 8, /* logins under way, a pool */
+    SPARE_SEARCH = 64,  /* idle backends that are looked at for one that may be closed */
+    LOOK_SOONEST_US = 500,
 };
 
 /* ---- finding and making ---- */
@@ -73,6 +75,8 @@ static void renew(struct pool *pool)
 {
     pool->generation++;
     bool stale = false;
+    bool was_held = pool->held;
+    pool->held = true; /* nobody is served with one that is stale, but not marked yet */
     list_for_each_safe (link, &pool->backends) {
         struct backend *backend = list_entry(link, struct backend, link);
         stale = true;
@@ -80,8 +84,11 @@ static void renew(struct pool *pool)
         if (backend->state == BACKEND_IDLE)
             backend_evict(backend);
     }
+    pool->held = was_held;
     if (stale)
         forget_known(pool);
+    if (stale && pool->queue.count > 0)
+        pool_serve(pool);
 }
 
 static bool same_target(const struct proxy_target *a, const struct proxy_target *b)
@@ -174,6 +181,19 @@ void pools_free_unused(struct worker *worker)
 
 /* ---- logging in to the server ---- */
 
+struct backend *pool_find_spare(const struct worker_cluster *cluster)
+{
+    int looked_at = 0;
+    list_for_each (link, &cluster->idle) {
+        struct backend *backend = list_entry(link, struct backend, cluster_lru);
+        if (backend->pool->queue.count == 0 || backend_slot_is_owed(backend))
+            return backend;
+        if (++looked_at == SPARE_SEARCH)
+            break;
+    }
+    return NULL;
+}
+
 /* A slot for one more backend; where there is none, somebody's idle backend is closed for it. */
 static bool take_slot(struct pool *pool)
 {
@@ -185,7 +205,7 @@ static bool take_slot(struct pool *pool)
     }
     if (list_empty(&pool->starving))
         list_append(&worker->starving, &pool->starving);
-    struct backend *victim = list_first(&pool->cluster->idle, struct backend, cluster_lru);
+    struct backend *victim = pool_find_spare(pool->cluster);
     if (victim) {
         backend_evict(victim);
         return false; /* the slot comes as a grant, to whoever has waited longest */
@@ -208,6 +228,16 @@ static void collect_grants(struct pool *pool)
     }
 }
 
+/* How many of those that wait could have a backend at once. */
+static size_t wanted(const struct pool *pool)
+{
+    const struct place *owner = pool->owner;
+    int64_t limit = owner ? owner->limits.values[ROUTE_LIMIT_TRANSACTIONS] : 0;
+    if (limit == 0 || pool->queue.count + owner->lent_count <= (size_t)limit)
+        return pool->queue.count;
+    return (size_t)limit > owner->lent_count ? (size_t)limit - owner->lent_count : 0;
+}
+
 static void connect_more(struct pool *pool)
 {
     collect_grants(pool);
@@ -224,7 +254,7 @@ static void connect_more(struct pool *pool)
         if (pool->connecting > 0)
             return; /* one probe at a time while the server refuses */
     }
-    while (pool->queue.count > pool->connecting && pool->connecting < CONNECTING_MAX) {
+    while (wanted(pool) > pool->connecting && pool->connecting < CONNECTING_MAX) {
         if (!take_slot(pool))
             return;
         backend_connect(pool);
@@ -248,6 +278,13 @@ void pool_connect_failed(struct pool *pool, const struct error *err)
 
 /* ---- checkout ---- */
 
+static void look_later(struct pool *pool)
+{
+    int64_t soonest_us = engine_now_us(pool->worker->engine) + LOOK_SOONEST_US;
+    int64_t look_us = queue_next_look_us(pool);
+    timer_start(&pool->look_timer, look_us > soonest_us ? look_us : soonest_us);
+}
+
 bool pool_checkout(struct client *client)
 {
     struct place *place = client->place;
@@ -257,7 +294,8 @@ bool pool_checkout(struct client *client)
     bool first = list_empty(&place->queue.clients);
     struct backend *backend = first ? queue_find_backend(client, now_us) : NULL;
     if (backend) {
-        queue_served(place, now_us);
+        client->since_us = now_us;
+        queue_served(client, now_us);
         backend_link(backend, client);
         return true;
     }
@@ -271,8 +309,8 @@ bool pool_checkout(struct client *client)
     stream_pause_read(client->stream);
     if (list_empty(&pool->idle))
         connect_more(pool);
-    else if (!timer_running(&pool->look_timer))
-        timer_start(&pool->look_timer, queue_next_look_us(pool));
+    else if (pool->queue.count > 0 && !timer_running(&pool->look_timer))
+        look_later(pool);
     return false;
 }
 
@@ -287,8 +325,11 @@ void pool_stop_waiting(struct client *client)
     struct pool *pool = client->place->pool;
     forget_waiting(client);
     queue_remove(client);
-    if (pool->queue.count == 0)
-        withdraw_claim(pool);
+    if (pool->queue.count > 0)
+        return;
+    withdraw_claim(pool);
+    if (!list_empty(&pool->idle)) /* kept for it: they may be others' now */
+        timer_start(&pool->look_timer, engine_now_us(pool->worker->engine));
 }
 
 /* One client that gets one backend; false when there is no such pair. */
@@ -302,12 +343,22 @@ static bool serve_one(struct pool *pool)
             continue;
         forget_waiting(client);
         queue_take(client, now_us);
-        if (pool->queue.count == 0)
-            withdraw_claim(pool);
         backend_link(backend, client);
         return true;
     }
     return false;
+}
+
+/* Who waits elsewhere has it now, if no more than a moment was to be waited for it here. */
+static void give_spare_away(struct pool *pool)
+{
+    struct list *link = pool->idle.previous;
+    while (link != &pool->idle) {
+        struct backend *backend = list_entry(link, struct backend, idle);
+        link = link->previous;
+        if (backend_slot_is_owed(backend))
+            backend_evict(backend);
+    }
 }
 
 void pool_serve(struct pool *pool)
@@ -317,15 +368,16 @@ void pool_serve(struct pool *pool)
     pool->held = true;
     while (serve_one(pool))
         ;
-    if (pool->queue.count > 0 && list_empty(&pool->idle)) {
-        if (!list_empty(&pool->starving))
-            budget_renew(pool->cluster->budget, &pool->claim, queue_oldest(&pool->queue)->since_us);
-        connect_more(pool);
-    } else if (pool->queue.count > 0) {
-        /* Some backend is kept for who is at home there: no more are needed. */
+    give_spare_away(pool);
+    /* Those that are kept idle will do for some of those who wait. */
+    if (pool->queue.count <= pool->idle_count + pool->connecting)
         withdraw_claim(pool);
-        timer_start(&pool->look_timer, queue_next_look_us(pool));
-    }
+    else if (!list_empty(&pool->starving))
+        budget_renew(pool->cluster->budget, &pool->claim, queue_oldest(&pool->queue)->since_us);
+    if (pool->queue.count > 0 && list_empty(&pool->idle))
+        connect_more(pool);
+    else if (pool->queue.count > 0)
+        look_later(pool);
     pool->held = false;
     pool_check_unused(pool);
 }

@@ -22,6 +22,8 @@ static void apply_settings(struct proxy *proxy, const struct proxy_config *confi
     atomic_store(&proxy->max_clients, config->max_clients);
     atomic_store(&proxy->max_prepared, config->max_prepared);
     atomic_store(&proxy->max_schemas, config->max_schemas);
+    for (size_t i = 0; i < ROUTE_LIMITS; i++)
+        atomic_store(&proxy->limits[i], config->limits.values[i]);
     atomic_store(&proxy->auth, config->auth);
     atomic_store(&proxy->tls_required, config->tls_required);
 }
@@ -193,7 +195,7 @@ static bool evict_here(struct worker *worker, struct budget *budget)
     struct worker_cluster *cluster = worker_cluster_of(worker, budget);
     bool found = false;
     for (int left = budget_wanted(budget); left > 0; left--) {
-        struct backend *victim = list_first(&cluster->idle, struct backend, cluster_lru);
+        struct backend *victim = pool_find_spare(cluster);
         if (!victim)
             break;
         backend_evict(victim);
@@ -350,6 +352,8 @@ int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct 
 {
     apply_settings(proxy, config);
     set_tls(proxy, config->tls);
+    for (int i = 0; i < proxy->worker_count; i++)
+        worker_routes_changed(proxy->workers[i], NULL, 0, true); /* limits are in what they keep */
     const struct proxy_config *old = &proxy->config;
     bool same_sockets = config->listen_count == old->listen_count &&
                         memcmp(config->listen_fds, old->listen_fds,

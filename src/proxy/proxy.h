@@ -31,6 +31,7 @@ struct proxy_config {
     int64_t shutdown_timeout_us;  /* running transactions may finish for this long */
     int max_prepared;             /* statements a client may have; and per backend */
     int max_schemas;              /* that a shared backend may have been on */
+    struct route_limits limits;   /* where the catalog says nothing; none is unset */
     uint8_t key[CRYPTO_KEY_SIZE]; /* the key file's */
 };
 

@@ -5,14 +5,14 @@
 #include "proxy/place.h"
 
 enum {
-    USUAL_OF = 64,      /* waits that `usual_wait_us` is an average of, about */
-    IDLE_SEARCH = 16,   /* idle backends that are looked at for the best */
+    USUAL_OF = 64,    /* waits that `usual_wait_us` is an average of, about */
+    IDLE_SEARCH = 16, /* idle backends that are looked at for the best */
+    ENTERED_SEARCH = 64,
     PLACES_SEARCH = 64, /* the same, of places that wait */
 };
 
 void queue_init(struct queue *queue)
 {
-    list_init(&queue->clients);
     list_init(&queue->places);
 }
 
@@ -24,7 +24,8 @@ void queue_place_init(struct queue_place *place)
 
 struct client *queue_oldest(const struct queue *queue)
 {
-    return list_first(&queue->clients, struct client, queued);
+    const struct place *first = list_first(&queue->places, struct place, queue.link);
+    return first ? list_first(&first->queue.clients, struct client, of_place) : NULL;
 }
 
 /* ---- waiting ---- */
@@ -40,45 +41,69 @@ static void forget_past(struct queue_place *place, const struct queue *queue)
 
 static void join(struct queue *queue, struct queue_place *place)
 {
-    if (!list_empty(&place->link))
-        return;
     forget_past(place, queue);
     list_append(&queue->places, &place->link);
+    queue->count += place->count;
+}
+
+static void leave(struct queue *queue, struct queue_place *place)
+{
+    list_remove(&place->link);
+    queue->count -= place->count;
+}
+
+static bool is_in(const struct queue_place *place)
+{
+    return !list_empty(&place->link);
 }
 
 void queue_add(struct client *client, int64_t now_us)
 {
     struct queue *queue = &client->place->pool->queue;
+    struct queue_place *place = &client->place->queue;
     client->since_us = now_us;
-    list_append(&queue->clients, &client->queued);
-    list_append(&client->place->queue.clients, &client->of_place);
-    queue->count++;
-    join(queue, &client->place->queue);
+    list_append(&place->clients, &client->of_place);
+    place->count++;
+    if (is_in(place))
+        queue->count++;
+    else if (!place->closed)
+        join(queue, place);
 }
 
 void queue_remove(struct client *client)
 {
     struct queue_place *place = &client->place->queue;
-    list_remove(&client->queued);
     list_remove(&client->of_place);
+    place->count--;
+    if (!is_in(place))
+        return;
     client->place->pool->queue.count--;
-    if (list_empty(&place->clients))
+    if (place->count == 0)
         list_remove(&place->link);
 }
 
 void queue_move(struct queue *from, struct queue *to, struct place *place)
 {
-    list_for_each (link, &place->queue.clients) {
-        struct client *client = list_entry(link, struct client, of_place);
-        list_remove(&client->queued);
-        from->count--;
-        list_append(&to->clients, &client->queued);
-        to->count++;
-    }
-    list_remove(&place->queue.link);
+    bool was_in = is_in(&place->queue);
+    if (was_in)
+        leave(from, &place->queue);
     place->queue.had_us = to->served_us;
-    if (!list_empty(&place->queue.clients))
+    if (was_in)
         join(to, &place->queue);
+}
+
+void queue_close(struct place *place)
+{
+    place->queue.closed = true;
+    if (is_in(&place->queue))
+        leave(&place->pool->queue, &place->queue);
+}
+
+void queue_open(struct place *place)
+{
+    place->queue.closed = false;
+    if (place->queue.count > 0 && !is_in(&place->queue))
+        join(&place->pool->queue, &place->queue);
 }
 
 /* ---- an idle backend for a client ---- */
@@ -91,7 +116,7 @@ static struct backend *find_entered(const struct place *place)
         struct backend *backend = list_entry(link, struct backend, of_place);
         if (backend->state == BACKEND_IDLE)
             return backend;
-        if (++looked_at == IDLE_SEARCH)
+        if (++looked_at == ENTERED_SEARCH)
             break;
     }
     return NULL;
@@ -130,7 +155,7 @@ struct backend *queue_find_backend(struct client *client, int64_t now_us)
 {
     struct place *place = client->place;
     const struct pool *pool = place->pool;
-    if (list_empty(&pool->idle))
+    if (place->queue.closed || list_empty(&pool->idle))
         return NULL;
     if (!pool_is_guarded(pool))
         return find_own(pool, client);
@@ -149,14 +174,30 @@ static struct client *head(const struct place *place)
     return list_first(&place->queue.clients, struct client, of_place);
 }
 
+/* How long the place has been without a backend while somebody waited. */
+static int64_t without_us(const struct place *place, int64_t now_us)
+{
+    int64_t since_us = head(place)->since_us;
+    if (since_us < place->queue.served_at_us)
+        since_us = place->queue.served_at_us;
+    return now_us - since_us;
+}
+
+/* So many times what is usual, between the two. */
+static int64_t long_us(const struct queue *queue, int64_t least_us, int64_t most_us)
+{
+    int64_t found_us = QUEUE_PATIENCE_WAITS * queue->usual_wait_us;
+    return found_us < least_us ? least_us : found_us > most_us ? most_us : found_us;
+}
+
 /* Whether it has waited too long to be kept from that backend for others' sake. */
 static bool is_impatient(const struct place *place, const struct backend *backend, int64_t now_us)
 {
     int64_t waited_us = now_us - head(place)->since_us;
     int64_t kept_us = now_us - backend->idle_since_us;
-    int64_t usual_us = place->pool->queue.usual_wait_us;
-    return waited_us >= QUEUE_PATIENCE_US &&
-           (kept_us >= QUEUE_KEPT_US || waited_us >= QUEUE_PATIENCE_WAITS * usual_us);
+    return (waited_us >= QUEUE_PATIENCE_US && kept_us >= QUEUE_KEPT_US) ||
+           without_us(place, now_us) >=
+               long_us(&place->pool->queue, QUEUE_PATIENCE_US, QUEUE_PATIENCE_MOST_US);
 }
 
 static bool may_have(struct place *place, const struct backend *backend, int64_t now_us)
@@ -169,17 +210,13 @@ static bool may_have(struct place *place, const struct backend *backend, int64_t
  * wait any longer. */
 static bool is_overdue(const struct place *place, int64_t now_us)
 {
-    int64_t since_us = head(place)->since_us;
-    if (since_us < place->queue.served_at_us)
-        since_us = place->queue.served_at_us;
-    int64_t usual_us = place->pool->queue.usual_wait_us;
-    return now_us - since_us >= QUEUE_OVERDUE_US &&
-           now_us - since_us >= QUEUE_PATIENCE_WAITS * usual_us;
+    return without_us(place, now_us) >=
+           long_us(&place->pool->queue, QUEUE_OVERDUE_US, QUEUE_OVERDUE_MOST_US);
 }
 
-static bool waits(const struct place *place)
+static bool waits(const struct pool *pool, const struct place *place)
 {
-    return place && !list_empty(&place->queue.clients);
+    return place && place->pool == pool && is_in(&place->queue);
 }
 
 /* Of those that wait, and are not where the backend was last: the first in turn, but those that
@@ -222,7 +259,7 @@ struct client *queue_next(struct pool *pool, const struct backend *backend, int6
         return NULL;
     if (!pool_is_guarded(pool))
         return queue_oldest(&pool->queue);
-    const struct place *last = waits(backend->place) ? backend->place : NULL;
+    const struct place *last = waits(pool, backend->place) ? backend->place : NULL;
     if (last && mutation("proxy.patience"))
         return head(last);
     const struct place *next = choose_place(pool, backend, now_us);
@@ -239,13 +276,18 @@ int64_t queue_next_look_us(const struct pool *pool)
     return patient_us > kept_us ? patient_us : kept_us;
 }
 
-void queue_served(struct place *place, int64_t now_us)
+void queue_served(struct client *client, int64_t now_us)
 {
+    struct place *place = client->place;
     struct queue *queue = &place->pool->queue;
+    int64_t since_us = client->since_us;
+    if (since_us < place->queue.served_at_us)
+        since_us = place->queue.served_at_us;
+    queue->usual_wait_us += (now_us - since_us - queue->usual_wait_us) / USUAL_OF;
     place->queue.served_at_us = now_us;
     if (queue->served_us < place->queue.had_us)
         queue->served_us = place->queue.had_us;
-    if (waits(place)) {
+    if (is_in(&place->queue)) {
         list_remove(&place->queue.link);
         list_append(&queue->places, &place->queue.link);
     }
@@ -253,11 +295,8 @@ void queue_served(struct place *place, int64_t now_us)
 
 void queue_take(struct client *client, int64_t now_us)
 {
-    struct queue *queue = &client->place->pool->queue;
-    int64_t waited_us = now_us - client->since_us;
-    queue->usual_wait_us += (waited_us - queue->usual_wait_us) / USUAL_OF;
     queue_remove(client);
-    queue_served(client->place, now_us);
+    queue_served(client, now_us);
 }
 
 void queue_charge(struct place *place, int64_t used_us)

@@ -24,9 +24,13 @@ enum {
     QUEUE_LEAD_US = 500,
     QUEUE_SLACK_US = 20 * 1000,
     QUEUE_DEBT_US = 1000 * 1000,
-    QUEUE_OVERDUE_US = 250 * 1000, /* and QUEUE_PATIENCE_WAITS times what is usual */
-    /* Who has waited for so long, and so many times longer than is usual, goes anywhere; */
+    /* Of a place, and up to: so many times longer than is usual. */
+    QUEUE_OVERDUE_US = 250 * 1000,
+    QUEUE_OVERDUE_MOST_US = 1000 * 1000,
+    /* Whose place nobody of has had a backend for so long, and up to: so many times longer than is
+     * usual, goes anywhere; */
     QUEUE_PATIENCE_US = 2000,
+    QUEUE_PATIENCE_MOST_US = 100 * 1000,
     QUEUE_PATIENCE_WAITS = 8,
     /* or for so long and where a backend was kept idle for so long. */
     QUEUE_KEPT_US = 2000,
@@ -34,10 +38,9 @@ enum {
 
 /* Of a pool. */
 struct queue {
-    struct list clients;   /* oldest first */
-    struct list places;    /* that have waiting clients; who was served goes to the end */
-    size_t count;          /* of clients */
-    int64_t usual_wait_us; /* of late */
+    struct list places;    /* with waiting clients; who was served goes to the end */
+    size_t count;          /* of these clients */
+    int64_t usual_wait_us; /* of places between two turns while somebody waits, of late */
     int64_t served_us;     /* the backend time that who was served last had had by then */
 };
 
@@ -45,7 +48,9 @@ struct queue {
 struct queue_place {
     struct list link;    /* queue.places */
     struct list clients; /* oldest first */
-    int64_t had_us;      /* backend time, as far as it counts: see above */
+    size_t count;
+    bool closed;    /* it may have no backend now: it has max_transactions */
+    int64_t had_us; /* backend time, as far as it counts: see above */
     int64_t served_at_us;
 };
 
@@ -57,7 +62,10 @@ void queue_add(struct client *client, int64_t now_us);
 void queue_remove(struct client *client);
 /* The place's clients wait in the other queue, at its end; of no other place there. */
 void queue_move(struct queue *from, struct queue *to, struct place *place);
-/* Who has waited longest, or NULL. */
+/* The place may have no backend from now on, or may again: its clients wait outside the queue. */
+void queue_close(struct place *place);
+void queue_open(struct place *place);
+/* Of the place that was not served for longest who has waited longest, or NULL. */
 struct client *queue_oldest(const struct queue *queue);
 
 /* An idle backend for a client whose place has nobody waiting; NULL: it has to wait. */
@@ -66,8 +74,8 @@ struct backend *queue_find_backend(struct client *client, int64_t now_us);
  * queue_next_look_us. */
 struct client *queue_next(struct pool *pool, const struct backend *backend, int64_t now_us);
 int64_t queue_next_look_us(const struct pool *pool);
-/* A client of the place that was not in the queue got a backend. */
-void queue_served(struct place *place, int64_t now_us);
+/* The client gets a backend, without having been in the queue: `since_us` is now. */
+void queue_served(struct client *client, int64_t now_us);
 /* The client leaves the queue, as it gets a backend. */
 void queue_take(struct client *client, int64_t now_us);
 /* One of the place's clients had a backend for so long. */

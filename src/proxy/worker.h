@@ -96,9 +96,10 @@ struct worker {
     struct list logins;           /* clients that are logging in, oldest first */
     struct list waiting;          /* clients that wait for a backend, oldest first */
     struct list idle;             /* idle backends of all clusters, least recently used first */
+    struct list linked;           /* struct deadline of backends that a client has */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
-    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer;
+    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;
@@ -135,7 +136,8 @@ struct proxy {
     _Atomic int64_t login_timeout_us, queue_timeout_us, idle_backend_us, connect_timeout_us,
         shutdown_timeout_us;
     _Atomic int max_clients, max_prepared, max_schemas;
-    _Atomic int auth; /* enum proxy_auth */
+    _Atomic int64_t limits[ROUTE_LIMITS]; /* where the catalog says nothing */
+    _Atomic int auth;                     /* enum proxy_auth */
     atomic_bool tls_required;
     int worker_count;
     struct worker *workers[WORKERS_MAX];

@@ -31,6 +31,28 @@ struct route_entry {
     char search_path[2 * ROUTE_NAME_SIZE + 16]; /* as the setting's text */
 };
 
+/* What a tenant may have, of a service: see docs/limits.md. The catalog's names are
+ * route_limit_name's, and so are those of the settings with what holds where nothing is said. */
+enum route_limit {
+    ROUTE_LIMIT_CLIENTS,             /* logged in at once */
+    ROUTE_LIMIT_TRANSACTIONS,        /* that have a server connection at once */
+    ROUTE_LIMIT_QUERY_US,            /* for the server to answer */
+    ROUTE_LIMIT_TRANSACTION_US,      /* from its first message to its end */
+    ROUTE_LIMIT_IDLE_TRANSACTION_US, /* for the client, within a transaction */
+    ROUTE_LIMIT_IDLE_PINNED_US,      /* the same, without one, but with a server connection */
+    ROUTE_LIMITS,
+};
+enum { ROUTE_LIMIT_NONE = 0, ROUTE_LIMIT_UNSET = -1 };
+
+struct route_limits {
+    int64_t values[ROUTE_LIMITS];
+};
+extern const struct route_limits route_limits_unset;
+/* "max_clients" ...; NULL past the last. */
+const char *route_limit_name(size_t limit);
+/* Whether it is a time, in microseconds, and not a number. */
+bool route_limit_is_time(enum route_limit limit);
+
 struct route_placement {
     int64_t id;
     int64_t tenant_id;
@@ -45,6 +67,7 @@ struct route_placement {
     bool guarded;       /* enforcement `guard`: the cluster's pool role logs in, for many tenants */
     bool shared_tables; /* other tenants' rows are in the same tables */
     struct route_entry read_write_entry, read_only_entry;
+    struct route_limits limits; /* of the tenant in this service, or else of the tenant */
 };
 
 struct route_token { /* a live token of Reeve's own */
@@ -66,6 +89,7 @@ struct route_tenant {
 struct route_service {
     int64_t id;
     char name[ROUTE_NAME_SIZE];
+    struct route_limits limits;
 };
 
 struct route_cluster {
@@ -140,6 +164,11 @@ const struct route_globals *route_snapshot_globals(const struct route_snapshot *
 const struct route_cluster *route_find_cluster(const struct route_globals *globals, int64_t id);
 const struct route_service *route_find_service(const struct route_globals *globals,
                                                const char *name);
+/* Of all that is said the most particular: the tenant's in the service, the tenant's, the
+ * service's, else `fallback`'s. */
+struct route_limits route_limits_in_force(const struct route_globals *globals,
+                                          const struct route_placement *placement,
+                                          const struct route_limits *fallback);
 bool route_token_live(const struct route_tenant *tenant, const char *jti, int64_t now_unix_s);
 
 #endif

@@ -131,11 +131,8 @@ def test_connections_without_end_are_noticed(world):
         must_notice(open_without_end, server, world.tenant("schema", "a"), world.tenant("schema", "b"))
 
 
-@pytest.mark.xfail(strict=True, raises=process.Deadline,
-                   reason="max_clients is one number for all tenants: one that opens as many as there"
-                          " may be locks the others' new clients out. Limits a tenant are not there"
-                          " yet (docs/security.md)")
-def test_one_tenants_connections_leave_room_for_others(proxy, attacker, victim):
+def lock_out(proxy, attacker, victim):
+    """One tenant's connections, as many as there may be, leave room for others."""
     opened = []
     try:
         for _ in range(LIMITS["max_clients"] + 5):
@@ -145,10 +142,21 @@ def test_one_tenants_connections_leave_room_for_others(proxy, attacker, victim):
                 connection.login(attacker.slug, attacker.service, attacker.token)
             except (wire.Refused, wire.Closed):
                 break
-        process.wait_until(lambda: can_log_in(proxy, victim), "the neighbour logs in meanwhile", 3)
+        assert can_log_in(proxy, victim), "the neighbour cannot log in meanwhile"
     finally:
         all_close(opened)
         process.wait_until(lambda: can_log_in(proxy, victim), "the neighbour logs in afterwards", 20)
+
+
+def test_one_tenants_connections_leave_room_for_others(world, attacker, victim):
+    with running_serve(world.reeve, **LIMITS, max_tenant_clients=10) as server:
+        lock_out(server, attacker, victim)
+
+
+def test_one_tenants_connections_are_noticed(world, attacker, victim):
+    """Without max_tenant_clients."""
+    with running_serve(world.reeve, **LIMITS) as server:
+        must_notice(lock_out, server, attacker, victim)
 
 
 def say_nothing(proxy, send_a_byte):

@@ -42,7 +42,6 @@ static void make_place(size_t number)
     queue_place_init(&place->queue);
     for (size_t i = 0; i < CLIENTS; i++) {
         clients[number][i] = (struct client){.place = place};
-        list_init(&clients[number][i].queued);
         list_init(&clients[number][i].of_place);
     }
 }
@@ -362,6 +361,68 @@ static void test_ones_own_pool_by_settings(void **state)
     assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[0][1]);
 }
 
+/* ---- closed ---- */
+
+/* Whoever waits there is not in the queue: nobody is kept waiting or logged in for it. */
+static void test_a_closed_place_is_not_served(void **state)
+{
+    (void)state;
+    wait_for_one(&clients[0][0]);
+    wait_for_one(&clients[1][0]);
+    queue_close(&places[0]);
+    wait_for_one(&clients[0][1]);
+    assert_int_equal(pool.queue.count, 1);
+    assert_ptr_equal(queue_oldest(&pool.queue), &clients[1][0]);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[1][0]);
+    assert_null(serve(&backends[0], 10));
+    queue_remove(&clients[0][0]); /* it went away */
+    assert_int_equal(pool.queue.count, 0);
+    wait_for_one(&clients[0][2]);
+    queue_open(&places[0]);
+    assert_int_equal(pool.queue.count, 2);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[0][1]);
+    assert_ptr_equal(serve(&backends[0], 10), &clients[0][2]);
+}
+
+static void test_a_closed_place_gets_no_idle_backend(void **state)
+{
+    (void)state;
+    idle(&backends[0]);
+    queue_close(&places[0]);
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    queue_open(&places[0]);
+    assert_int_equal(pool.queue.count, 0);
+    assert_non_null(queue_find_backend(&clients[0][0], now_us));
+}
+
+static void test_a_closed_place_moves(void **state)
+{
+    (void)state;
+    wait_for_one(&clients[0][0]);
+    queue_close(&places[0]);
+    queue_move(&pool.queue, &other_pool.queue, &places[0]);
+    places[0].pool = &other_pool;
+    assert_int_equal(other_pool.queue.count, 0);
+    queue_open(&places[0]);
+    assert_int_equal(other_pool.queue.count, 1);
+    assert_int_equal(pool.queue.count, 0);
+    queue_remove(&clients[0][0]);
+    assert_int_equal(other_pool.queue.count, 0);
+}
+
+/* A tenant with many clients does not make everybody patient. */
+static void test_what_is_usual_is_a_places_wait(void **state)
+{
+    (void)state;
+    now_us += TIME_S;
+    for (int turn = 0; turn < 1000; turn++) {
+        clients[0][0].since_us = now_us - 800 * TIME_MS; /* behind hundreds of its own */
+        queue_served(&clients[0][0], now_us);
+        now_us += 5 * TIME_MS;
+    }
+    assert_in_range(pool.queue.usual_wait_us, 4 * TIME_MS, 6 * TIME_MS);
+}
+
 /* ---- moving ---- */
 
 static void test_a_places_clients_move(void **state)
@@ -399,6 +460,8 @@ int main(void)
         TEST(test_when_to_look_again),           TEST(test_none_is_idle),
         TEST(test_the_one_that_was_entered),     TEST(test_at_home_or_not_at_all),
         TEST(test_shared_tables_spread),         TEST(test_ones_own_pool_by_settings),
+        TEST(test_a_closed_place_is_not_served), TEST(test_a_closed_place_gets_no_idle_backend),
+        TEST(test_a_closed_place_moves),         TEST(test_what_is_usual_is_a_places_wait),
         TEST(test_a_places_clients_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,283 @@
+"""`reeve limit`: what a tenant may have at once, and for how long, whatever its SQL says."""
+import contextlib
+import select
+import signal
+import threading
+
+import psycopg
+import pytest
+
+from support import process, wire
+from support.reeve import running_reeve, running_serve
+from support.world import World
+
+SOON_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def world():
+    with running_reeve({"workers": 1}) as server:
+        yield World(server)
+
+
+@pytest.fixture
+def tenant(world, mode):
+    """One of the test's own, so that its limits harm no other."""
+    return world.new_tenant(mode)
+
+
+def status(world):
+    return world.reeve.cli("status", json=True).json
+
+
+def set_limit(world, limit, value, *whose):
+    """And the proxy has heard of it."""
+    world.reeve.cli("limit", "set", limit, value, *whose)
+
+    def is_heard():
+        found = status(world)
+        return found["server"]["route_version"] >= found["catalog"]["route_version"]
+
+    process.wait_until(is_heard, "the proxy has heard of the limit", SOON_SECONDS)
+
+
+def of(tenant):
+    return "--tenant", tenant.slug, "--service", tenant.service
+
+
+def error_of(action, *arguments, **options):
+    with pytest.raises(psycopg.Error) as raised:
+        action(*arguments, **options)
+    return raised.value
+
+
+def in_force(world, tenant):
+    shown = world.reeve.cli("limit", "show", tenant.slug, tenant.service, json=True).json
+    return {one["limit"]: (one["value"], one["from"]) for one in shown}
+
+
+# ---- the command ----
+
+def test_the_most_particular_holds(world):
+    tenant = world.new_tenant("row")
+    assert in_force(world, tenant)["max_clients"] == ("none", "configuration")
+    assert in_force(world, tenant)["idle_transaction_timeout"] == ("10m", "configuration")
+    set_limit(world, "max_clients", "7", "--service", tenant.service)
+    assert in_force(world, tenant)["max_clients"] == ("7", "service")
+    set_limit(world, "max_clients", "none", "--tenant", tenant.slug)
+    assert in_force(world, tenant)["max_clients"] == ("none", "tenant")
+    set_limit(world, "max_clients", "9", *of(tenant))
+    assert in_force(world, tenant)["max_clients"] == ("9", "tenant and service")
+    listed = world.reeve.cli("limit", "list", json=True).json
+    assert [(one["tenant"], one["service"], one["number"]) for one in listed] == [
+        (None, "things", 7), (tenant.slug, None, 0), (tenant.slug, "things", 9)]
+    for whose in (of(tenant), ("--tenant", tenant.slug), ("--service", tenant.service)):
+        world.reeve.cli("limit", "unset", "max_clients", *whose)
+    assert in_force(world, tenant)["max_clients"] == ("none", "configuration")
+    assert world.reeve.cli("limit", "list", json=True).json == []
+
+
+@pytest.mark.parametrize("limit, value", [("max_clients", "0"), ("max_clients", "-1"), ("max_clients", "3s"),
+                                          ("query_timeout", "1us"), ("query_timeout", "x"), ("sleep", "1"),
+                                          ("query_timeout", "400d"), ("max_clients", "1000001")])
+def test_values_that_are_none(world, limit, value):
+    result = world.reeve.cli("limit", "set", limit, value, "--service", "things", check=False)
+    assert result.code == 2, result.text
+    assert world.reeve.cli("limit", "list", json=True).json == []
+
+
+def test_whose_it_is_must_be_said(world):
+    assert world.reeve.cli("limit", "set", "max_clients", "3", check=False).code == 2
+    assert "there is no tenant" in world.reeve.cli("limit", "set", "max_clients", "3", "--tenant", "nobody",
+                                                   check=False).err
+    result = world.reeve.cli("limit", "unset", "max_clients", "--service", "things", check=False)
+    assert "there is no limit" in result.err
+
+
+def test_changes_are_told(world):
+    tenant = world.new_tenant("row")
+    set_limit(world, "query_timeout", "90s", *of(tenant))
+    world.reeve.cli("limit", "unset", "query_timeout", *of(tenant))
+    events = world.reeve.cli("events", "--tenant", tenant.slug, json=True).json
+    told = [(event["action"], event["detail"]) for event in events if event["action"].startswith("limit.")]
+    assert sorted(told, key=str) == [("limit.set", {"limit": "query_timeout", "value": 90_000_000}),
+                                     ("limit.unset", {"limit": "query_timeout"})]
+
+
+def test_a_deleted_tenant_has_none(world):
+    tenant = world.new_tenant("row")
+    set_limit(world, "max_clients", "3", "--tenant", tenant.slug)
+    world.reeve.cli("tenant", "delete", tenant.slug, "--yes")
+    assert world.reeve.cli("limit", "list", json=True).json == []
+
+
+# ---- clients ----
+
+def test_clients(world, tenant):
+    set_limit(world, "max_clients", "2", *of(tenant))
+    with world.reeve.connect(tenant), world.reeve.connect(tenant) as second:
+        error = error_of(world.reeve.connect, tenant)
+        assert "too many clients" in str(error) and "operator" in str(error), error
+        second.close()
+        with world.reeve.connect(tenant) as third:
+            assert third.execute("SELECT 1").fetchone() == (1,)
+
+
+# ---- transactions at once ----
+
+def test_transactions_at_once(world, tenant):
+    """The second waits until the first is over; a neighbour does not."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with world.reeve.connect(tenant) as first, world.reeve.connect(tenant) as second:
+        first.execute("SELECT 1")
+        answers = []
+        with first.transaction():
+            first.execute("SELECT 1")
+            thread = threading.Thread(target=lambda: answers.append(second.execute("SELECT 2").fetchone()))
+            thread.start()
+            process.wait_until(lambda: status(world)["server"]["clients_waiting"] or answers,
+                               "the second waits", SOON_SECONDS)
+            assert answers == []
+            with world.reeve.connect(neighbour) as other:
+                assert other.execute("SELECT 3").fetchone() == (3,)
+            assert answers == []
+        thread.join(SOON_SECONDS)
+        assert answers == [(2,)]
+    # Again and again, and none is lost.
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(world.reeve.connect(tenant)) for _ in range(4)]
+        counts = [0] * len(connections)
+
+        def work(number):
+            for _ in range(50):
+                counts[number] += connections[number].execute("SELECT 1").fetchone()[0]
+
+        threads = [threading.Thread(target=work, args=[number]) for number in range(len(connections))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert counts == [50] * len(connections)
+
+
+def test_more_transactions_at_once_than_before(world, tenant):
+    """Who waits goes on when the limit is raised."""
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with world.reeve.connect(tenant) as first, world.reeve.connect(tenant) as second:
+        answers = []
+        with first.transaction():
+            first.execute("SELECT 1")
+            thread = threading.Thread(target=lambda: answers.append(second.execute("SELECT 2").fetchone()))
+            thread.start()
+            world.reeve.cli("limit", "set", "max_transactions", "2", *of(tenant))
+            thread.join(SOON_SECONDS)
+            assert answers == [(2,)]
+
+
+# ---- times ----
+
+def hold(reeve, tenant, *messages, until):
+    connection = wire.connect_to_tenant(reeve, tenant)
+    connection.send(*messages)
+    connection.receive_until(until)
+    return connection
+
+
+def told(connection):
+    """The error that ends it."""
+    errors = [message for message in connection.rest() if message.type == "E"]
+    assert errors and errors[-1].fields["S"] == "FATAL", errors
+    return errors[-1].sqlstate
+
+
+ENDS = {
+    "query_timeout": ([wire.query("DO $$ BEGIN RAISE NOTICE 'x'; LOOP BEGIN PERFORM pg_sleep(60);"
+                                  " EXCEPTION WHEN query_canceled THEN END; END LOOP; END $$")], "N", "57014"),
+    "transaction_timeout": ([wire.query("BEGIN"), wire.query("SELECT 1")], "Z", "25P04"),
+    "idle_transaction_timeout": ([wire.query("SET idle_in_transaction_session_timeout = 0; BEGIN")], "Z",
+                                 "25P03"),
+    "idle_pinned_timeout": ([wire.query("PREPARE kept AS SELECT 1")], "Z", "57P05"),
+}
+
+
+@pytest.mark.parametrize("limit", ENDS)
+def test_times(world, tenant, limit):
+    messages, until, sqlstate = ENDS[limit]
+    set_limit(world, limit, "300ms", *of(tenant))
+    with hold(world.reeve, tenant, *messages, until=until) as held:
+        assert told(held) == sqlstate
+    neighbour = world.new_tenant(tenant.mode)
+    with world.reeve.connect(neighbour) as other:
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_limit_ends_what_is_going_on(world, tenant):
+    with hold(world.reeve, tenant, wire.query("BEGIN"), until="Z") as held:
+        set_limit(world, "idle_transaction_timeout", "200ms", *of(tenant))
+        assert told(held) == "25P03"
+
+
+def test_work_within_the_times_goes_on(world, tenant):
+    """Many queries, none of which is long, in a session and in a transaction."""
+    for limit in ("query_timeout", "idle_transaction_timeout", "idle_pinned_timeout"):
+        set_limit(world, limit, "1s", *of(tenant))
+    with world.reeve.connect(tenant) as connection:
+        with connection.transaction():
+            for _ in range(20):
+                connection.execute("SELECT pg_sleep(0.1)")
+        with connection.pipeline():
+            found = [connection.execute("SELECT 1 FROM pg_sleep(0.1)") for _ in range(5)]
+        assert [one.fetchone() for one in found] == [(1,)] * 5
+        connection.execute("PREPARE kept AS SELECT 2")
+        for _ in range(20):
+            assert connection.execute("SELECT 1 FROM pg_sleep(0.1)").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("mode", ["schema", "database"])  # PostgreSQL has no COPY FROM for row
+def test_copy_that_goes_on_is_not_idle(world, tenant):
+    set_limit(world, "idle_transaction_timeout", "500ms", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query("COPY thing (name) FROM STDIN"))
+        connection.receive_until("G")
+        for number in range(8):
+            connection.send(wire.copy_data(f"row {number}\n".encode()))
+            assert select.select([connection.socket], [], [], 0.2)[0] == []
+        connection.send(wire.copy_done())
+        assert connection.until_ready()[-1].body == b"I"
+        connection.send(wire.query("COPY thing (name) FROM STDIN"))
+        connection.receive_until("G")
+        assert told(connection) == "25P03"
+
+
+# ---- the configuration ----
+
+def test_settings_hold_for_all(world, mode):
+    tenant = world.tenant(mode)
+    with running_serve(world.reeve, idle_transaction_timeout="300ms", max_tenant_clients=1) as server:
+        with server.connect(tenant) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            assert "too many clients" in str(error_of(server.connect, tenant))
+        with hold(server, tenant, wire.query("BEGIN"), until="Z") as held:
+            assert told(held) == "25P03"
+        server.write(idle_transaction_timeout="0", max_tenant_clients=0)
+        server.process.send_signal(signal.SIGHUP)
+
+        def two_come_in():
+            with contextlib.suppress(psycopg.OperationalError), server.connect(tenant), server.connect(tenant):
+                return True
+            return False
+
+        process.wait_until(two_come_in, "the new settings are in force", SOON_SECONDS)
+
+
+def test_unknown_limits_of_a_newer_catalog(world):
+    """A proxy that does not know it goes on."""
+    world.reeve.query("INSERT INTO reeve.resource_limit (service_id, name, value)"
+                      " SELECT id, 'max_wishes', 3 FROM reeve.service WHERE name = 'things'")
+    tenant = world.new_tenant("row")
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    listed = world.reeve.cli("limit", "list", json=True).json
+    assert [one["value"] for one in listed if one["limit"] == "max_wishes"] == ["3"]
+    world.reeve.query("DELETE FROM reeve.resource_limit WHERE name = 'max_wishes'")
