@@ -2,7 +2,8 @@ SELECT p.tenant_id, p.id, p.service_id, p.cluster_id, p.epoch,
        p.state IN ('ready', 'migrating'), s.name, coalesce(p.database, ''),
        coalesce(p.role, ''), p.role_password, coalesce(p.ro_role, ''), p.ro_password,
        p.enforcement = 'guard', p.enter_role <> p.role, coalesce(p.enter_role, ''),
-       coalesce(p.enter_ro_role, ''), quote_ident(p.schema) || ', public'
+       coalesce(p.enter_ro_role, ''), quote_ident(p.schema) || ', public',
+       coalesce(reeve.unix_us(p.held_until), 0)
 FROM reeve.placement p
 JOIN reeve.service s ON s.id = p.service_id
 WHERE $1::bigint[] IS NULL OR p.tenant_id = ANY ($1)

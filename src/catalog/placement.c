@@ -65,6 +65,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .enforcement = pg_text_copy(result, row, 18, arena),
         .enter_role = pg_text_copy(result, row, 19, arena),
         .enter_ro_role = pg_text_copy(result, row, 20, arena),
+        .held_until_unix_us = pg_i64(result, row, 21),
     };
     return fill_passwords(result, row, arena, placement, err);
 }
@@ -177,5 +178,23 @@ int catalog_placement_delete(struct catalog *catalog, int64_t id, struct error *
         CATALOG_STATEMENT(sql_catalog_placement_delete, pg_from_i64(&arena, id));
     statement.subject = describe(&arena, id);
     statement.removes = true;
+    return catalog_change(catalog, &statement, err);
+}
+
+int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    struct catalog_statement statement = CATALOG_STATEMENT(
+        sql_catalog_placement_hold, pg_from_i64(&arena, id), pg_from_i64(&arena, hold_us));
+    statement.subject = arena_printf(&arena, "placement %lld that is served", (long long)id);
+    return catalog_change(catalog, &statement, err);
+}
+
+int catalog_placement_release(struct catalog *catalog, int64_t id, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    struct catalog_statement statement =
+        CATALOG_STATEMENT(sql_catalog_placement_release, pg_from_i64(&arena, id));
+    statement.subject = describe(&arena, id);
     return catalog_change(catalog, &statement, err);
 }

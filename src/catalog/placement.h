@@ -39,6 +39,7 @@ struct catalog_placement {
     int64_t created_unix_us;
     const char *enforcement;                /* "guard" or "login" */
     const char *enter_role, *enter_ro_role; /* "" but under the guard */
+    int64_t held_until_unix_us;             /* 0: it is not held */
 };
 
 /* State provisioning, without a place. ERROR_EXISTS when the tenant has one for the service;
@@ -53,6 +54,12 @@ int catalog_placement_find(struct catalog *catalog, struct arena *arena, const c
                            const char *service, struct catalog_placement *ret, struct error *err);
 int catalog_placement_get(struct catalog *catalog, struct arena *arena, int64_t id,
                           struct catalog_placement *ret, struct error *err);
+
+/* Its new transactions wait from now on, for so long at most. ERROR_NOT_FOUND when it is not
+ * served.
+ */
+int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, struct error *err);
+int catalog_placement_release(struct catalog *catalog, int64_t id, struct error *err);
 
 struct catalog_placement_filter {
     int64_t tenant_id, service_id, cluster_id; /* 0: any */

@@ -16,6 +16,8 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_url,
     &cli_noun_issuer,
     &cli_noun_limit,
+    &cli_noun_hold,
+    &cli_noun_release,
     &cli_noun_migrate,
     &cli_noun_audit,
     &cli_noun_job,

@@ -46,6 +46,11 @@ const struct output_field placement_fields[] = {
      .title = "STATE",
      .kind = OUTPUT_TEXT,
      .help = "provisioning, ready, migrating, deleting, failed"},
+    {.key = "held_until",
+     .title = "HELD-UNTIL",
+     .kind = OUTPUT_TIME,
+     .detail = true,
+     .help = "new transactions wait until then (reeve hold); null: they do not"},
     {.key = "created_at",
      .title = "CREATED",
      .kind = OUTPUT_TIME,
@@ -83,6 +88,7 @@ json_t *placement_record(struct arena *arena, const struct config *config,
     json_object_set_new(record, "epoch", json_integer(placement->epoch));
     json_object_set_new(record, "state",
                         output_text(catalog_placement_state_name(placement->state)));
+    json_object_set_new(record, "held_until", output_time_us(placement->held_until_unix_us));
     json_object_set_new(record, "created_at", output_time_us(placement->created_unix_us));
     json_object_set_new(record, "url", output_text(url));
     return record;

@@ -15,6 +15,8 @@ extern const struct cli_noun cli_noun_help;
 extern const struct cli_noun cli_noun_init;
 extern const struct cli_noun cli_noun_issuer;
 extern const struct cli_noun cli_noun_limit;
+extern const struct cli_noun cli_noun_hold;
+extern const struct cli_noun cli_noun_release;
 extern const struct cli_noun cli_noun_job;
 extern const struct cli_noun cli_noun_migrate;
 extern const struct cli_noun cli_noun_password;

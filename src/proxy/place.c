@@ -1,5 +1,6 @@
 #include "proxy/place.h"
 
+#include "base/time.h"
 #include "proxy/backend.h"
 
 /* ---- which pool ---- */
@@ -78,10 +79,56 @@ static void open_or_close(struct place *place)
 {
     int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
     bool full = limit > 0 && place->lent_count >= (size_t)limit;
-    if (full && !place->queue.closed)
+    bool closed = full || place_is_held(place);
+    if (closed && !place->queue.closed)
         queue_close(place);
-    else if (!full && place->queue.closed)
+    else if (!closed && place->queue.closed)
         queue_open(place);
+}
+
+/* Those who waited may wait for a backend as long as if they had come now. */
+static void release(struct place *place)
+{
+    place->held_until_us = 0;
+    pool_renew_waiting(place);
+    open_or_close(place);
+}
+
+static void hold(struct place *place, int64_t until_unix_us)
+{
+    struct worker *worker = place->worker;
+    int64_t left_us = until_unix_us - time_unix_us();
+    if (left_us <= 0) {
+        if (place_is_held(place))
+            release(place);
+        return;
+    }
+    place->held_until_us = engine_now_us(worker->engine) + left_us;
+    if (!timer_running(&worker->hold_timer) ||
+        worker->hold_timer.deadline_us > place->held_until_us)
+        timer_start(&worker->hold_timer, place->held_until_us);
+}
+
+static void end_hold(struct hash_node *node, void *argument)
+{
+    struct place *place = container_of(node, struct place, node);
+    struct worker *worker = argument;
+    if (!place_is_held(place))
+        return;
+    if (place->held_until_us > engine_now_us(worker->engine)) {
+        if (!timer_running(&worker->hold_timer) ||
+            worker->hold_timer.deadline_us > place->held_until_us)
+            timer_start(&worker->hold_timer, place->held_until_us);
+        return;
+    }
+    release(place);
+    pool_serve(place->pool);
+}
+
+void places_end_holds(void *worker)
+{
+    struct worker *ended = worker;
+    hash_table_each(&ended->places, end_hold, ended);
 }
 
 static void take_limits(struct place *place, const struct route_snapshot *snapshot,
@@ -91,6 +138,7 @@ static void take_limits(struct place *place, const struct route_snapshot *snapsh
     for (size_t i = 0; i < ROUTE_LIMITS; i++)
         fallback.values[i] = atomic_load(&place->worker->proxy->limits[i]);
     place->limits = route_limits_in_force(route_snapshot_globals(snapshot), placement, &fallback);
+    hold(place, placement->held_until_unix_us);
     open_or_close(place);
     deadline_changed(place);
 }

@@ -28,6 +28,7 @@ struct place {
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
     struct route_limits limits;      /* in force */
+    int64_t held_until_us;           /* new transactions wait until then; 0: they do not */
 };
 
 /* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
@@ -43,6 +44,12 @@ void place_add_client(struct place *place, struct client *client);
 /* A client of its gets a backend; gives it back. */
 void place_lend(struct place *place);
 void place_return(struct place *place);
+/* The time is over for which the operator held some of the worker's places. */
+void places_end_holds(void *worker);
+static inline bool place_is_held(const struct place *place)
+{
+    return place->held_until_us > 0;
+}
 /* The client has left its lists already. */
 void place_remove_client(struct place *place);
 /* At the end of a turn, when nobody up the stack goes on with one. */

@@ -332,6 +332,17 @@ void pool_stop_waiting(struct client *client)
         timer_start(&pool->look_timer, engine_now_us(pool->worker->engine));
 }
 
+void pool_renew_waiting(struct place *place)
+{
+    struct worker *worker = place->worker;
+    list_for_each (link, &place->queue.clients) {
+        struct client *client = list_entry(link, struct client, of_place);
+        client->since_us = engine_now_us(worker->engine);
+        list_remove(&client->timed);
+        list_append(&worker->waiting, &client->timed);
+    }
+}
+
 /* One client that gets one backend; false when there is no such pair. */
 static bool serve_one(struct pool *pool)
 {

@@ -80,6 +80,10 @@ static void wait_expired(void *owner)
             timer_start(&worker->wait_timer, client->since_us + timeout);
             return;
         }
+        if (place_is_held(client->place)) {
+            pool_renew_waiting(client->place);
+            continue;
+        }
         const struct pool *pool = client->place->pool;
         const struct error *cause = &pool->last_error;
         log_warning("no backend within the queue timeout tenant=%s placement=%lld", client->tenant,
@@ -368,6 +372,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     timer_init(&worker->wait_timer, worker->engine, wait_expired, worker);
     timer_init(&worker->idle_timer, worker->engine, idle_expired, worker);
     timer_init(&worker->retry_timer, worker->engine, retry_expired, worker);
+    timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;

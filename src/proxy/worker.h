@@ -99,7 +99,8 @@ struct worker {
     struct list linked;           /* struct deadline of backends that a client has */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
-    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer;
+    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer,
+        hold_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;

@@ -1,0 +1,2 @@
+UPDATE reeve.placement SET held_until = clock_timestamp() + $2::bigint * interval '1 microsecond'
+WHERE id = $1 AND state IN ('ready', 'migrating')

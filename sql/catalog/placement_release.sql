@@ -1,0 +1,1 @@
+UPDATE reeve.placement SET held_until = NULL WHERE id = $1

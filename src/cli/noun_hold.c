@@ -1,0 +1,166 @@
+#include "cli/nouns.h"
+
+#include "base/time.h"
+#include "catalog/audit_event.h"
+#include "catalog/placement.h"
+#include "catalog/service.h"
+#include "catalog/tenant.h"
+#include "cli/context.h"
+
+static const int64_t usual_us = 60 * (int64_t)TIME_S;
+static const int64_t longest_us = 3600 * (int64_t)TIME_S;
+
+static const struct cli_parameter slug_argument[] = {
+    {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
+    {0},
+};
+
+#define OPTION_SERVICE                                                                             \
+    {                                                                                              \
+        .name = "service", .value = "NAME", .kind = CLI_TEXT,                                      \
+        .help = "in this service; without it: in each that it is attached to"                      \
+    }
+
+static const struct cli_parameter hold_options[] = {
+    OPTION_SERVICE,
+    {.name = "for",
+     .value = "TIME",
+     .kind = CLI_DURATION,
+     .minimum = TIME_S,
+     .maximum = 3600 * (int64_t)TIME_S,
+     .fallback = "1m",
+     .help = "for how long at most, so that nobody waits for ever for who forgot to release"},
+    {0},
+};
+
+static const struct cli_parameter release_options[] = {OPTION_SERVICE, {0}};
+
+static const struct output_field fields[] = {
+    {.key = "tenant", .title = "TENANT", .kind = OUTPUT_TEXT, .help = "the tenant's slug"},
+    {.key = "service", .title = "SERVICE", .kind = OUTPUT_TEXT, .help = "the service"},
+    {.key = "held_until",
+     .title = "HELD-UNTIL",
+     .kind = OUTPUT_TIME,
+     .help = "when its transactions go on by themselves; null: they are not held"},
+    {0},
+};
+
+/* The placements that the command is about; at least one. */
+static int find(struct cli *cli, struct catalog *catalog, struct catalog_placement **ret,
+                size_t *ret_count, struct error *err)
+{
+    struct catalog_tenant tenant = {0};
+    struct catalog_service service = {0};
+    const char *slug = cli_text(cli, "SLUG"), *name = cli_text(cli, "service");
+    int result = catalog_tenant_find(catalog, &cli->arena, slug, &tenant, err);
+    if (result == 0 && name)
+        result = catalog_service_find(catalog, &cli->arena, name, &service, err);
+    const struct catalog_placement_filter filter = {
+        .tenant_id = tenant.id, .service_id = service.id, .state = -1};
+    if (result == 0)
+        result = catalog_placement_list(catalog, &cli->arena, &filter, ret, ret_count, err);
+    if (result < 0)
+        return result;
+    if (*ret_count == 0)
+        return error_set(err, ERROR_NOT_FOUND, "tenant \"%s\" is not attached to %s", slug,
+                         name ? name : "any service");
+    return 0;
+}
+
+/* hold_us 0: release. */
+static int change(const struct context *context, struct catalog *catalog,
+                  const struct catalog_placement *placements, size_t count, int64_t hold_us,
+                  struct error *err)
+{
+    int result = catalog_begin(catalog, err);
+    if (result < 0)
+        return result;
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, err)
+                             : catalog_placement_release(catalog, placements[i].id, err);
+    const struct catalog_audit_event event = {
+        .action = hold_us > 0 ? "tenant.hold" : "tenant.release",
+        .tenant_id = placements[0].tenant_id,
+        .service_id = count == 1 ? placements[0].service_id : 0};
+    return context_commit(context, catalog, result, &event,
+                          hold_us > 0 ? json_pack("{s:I}", "for_us", (json_int_t)hold_us) : NULL,
+                          err);
+}
+
+static int print(struct cli *cli, struct catalog *catalog, struct error *err)
+{
+    struct catalog_placement *placements = NULL;
+    size_t count = 0;
+    int result = find(cli, catalog, &placements, &count, err);
+    if (result < 0)
+        return result;
+    json_t *records = json_array();
+    for (size_t i = 0; i < count; i++) {
+        json_t *record = json_object();
+        json_object_set_new(record, "tenant", output_text(placements[i].tenant));
+        json_object_set_new(record, "service", output_text(placements[i].service));
+        json_object_set_new(record, "held_until", output_time_us(placements[i].held_until_unix_us));
+        json_array_append_new(records, record);
+    }
+    output_list(cli, records, "");
+    return 0;
+}
+
+static int run(struct cli *cli, int64_t hold_us, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_placement *placements = NULL;
+    size_t count = 0;
+    int result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0)
+        result = find(cli, catalog, &placements, &count, err);
+    if (result == 0)
+        result = change(&context, catalog, placements, count, hold_us, err);
+    return result < 0 ? result : print(cli, catalog, err);
+}
+
+static int run_hold(struct cli *cli, struct error *err)
+{
+    int64_t hold_us = cli_duration_us(cli, "for", usual_us);
+    return run(cli, hold_us > longest_us ? longest_us : hold_us, err);
+}
+
+static int run_release(struct cli *cli, struct error *err)
+{
+    return run(cli, 0, err);
+}
+
+static const char *const hold_examples[] = {"reeve hold acme",
+                                            "reeve hold acme --service orders --for 10s", NULL};
+
+static const struct cli_command hold_commands[] = {
+    {.summary = "Let a tenant's new transactions wait, and none fail",
+     .description =
+         "Transactions that run go on, clients may log in, and what they send waits, "
+         "without a queue timeout, until \"reeve release\" or until the time is over. "
+         "In each proxy. Who keeps a server connection (see docs/limits.md) is not held.",
+     .arguments = slug_argument,
+     .options = hold_options,
+     .fields = fields,
+     .list = true,
+     .examples = hold_examples,
+     .run = run_hold},
+    {0},
+};
+
+static const struct cli_command release_commands[] = {
+    {.summary = "Let a tenant's transactions go on",
+     .arguments = slug_argument,
+     .options = release_options,
+     .fields = fields,
+     .list = true,
+     .run = run_release},
+    {0},
+};
+
+const struct cli_noun cli_noun_hold = {
+    .name = "hold", .summary = "Let a tenant's new transactions wait", .commands = hold_commands};
+const struct cli_noun cli_noun_release = {.name = "release",
+                                          .summary = "Let a tenant's transactions go on",
+                                          .commands = release_commands};

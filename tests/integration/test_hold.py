@@ -1,0 +1,148 @@
+"""`reeve hold` and `reeve release`: new transactions wait, and none fails."""
+import contextlib
+import threading
+
+import pytest
+
+from support import process
+from support.reeve import run, running_reeve, running_serve
+from support.world import World
+
+SOON_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def world():
+    with running_reeve({"workers": 1}) as server:
+        yield World(server)
+
+
+@pytest.fixture
+def tenant(world, mode):
+    return world.new_tenant(mode)
+
+
+def status(world):
+    return world.reeve.cli("status", json=True).json
+
+
+def command(world, *words):
+    """And the proxy has heard of it."""
+    done = world.reeve.cli(*words, json=True).json
+
+    def is_heard():
+        found = status(world)
+        return found["server"]["route_version"] >= found["catalog"]["route_version"]
+
+    process.wait_until(is_heard, "the proxy has heard of it", SOON_SECONDS)
+    return done
+
+
+class Asking:
+    """A query on a thread of its own."""
+
+    def __init__(self, connection, text="SELECT 1"):
+        self.answer = []
+        self.thread = threading.Thread(
+            target=lambda: self.answer.append(connection.execute(text).fetchone()))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(SOON_SECONDS)
+
+    def waits(self, world):
+        process.wait_until(lambda: status(world)["server"]["clients_waiting"] > 0 or self.answer,
+                           "it waits", SOON_SECONDS)
+        return not self.answer
+
+    def answered(self):
+        self.thread.join(SOON_SECONDS)
+        return self.answer
+
+
+def test_new_transactions_wait(world, tenant):
+    neighbour = world.new_tenant(tenant.mode)
+    with world.reeve.connect(tenant) as running, world.reeve.connect(tenant) as other:
+        with running.transaction():
+            running.execute("INSERT INTO thing (name) VALUES ('begun before')")
+            held = command(world, "hold", tenant.slug)
+            assert [(one["service"], bool(one["held_until"])) for one in held] == [("things", True)]
+            running.execute("INSERT INTO thing (name) VALUES ('goes on')")
+        with Asking(other, "SELECT count(*) FROM thing") as asking:
+            assert asking.waits(world)
+            with world.reeve.connect(neighbour) as free:
+                assert free.execute("SELECT 1").fetchone() == (1,)
+            with world.reeve.connect(tenant) as late, Asking(late) as second:  # it may log in
+                assert second.waits(world)
+                released = command(world, "release", tenant.slug)
+                assert [one["held_until"] for one in released] == [None]
+                assert second.answered() == [(1,)]
+            assert asking.answered() == [(2,)]
+        assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_nobody_fails_for_waiting_long(world, tenant):
+    """Longer than the queue timeout, from whose end everybody has it anew."""
+    neighbour = world.new_tenant(tenant.mode)
+    with running_serve(world.reeve, workers=1, queue_timeout="1s") as server:
+        with server.connect(tenant) as connection, server.connect(neighbour) as clock:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+            world.reeve.cli("hold", tenant.slug)
+            version = status(world)["catalog"]["route_version"]
+            process.wait_until(lambda: heard(server, version), "the other proxy has heard of it",
+                               SOON_SECONDS)
+            with Asking(connection, "SELECT 2") as asking:
+                clock.execute("SELECT pg_sleep(3)")
+                assert asking.answer == []
+                world.reeve.cli("release", tenant.slug)
+                assert asking.answered() == [(2,)]
+
+
+def heard(server, version):
+    """From the status socket of a proxy beside the world's."""
+    found = run("status", "--config", server.config_path, "--json").json
+    return found["server"]["route_version"] >= version
+
+
+def test_it_ends_by_itself(world, tenant):
+    with world.reeve.connect(tenant) as connection:
+        connection.execute("SELECT 1")
+        command(world, "hold", tenant.slug, "--for", "2s")
+        with Asking(connection, "SELECT 3") as asking:
+            assert asking.answered() == [(3,)]
+    shown = world.reeve.cli("placement", "show", tenant.slug, "things", json=True).json
+    assert shown["held_until"] is None
+
+
+def test_it_can_be_held_longer_and_shorter(world, tenant):
+    with world.reeve.connect(tenant) as connection:
+        connection.execute("SELECT 1")
+        command(world, "hold", tenant.slug, "--for", "30s")
+        command(world, "hold", tenant.slug, "--for", "1s")
+        with Asking(connection, "SELECT 3") as asking:
+            assert asking.answered() == [(3,)]
+
+
+def test_one_service_of_several(world):
+    tenant = world.new_tenant("row")
+    other = world.in_service(tenant, "orders", world.ORDERS)
+    command(world, "hold", tenant.slug, "--service", "things")
+    with contextlib.closing(world.reeve.connect(other)) as free:
+        assert free.execute("SELECT 1").fetchone() == (1,)
+    shown = world.reeve.cli("placement", "list", "--tenant", tenant.slug, json=True).json
+    assert {one["service"]: bool(one["held_until"]) for one in shown} == {"things": True, "orders": False}
+    events = world.reeve.cli("events", "--tenant", tenant.slug, json=True).json
+    assert {"for_us": 60_000_000} in [event["detail"] for event in events if event["action"] == "tenant.hold"]
+    command(world, "release", tenant.slug)
+
+
+def test_who_cannot_be_held(world):
+    result = world.reeve.cli("hold", "nobody", check=False)
+    assert result.code != 0 and "nobody" in result.err
+    world.reeve.cli("tenant", "create", "loose")
+    result = world.reeve.cli("hold", "loose", check=False)
+    assert result.code != 0 and "not attached" in result.err
+    assert world.reeve.cli("hold", "loose", "--for", "2h", check=False).code == 2
