@@ -61,7 +61,7 @@ static int find(struct cli *cli, struct catalog *catalog, struct catalog_placeme
         result = catalog_placement_list(catalog, &cli->arena, &filter, ret, ret_count, err);
     if (result < 0)
         return result;
-    if (*ret_count == 0)
+    if (*ret_count == 0 || !*ret)
         return error_set(err, ERROR_NOT_FOUND, "tenant \"%s\" is not attached to %s", slug,
                          name ? name : "any service");
     return 0;

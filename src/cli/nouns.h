@@ -14,6 +14,7 @@ extern const struct cli_noun cli_noun_events;
 extern const struct cli_noun cli_noun_help;
 extern const struct cli_noun cli_noun_init;
 extern const struct cli_noun cli_noun_issuer;
+extern const struct cli_noun cli_noun_kill;
 extern const struct cli_noun cli_noun_limit;
 extern const struct cli_noun cli_noun_hold;
 extern const struct cli_noun cli_noun_release;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "catalog/route_follow.h"
 #include "cli/connector.h"
@@ -226,6 +227,54 @@ static json_t *make_backend_list(struct server *server)
     return json_pack("{s:o, s:b}", "backends", list.rows, "complete", complete);
 }
 
+/* ---- ending a server connection ---- */
+
+struct kill_request {
+    int64_t pid;
+    char cluster[ROUTE_NAME_SIZE]; /* "": any */
+    const struct route_globals *globals;
+    int matches;
+    struct proxy_backend match;
+};
+
+static void match_backend(void *owner, const struct proxy_backend *backend)
+{
+    struct kill_request *request = owner;
+    const struct route_cluster *cluster = route_find_cluster(request->globals, backend->cluster_id);
+    if (backend->pid != request->pid ||
+        (request->cluster[0] && (!cluster || strcmp(cluster->name, request->cluster) != 0)))
+        return;
+    request->matches++;
+    request->match = *backend;
+}
+
+/* "PID CLUSTER" or "PID "; answers with how many it found, and has ended it when that was one. */
+static json_t *kill_backend(struct server *server, const char *arguments, bool cancel)
+{
+    struct kill_request request = {0};
+    char number[24];
+    const char *blank = strchr(arguments, ' ');
+    if (!blank || !str_copy(request.cluster, sizeof(request.cluster), blank + 1) ||
+        (size_t)(blank - arguments) >= sizeof(number))
+        return NULL;
+    memcpy(number, arguments, (size_t)(blank - arguments));
+    number[blank - arguments] = '\0';
+    if (!str_to_i64(number, 1, INT32_MAX, &request.pid) || server->stopping)
+        return NULL;
+    struct route_snapshot *snapshot = route_table_acquire(server->routes);
+    request.globals = route_snapshot_globals(snapshot);
+    bool complete = proxy_list_backends(server->proxy, ps_timeout_us, match_backend, &request);
+    route_snapshot_release(snapshot);
+    if (request.matches == 1)
+        proxy_kill_backend(server->proxy, &request.match, cancel);
+    return json_pack("{s:i, s:b, s:s, s:s}", "matches", request.matches, "complete", complete,
+                     "tenant", request.match.tenant, "state",
+                     request.match.state ? request.match.state : "");
+}
+
+static const char kill_word[] = "kill ";
+static const char cancel_word[] = "cancel ";
+
 /* On the status thread. */
 static json_t *answer(void *owner, const char *question)
 {
@@ -233,6 +282,10 @@ static json_t *answer(void *owner, const char *question)
         return make_status(owner);
     if (strcmp(question, "ps") == 0)
         return make_backend_list(owner);
+    if (strncmp(question, kill_word, strlen(kill_word)) == 0)
+        return kill_backend(owner, question + strlen(kill_word), false);
+    if (strncmp(question, cancel_word, strlen(cancel_word)) == 0)
+        return kill_backend(owner, question + strlen(cancel_word), true);
     return NULL;
 }
 

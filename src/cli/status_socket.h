@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 
-enum { STATUS_QUESTION_MAX = 64 };
+enum { STATUS_QUESTION_MAX = 128 };
 
 struct status_server;
 

@@ -53,7 +53,6 @@ struct backend {
     int64_t linked_us; /* when its client got it */
     struct deadline deadline;
     size_t seat;                  /* if `seated` */
-    bool seated;                  /* see home.h */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;
     struct expect_queue expected;
@@ -71,6 +70,7 @@ struct backend {
     unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
     int cancels;         /* cancel requests under way */
     char status;         /* of the last ReadyForQuery */
+    bool seated;         /* see home.h */
     bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
     bool connected;  /* `connection` is to be closed */
     bool must_enter; /* the client's first message has not come yet: see backend_enter */

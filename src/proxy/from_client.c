@@ -390,6 +390,7 @@ static int take_by_type(struct client *client, const struct message *message)
     struct backend *backend = client->backend;
     if (client->skip_till_sync && message->type != 'S' && strchr("QPBDCEHFdcf", message->type))
         return drop(client, message);
+    backend->deadline.heard++;
     if (backend->copy == COPY_IN && !strchr("dcfSH", message->type))
         return violation(client, "unexpected message during COPY from stdin");
     switch (message->type) {
@@ -451,8 +452,10 @@ static size_t pass_on(struct client *client, const char *bytes, size_t length)
 {
     size_t *left = client->forward_left > 0 ? &client->forward_left : &client->drop_left;
     size_t taken = length < *left ? length : *left;
-    if (left == &client->forward_left && client->backend)
+    if (left == &client->forward_left && client->backend) {
+        client->backend->deadline.heard++;
         stream_queue(client->backend->stream, bytes, taken);
+    }
     *left -= taken;
     client->in_message = *left > 0;
     return taken;
@@ -585,8 +588,6 @@ size_t client_received(struct client *client, const char *bytes, size_t length)
 {
     size_t at = 0;
     count(&client->worker->counters.bytes_in, (int64_t)length);
-    if (client->backend)
-        client->backend->deadline.heard++;
     while (at < length) {
         if (client->in_message) {
             at += pass_on(client, bytes + at, length - at);

@@ -1,5 +1,5 @@
 /*
- * list.c - what every backend is doing, for operators.
+ * list.c - what every backend is doing, for operators, and ending one of them.
  *
  * Each worker is sent a letter and writes down its own backends; the asking thread waits for all of
  * them, with a deadline. The request is counted, as a worker may come to its letter later than
@@ -8,9 +8,11 @@
 #include <stdatomic.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
+#include "wire/sqlstate.h"
 
 struct listing {
     _Atomic int references;
@@ -141,4 +143,62 @@ bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
     pthread_mutex_unlock(&listing->lock);
     listing_unref(listing);
     return complete;
+}
+
+/* ---- ending one ---- */
+
+struct kill_note {
+    struct note note;
+    int32_t pid;
+    int64_t cluster_id;
+    bool cancel;
+    struct backend *found;
+};
+
+static void find_in_pool(struct hash_node *node, void *argument)
+{
+    struct kill_note *kill = argument;
+    struct pool *pool = container_of(node, struct pool, node);
+    if (pool->key.cluster_id != kill->cluster_id)
+        return;
+    list_for_each (link, &pool->backends) {
+        struct backend *backend = list_entry(link, struct backend, link);
+        if (backend->connection.backend_pid == kill->pid && backend->state != BACKEND_CLOSED)
+            kill->found = backend;
+    }
+}
+
+static void end_backend(struct backend *backend)
+{
+    log_info("an operator ends server process %d tenant=%s", backend->connection.backend_pid,
+             backend_tenant(backend));
+    backend->tainted = true;
+    if (backend->client)
+        client_fail(backend->client, SQLSTATE_ADMIN_SHUTDOWN,
+                    "terminating connection due to administrator command", NULL);
+    else
+        backend_evict(backend);
+}
+
+static void kill_received(struct worker *worker, struct note *note)
+{
+    struct kill_note *kill = container_of(note, struct kill_note, note);
+    hash_table_each(&worker->pools, find_in_pool, kill);
+    struct backend *backend = kill->found;
+    if (backend && !kill->cancel)
+        end_backend(backend);
+    else if (backend && backend->client && !expect_empty(&backend->expected))
+        backend_cancel(backend);
+    free(kill);
+}
+
+void proxy_kill_backend(struct proxy *proxy, const struct proxy_backend *backend, bool cancel)
+{
+    if (backend->worker < 0 || backend->worker >= proxy->worker_count || backend->pid == 0)
+        return;
+    struct kill_note *note = xcalloc(1, sizeof(*note));
+    note->pid = backend->pid;
+    note->cluster_id = backend->cluster_id;
+    note->cancel = cancel;
+    worker_post(proxy->workers[backend->worker], &note->note, LETTER_TASK, kill_received);
 }

@@ -123,4 +123,8 @@ bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
                          void (*found)(void *owner, const struct proxy_backend *backend),
                          void *owner);
 
+/* Ends the backend (its pid, cluster_id and worker say which) and its client's connection, or just
+ * cancels what it runs. Returns at once; one that is gone by then is no matter. */
+void proxy_kill_backend(struct proxy *proxy, const struct proxy_backend *backend, bool cancel);
+
 #endif

@@ -230,7 +230,8 @@ static struct place *choose_place(const struct pool *pool, const struct backend 
     int64_t least_us = INT64_MAX;
     list_for_each (link, &pool->queue.places) {
         struct place *place = list_entry(link, struct place, queue.link);
-        if (place != backend->place && may_have(place, backend, now_us)) {
+        bool was_last = backend->place && place == backend->place;
+        if (!was_last && may_have(place, backend, now_us)) {
             if (is_overdue(place, now_us))
                 return place;
             found[count_++] = place;
