@@ -61,7 +61,7 @@ static int find(struct cli *cli, struct catalog *catalog, struct catalog_placeme
         result = catalog_placement_list(catalog, &cli->arena, &filter, ret, ret_count, err);
     if (result < 0)
         return result;
-    if (*ret_count == 0 || !*ret)
+    if (*ret_count == 0)
         return error_set(err, ERROR_NOT_FOUND, "tenant \"%s\" is not attached to %s", slug,
                          name ? name : "any service");
     return 0;
@@ -115,7 +115,7 @@ static int run(struct cli *cli, int64_t hold_us, struct error *err)
     int result = context_open_catalog(cli, &context, &catalog, err);
     if (result == 0)
         result = find(cli, catalog, &placements, &count, err);
-    if (result == 0)
+    if (result == 0 && placements)
         result = change(&context, catalog, placements, count, hold_us, err);
     return result < 0 ? result : print(cli, catalog, err);
 }
