@@ -147,10 +147,11 @@ static int ask_for_credential(struct client *client)
 
 static void negotiate(struct client *client, const struct wire_startup *startup)
 {
-    if (startup->version == WIRE_PROTOCOL_3_0 && !startup->has_unknown_options)
+    client->login->version = wire_startup_version(startup);
+    if (client->login->version == startup->version && !startup->has_unknown_options)
         return;
     struct buffer *out = &client->worker->scratch;
-    wire_put_negotiate_version(out, 0, startup);
+    wire_put_negotiate_version(out, client->login->version, startup);
     stream_write(client->stream, buffer_string(out), out->length);
     buffer_reset(out);
 }
@@ -222,11 +223,7 @@ static int take_request(struct client *client, enum wire_startup_kind kind, bool
 /* Never answered, whatever comes of it. */
 static int take_cancel(struct client *client, const struct wire_startup *startup)
 {
-    uint32_t secret;
-    if (startup->cancel_secret.length == sizeof(secret)) {
-        memcpy(&secret, startup->cancel_secret.data, sizeof(secret));
-        cancel_request(client->worker, (uint32_t)startup->cancel_pid, secret);
-    }
+    cancel_request(client->worker, (uint32_t)startup->cancel_pid, startup->cancel_secret);
     client_close(client);
     return LOGIN_GONE;
 }
@@ -351,7 +348,7 @@ size_t login_received(struct client *client, const char *bytes, size_t length)
 void login_finish(struct client *client)
 {
     struct buffer *out = &client->worker->scratch;
-    client_key_add(client);
+    client_key_add(client, client->login->version);
     for (size_t i = 0; client->settings && i < client->settings->count; i++)
         session_note_names(client, client->settings->items[i].name,
                            strlen(client->settings->items[i].name));
@@ -360,8 +357,8 @@ void login_finish(struct client *client)
         wire_put_parameter_status(out, client->parameters->items[i].name,
                                   client->parameters->items[i].value);
     wire_put_parameter_status(out, "session_authorization", client->tenant);
-    wire_put_backend_key_data(out, (int32_t)client->cancel_id, &client->cancel_secret,
-                              sizeof(client->cancel_secret));
+    wire_put_backend_key_data(out, (int32_t)client->cancel_id, client->cancel_secret,
+                              client->cancel_secret_length);
     wire_put_ready_for_query(out, 'I');
     stream_write(client->stream, buffer_string(out), out->length);
     stream_flush(client->stream);

@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 
-PROTOCOL_3_0 = 196608
+PROTOCOL_3_0 = 3 << 16
+PROTOCOL_3_2 = 3 << 16 | 2
 CANCEL_CODE = 80877102
 SSL_CODE = 80877103
 GSSENC_CODE = 80877104
@@ -293,9 +294,9 @@ class Wire:
 
     # -- login --
 
-    def login(self, user, database, password=None, **parameters):
+    def login(self, user, database, password=None, version=PROTOCOL_3_0, /, **parameters):
         """Through ReadyForQuery. A refused login raises Refused."""
-        self.send(startup(user=user, database=database, **parameters))
+        self.send(startup(version, user=user, database=database, **parameters))
         return self.authenticate(password)
 
     def authenticate(self, password):
@@ -343,8 +344,8 @@ def connect_to_plain(server, database="postgres", user="postgres", **parameters)
     return wire
 
 
-def connect_to_tenant(reeve, tenant, **parameters):
+def connect_to_tenant(reeve, tenant, version=PROTOCOL_3_0, /, **parameters):
     """A logged-in Wire through the proxy."""
     wire = Wire("127.0.0.1", reeve.port)
-    wire.login(tenant.slug, tenant.service, tenant.secret, **parameters)
+    wire.login(tenant.slug, tenant.service, tenant.secret, version, **parameters)
     return wire
