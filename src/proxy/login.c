@@ -16,8 +16,8 @@ enum {
 
 static const char alpn_protocol[] = "postgresql";
 
-/* The one mechanism: the list ends with an empty string. */
-static const char mechanisms[] = "SCRAM-SHA-256\0";
+/* The list ends with an empty string; where a channel cannot be bound it begins with the second. */
+static const char mechanisms[] = SCRAM_MECHANISM_PLUS "\0" SCRAM_MECHANISM "\0";
 
 struct login *login_new(void)
 {
@@ -123,6 +123,16 @@ static int read_settings(struct login *login, const struct wire_startup *startup
 
 /* ---- the startup packet ---- */
 
+/* As PostgreSQL, SCRAM-SHA-256-PLUS first: a client takes the first that it knows. */
+static void offer_mechanisms(struct client *client, struct buffer *out)
+{
+    struct scram_channel *channel = &client->login->channel;
+    if (client->secure)
+        scram_channel_of(SSL_get_certificate(stream_ssl(client->stream)), channel);
+    size_t skipped = channel->offered ? 0 : sizeof(SCRAM_MECHANISM_PLUS);
+    wire_put_authentication(out, 10, mechanisms + skipped, sizeof(mechanisms) - skipped);
+}
+
 static int ask_for_credential(struct client *client)
 {
     struct proxy *proxy = client->worker->proxy;
@@ -135,7 +145,7 @@ static int ask_for_credential(struct client *client)
     struct buffer *out = &client->worker->scratch;
     client->login->sasl = auth == PROXY_AUTH_SCRAM || (auth == PROXY_AUTH_AUTO && !trusted);
     if (client->login->sasl)
-        wire_put_authentication(out, 10, mechanisms, sizeof(mechanisms));
+        offer_mechanisms(client, out);
     else
         wire_put_authentication(out, 3, NULL, 0);
     stream_write(client->stream, buffer_string(out), out->length);

@@ -30,6 +30,7 @@ struct login {
     uint32_t version;                /* of the protocol, as it is spoken with this client */
     bool sasl;                       /* SASL was asked for, else a clear-text credential */
     char shown[WIRE_PRINTABLE_SIZE]; /* the user name, fit for messages */
+    struct scram_channel channel;    /* what SASL is offered with */
     struct scram_server *scram;      /* from the first SASL message on */
     struct attempt *attempt;
     int64_t placement_id; /* known once the credential was found good */
