@@ -12,7 +12,8 @@
  *   CHECKING   an authentication thread has a copy of its credential
  *   HANDING    on its way to another worker; nobody touches it
  *   IDLE       logged in, no backend, no transaction
- *   WAITING    has sent something that needs a backend; not read from
+ *   WAITING    has sent something that needs a backend; not read from; gone when it hangs up, and
+ *              what it sent with it: nothing of that was begun
  *   ACTIVE     linked to a backend, both ways
  *
  * client_set_state is the only writer of `state`.
