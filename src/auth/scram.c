@@ -3,14 +3,15 @@
 #include <assert.h>
 
 #include "auth/saslprep.h"
+#include "base/failpoint.h"
 #include "base/str.h"
+#include "wire/sqlstate.h"
 
 enum {
     SALT_LENGTH = 16,         /* as PostgreSQL makes them */
     SERVER_NONCE_LENGTH = 18, /* bytes before base64, as PostgreSQL makes them */
     CLIENT_NONCE_MAX = 256,   /* drivers send 18 to 48 characters */
     KEY_BASE64_LENGTH = 44,
-    GS2_HEADER_LENGTH = 3,
 };
 
 static const char PREFIX[] = "SCRAM-SHA-256$";
@@ -209,27 +210,64 @@ static int check_message(const char *message, size_t length, struct error *err)
     return 0;
 }
 
-/* "n,," or "y,,". Takes it off the front of *rest. */
-static int take_gs2_header(struct str *rest, struct error *err)
+/* Said of channels that are not bound as they should be, as PostgreSQL says it. */
+static int unbound(struct error *err, const char *message, const char *detail, const char *hint)
 {
-    if (rest->length < GS2_HEADER_LENGTH)
-        return malformed(err, "the message ends in its header");
-    switch (rest->data[0]) {
-    case 'n': /* the client has no channel binding */
-    case 'y': /* the client has it, and rightly thinks that it was not offered */
-        break;
-    case 'p':
-        return malformed(err, "the client asks for channel binding, which was not offered");
-    default:
+    int result = error_set(err, ERROR_PROTOCOL, "%s", message);
+    error_sqlstate(err, SQLSTATE_INVALID_AUTHORIZATION_SPECIFICATION);
+    error_detail(err, "%s", detail);
+    error_hint(err, "%s", hint);
+    return result;
+}
+
+/* "p=tls-server-end-point": nothing else may be bound to. */
+static int take_binding_type(struct str *rest, const struct scram_channel *channel,
+                             struct error *err)
+{
+    struct str type;
+    if (!channel->bound)
+        return malformed(err, "the client binds the channel without SCRAM-SHA-256-PLUS");
+    if (!take_attribute(rest, 'p', NULL, &type) || !str_equal_text(type, "tls-server-end-point"))
+        return malformed(err, "the type of channel binding is not tls-server-end-point");
+    return 0;
+}
+
+/* The flag and the comma behind it. */
+static int take_binding_flag(struct str *rest, const struct scram_channel *channel,
+                             struct error *err)
+{
+    char flag = rest->data[0];
+    if (flag == 'p')
+        return take_binding_type(rest, channel, err);
+    if (flag != 'n' && flag != 'y')
         return malformed(err, "unexpected channel-binding flag");
-    }
+    if (channel->bound)
+        return malformed(err, "SCRAM-SHA-256-PLUS without channel binding");
+    if (flag == 'y' && channel->offered && !mutation("auth.downgrade"))
+        return unbound(err, "SCRAM channel binding negotiation error",
+                       "the client was not shown that SCRAM-SHA-256-PLUS is offered",
+                       "somebody between client and server took it away");
     if (rest->data[1] != ',')
         return malformed(err, "no comma behind the channel-binding flag");
-    if (rest->data[2] == 'a')
+    *rest = (struct str){rest->data + 2, rest->length - 2};
+    return 0;
+}
+
+/* "n,,", "y,," or "p=tls-server-end-point,,". Takes it off the front of *rest. */
+static int take_gs2_header(struct str *rest, const struct scram_channel *channel, struct error *err)
+{
+    if (rest->length < strlen("n,,"))
+        return malformed(err, "the message ends in its header");
+    int result = take_binding_flag(rest, channel, err);
+    if (result < 0)
+        return result;
+    if (rest->length == 0)
+        return malformed(err, "the message ends in its header");
+    if (rest->data[0] == 'a')
         return malformed(err, "an authorization identity is not supported");
-    if (rest->data[2] != ',')
+    if (rest->data[0] != ',')
         return malformed(err, "unexpected attribute in the header");
-    *rest = (struct str){rest->data + GS2_HEADER_LENGTH, rest->length - GS2_HEADER_LENGTH};
+    *rest = (struct str){rest->data + 1, rest->length - 1};
     return 0;
 }
 
@@ -269,15 +307,15 @@ static void make_nonce(struct scram_server *server, struct str client_nonce)
 }
 
 int scram_server_first(struct scram_server *server, const struct scram_verifier *verifier,
-                       bool doomed, const char *message, size_t length, struct buffer *ret_reply,
-                       struct error *err)
+                       bool doomed, const struct scram_channel *channel, const char *message,
+                       size_t length, struct buffer *ret_reply, struct error *err)
 {
     struct str nonce = STR_LITERAL("");
     struct str bare = {message, length};
     server->nonce_length = 0;
     int result = check_message(message, length, err);
     if (result == 0)
-        result = take_gs2_header(&bare, err);
+        result = take_gs2_header(&bare, channel, err);
     if (result == 0)
         result = parse_first_bare(bare, &nonce, err);
     if (result < 0)
@@ -286,8 +324,11 @@ int scram_server_first(struct scram_server *server, const struct scram_verifier 
     make_nonce(server, nonce);
     server->verifier = *verifier;
     server->doomed = doomed;
-    memcpy(server->gs2_header, message, GS2_HEADER_LENGTH);
-    server->gs2_header[GS2_HEADER_LENGTH] = '\0';
+    server->channel = *channel;
+    size_t header_length = length - bare.length;
+    assert(header_length < sizeof(server->gs2_header)); /* there are three of them */
+    memcpy(server->gs2_header, message, header_length);
+    server->gs2_header[header_length] = '\0';
     memcpy(server->client_first_bare, bare.data, bare.length);
     server->client_first_bare_length = bare.length;
 
@@ -308,11 +349,32 @@ struct client_final {
     uint8_t proof[CRYPTO_SHA256_SIZE];
 };
 
+/* The header of the first message and, where the channel is bound, what it is bound to. */
 static bool is_expected_binding(const struct scram_server *server, struct str value)
 {
-    char expected[CRYPTO_BASE64_SIZE(GS2_HEADER_LENGTH)];
-    crypto_base64_encode(server->gs2_header, GS2_HEADER_LENGTH, expected);
+    uint8_t bytes[SCRAM_GS2_HEADER_SIZE + SCRAM_MAX_BINDING];
+    char expected[CRYPTO_BASE64_SIZE(sizeof(bytes))];
+    size_t length = strlen(server->gs2_header);
+    memcpy(bytes, server->gs2_header, length);
+    if (server->channel.bound) {
+        memcpy(bytes + length, server->channel.data, server->channel.length);
+        length += server->channel.length;
+    }
+    crypto_base64_encode(bytes, length, expected);
     return str_equal_text(value, expected);
+}
+
+static int check_binding(const struct scram_server *server, struct str value, struct error *err)
+{
+    if (is_expected_binding(server, value))
+        return 0;
+    if (!server->channel.bound)
+        return malformed(err, "the channel-binding data is not that of the first message");
+    if (mutation("auth.binding"))
+        return 0;
+    return unbound(err, "SCRAM channel binding check failed",
+                   "the client was shown another certificate than this server's",
+                   "something ends TLS between client and server");
 }
 
 static int parse_final(const struct scram_server *server, const char *message, size_t length,
@@ -320,8 +382,11 @@ static int parse_final(const struct scram_server *server, const char *message, s
 {
     struct str rest = {message, length};
     struct str value;
-    if (!take_attribute(&rest, 'c', NULL, &value) || !is_expected_binding(server, value))
-        return malformed(err, "the channel-binding data is not that of the first message");
+    if (!take_attribute(&rest, 'c', NULL, &value))
+        return malformed(err, "the channel-binding data is missing");
+    int result = check_binding(server, value, err);
+    if (result < 0)
+        return result;
     if (!take_attribute(&rest, 'r', NULL, &value))
         return malformed(err, "the nonce is missing");
     if (!str_equal(value, (struct str){server->nonce, server->nonce_length}))

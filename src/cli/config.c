@@ -103,7 +103,8 @@ static const struct setting settings[] = {
      .choices = auth_choices,
      .fallback = "auto",
      .value = "auto | scram | password",
-     .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone. "
+     .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone, "
+             "over TLS with channel binding (SCRAM-SHA-256-PLUS) as well. "
              "`password`: password or token in clear text, over TLS, a Unix socket or loopback "
              "alone. `auto`: whichever fits the tenant and the connection."},
     {.key = "max_clients",

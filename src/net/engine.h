@@ -111,7 +111,7 @@ struct stream_events {
     void (*secured)(void *owner);
     /* The peer closed (reason->code 0) or the stream failed. Comes once, nothing after it; bytes
      * that were left unconsumed are lost. What came before is delivered first: while paused, only a
-     * failed write is told. The owner calls stream_close. */
+     * failed write is told, and what stream_tell_hangup asks for. The owner calls stream_close. */
     void (*closed)(void *owner, const struct error *reason);
 };
 
@@ -161,6 +161,10 @@ void stream_pause_read(struct stream *stream);
 /* Delivers what is kept, not before the turn's end. */
 void stream_resume_read(struct stream *stream);
 bool stream_read_paused(const struct stream *stream);
+/* While this is on and the stream is paused, `closed` is told as soon as the peer has closed its
+ * side of the socket, or had before, although what it sent in front of that was not delivered, and
+ * is lost. It costs no system call. Never told before the function returns. */
+void stream_tell_hangup(struct stream *stream, bool on);
 
 /*
  * Output. stream_queue borrows the bytes until stream_flush; stream_write copies them now. Order is

@@ -274,6 +274,13 @@ bool stream_read_paused(const struct stream *stream)
     return stream->paused;
 }
 
+void stream_tell_hangup(struct stream *stream, bool on)
+{
+    stream->tell_hangup = on;
+    if (on && stream->hangup && stream->state == STREAM_OPEN)
+        stream_schedule(stream); /* epoll tells of it once */
+}
+
 void stream_push_input(struct stream *stream, const char *bytes, size_t length)
 {
     if (length == 0 || stream->state != STREAM_OPEN)

@@ -46,9 +46,10 @@ struct stream {
     bool hangup;   /* the peer has closed its side: read on until the end */
     bool ended;    /* it was read */
     bool paused;
-    bool redeliver; /* give `received` what is kept, although nothing new came */
-    bool armed;     /* epoll tells of writability */
-    bool blocked;   /* the socket did not take all: wait for epoll */
+    bool tell_hangup; /* also while paused */
+    bool redeliver;   /* give `received` what is kept, although nothing new came */
+    bool armed;       /* epoll tells of writability */
+    bool blocked;     /* the socket did not take all: wait for epoll */
     bool output_failed;
     bool read_wants_write; /* TLS */
     bool write_wants_read;

@@ -163,7 +163,7 @@ void stream_input(struct stream *stream)
         }
         if (stream->paused) {
             /* A stream that cannot be written to is of no use to a reader who waits. */
-            if (stream->output_failed)
+            if (stream->output_failed || (stream->hangup && stream->tell_hangup))
                 tell_closed(stream);
             return;
         }

@@ -13,6 +13,9 @@ enum { FAREWELL_GRACE_US = 5 * TIME_S };
 
 void client_set_state(struct client *client, enum client_state state)
 {
+    bool waits = state == CLIENT_WAITING;
+    if (client->stream && waits != (client->state == CLIENT_WAITING))
+        stream_tell_hangup(client->stream, waits);
     client->state = state;
 }
 

@@ -12,7 +12,8 @@
  *   CHECKING   an authentication thread has a copy of its credential
  *   HANDING    on its way to another worker; nobody touches it
  *   IDLE       logged in, no backend, no transaction
- *   WAITING    has sent something that needs a backend; not read from
+ *   WAITING    has sent something that needs a backend; not read from; gone when it hangs up, and
+ *              what it sent with it: nothing of that was begun
  *   ACTIVE     linked to a backend, both ways
  *
  * client_set_state is the only writer of `state`.
@@ -36,6 +37,11 @@ enum client_state {
     CLIENT_CLOSED,
 };
 
+enum {
+    CANCEL_SECRET_SIZE = 32, /* from protocol 3.2 on, as PostgreSQL's */
+    CANCEL_SECRET_OLD_SIZE = 4,
+};
+
 struct login; /* what is needed during login alone: login.c */
 
 struct client {
@@ -53,7 +59,8 @@ struct client {
     int64_t since_us;        /* when it began to log in or to wait */
     struct hash_node key_node;
     uint32_t cancel_id; /* worker index in the low 6 bits, random above */
-    uint32_t cancel_secret;
+    uint8_t cancel_secret[CANCEL_SECRET_SIZE];
+    size_t cancel_secret_length; /* the bytes of it that there are */
     int64_t tenant_id;
     char tenant[ROUTE_NAME_SIZE];
     char service[ROUTE_NAME_SIZE];
@@ -119,7 +126,9 @@ size_t client_received(struct client *client, const char *bytes, size_t length);
 void client_messages_free(struct client *client);
 
 /* cancel.c */
-void client_key_add(struct client *client);
-void cancel_request(struct worker *worker, uint32_t id, uint32_t secret);
+/* Its secret is as long as a client of that protocol version can take. */
+void client_key_add(struct client *client, uint32_t version);
+/* The secret is copied. */
+void cancel_request(struct worker *worker, uint32_t id, struct str secret);
 
 #endif

@@ -271,7 +271,14 @@ static int refuse_sasl(struct client *client, const struct error *err)
 {
     if (err->code == -ERROR_AUTH)
         return login_refuse(client, "wrong password (SCRAM)");
-    return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION, err->message, NULL);
+    return login_reject(client, err->sqlstate, err->message, err->hint);
+}
+
+/* One of those that were offered: remembers which. */
+static bool choose_mechanism(struct scram_channel *channel, const char *mechanism)
+{
+    channel->bound = channel->offered && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
+    return channel->bound || strcmp(mechanism, SCRAM_MECHANISM) == 0;
 }
 
 /* SASLInitialResponse: mechanism, length, client-first-message. */
@@ -281,7 +288,7 @@ static int take_sasl_first(struct client *client, const char *body, size_t lengt
     const char *mechanism = wire_read_cstring(&reader);
     int32_t declared = wire_read_i32(&reader);
     if (reader.failed || declared < 0 || (size_t)declared != wire_reader_left(&reader) ||
-        strcmp(mechanism, "SCRAM-SHA-256") != 0)
+        !choose_mechanism(&client->login->channel, mechanism))
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION, "invalid SASL response", NULL);
     struct str first = wire_read_bytes(&reader, (size_t)declared);
     struct attempt *attempt = attempt_new(client);
@@ -289,8 +296,8 @@ static int take_sasl_first(struct client *client, const char *body, size_t lengt
     struct error err = {0};
     _cleanup_buffer_ struct buffer reply = BUFFER_INIT(SCRAM_MAX_MESSAGE);
     client->login->scram = xcalloc(1, sizeof(*client->login->scram));
-    if (scram_server_first(client->login->scram, &attempt->verifier, doomed, first.data,
-                           first.length, &reply, &err) < 0)
+    if (scram_server_first(client->login->scram, &attempt->verifier, doomed,
+                           &client->login->channel, first.data, first.length, &reply, &err) < 0)
         return refuse_sasl(client, &err);
     send_sasl(client, 11, &reply);
     return LOGIN_TAKEN;

@@ -16,8 +16,8 @@ enum {
 
 static const char alpn_protocol[] = "postgresql";
 
-/* The one mechanism: the list ends with an empty string. */
-static const char mechanisms[] = "SCRAM-SHA-256\0";
+/* The list ends with an empty string; where a channel cannot be bound it begins with the second. */
+static const char mechanisms[] = SCRAM_MECHANISM_PLUS "\0" SCRAM_MECHANISM "\0";
 
 struct login *login_new(void)
 {
@@ -123,6 +123,16 @@ static int read_settings(struct login *login, const struct wire_startup *startup
 
 /* ---- the startup packet ---- */
 
+/* As PostgreSQL, SCRAM-SHA-256-PLUS first: a client takes the first that it knows. */
+static void offer_mechanisms(struct client *client, struct buffer *out)
+{
+    struct scram_channel *channel = &client->login->channel;
+    if (client->secure)
+        scram_channel_of(SSL_get_certificate(stream_ssl(client->stream)), channel);
+    size_t skipped = channel->offered ? 0 : sizeof(SCRAM_MECHANISM_PLUS);
+    wire_put_authentication(out, 10, mechanisms + skipped, sizeof(mechanisms) - skipped);
+}
+
 static int ask_for_credential(struct client *client)
 {
     struct proxy *proxy = client->worker->proxy;
@@ -135,7 +145,7 @@ static int ask_for_credential(struct client *client)
     struct buffer *out = &client->worker->scratch;
     client->login->sasl = auth == PROXY_AUTH_SCRAM || (auth == PROXY_AUTH_AUTO && !trusted);
     if (client->login->sasl)
-        wire_put_authentication(out, 10, mechanisms, sizeof(mechanisms));
+        offer_mechanisms(client, out);
     else
         wire_put_authentication(out, 3, NULL, 0);
     stream_write(client->stream, buffer_string(out), out->length);
@@ -147,10 +157,11 @@ static int ask_for_credential(struct client *client)
 
 static void negotiate(struct client *client, const struct wire_startup *startup)
 {
-    if (startup->version == WIRE_PROTOCOL_3_0 && !startup->has_unknown_options)
+    client->login->version = wire_startup_version(startup);
+    if (client->login->version == startup->version && !startup->has_unknown_options)
         return;
     struct buffer *out = &client->worker->scratch;
-    wire_put_negotiate_version(out, 0, startup);
+    wire_put_negotiate_version(out, client->login->version, startup);
     stream_write(client->stream, buffer_string(out), out->length);
     buffer_reset(out);
 }
@@ -222,11 +233,7 @@ static int take_request(struct client *client, enum wire_startup_kind kind, bool
 /* Never answered, whatever comes of it. */
 static int take_cancel(struct client *client, const struct wire_startup *startup)
 {
-    uint32_t secret;
-    if (startup->cancel_secret.length == sizeof(secret)) {
-        memcpy(&secret, startup->cancel_secret.data, sizeof(secret));
-        cancel_request(client->worker, (uint32_t)startup->cancel_pid, secret);
-    }
+    cancel_request(client->worker, (uint32_t)startup->cancel_pid, startup->cancel_secret);
     client_close(client);
     return LOGIN_GONE;
 }
@@ -351,7 +358,7 @@ size_t login_received(struct client *client, const char *bytes, size_t length)
 void login_finish(struct client *client)
 {
     struct buffer *out = &client->worker->scratch;
-    client_key_add(client);
+    client_key_add(client, client->login->version);
     for (size_t i = 0; client->settings && i < client->settings->count; i++)
         session_note_names(client, client->settings->items[i].name,
                            strlen(client->settings->items[i].name));
@@ -360,8 +367,8 @@ void login_finish(struct client *client)
         wire_put_parameter_status(out, client->parameters->items[i].name,
                                   client->parameters->items[i].value);
     wire_put_parameter_status(out, "session_authorization", client->tenant);
-    wire_put_backend_key_data(out, (int32_t)client->cancel_id, &client->cancel_secret,
-                              sizeof(client->cancel_secret));
+    wire_put_backend_key_data(out, (int32_t)client->cancel_id, client->cancel_secret,
+                              client->cancel_secret_length);
     wire_put_ready_for_query(out, 'I');
     stream_write(client->stream, buffer_string(out), out->length);
     stream_flush(client->stream);

@@ -27,8 +27,10 @@ struct attempt; /* a credential that is being checked: credential.c */
 struct login {
     bool asked_ssl, asked_gss;
     bool direct_tls;                 /* it began with a TLS handshake */
+    uint32_t version;                /* of the protocol, as it is spoken with this client */
     bool sasl;                       /* SASL was asked for, else a clear-text credential */
     char shown[WIRE_PRINTABLE_SIZE]; /* the user name, fit for messages */
+    struct scram_channel channel;    /* what SASL is offered with */
     struct scram_server *scram;      /* from the first SASL message on */
     struct attempt *attempt;
     int64_t placement_id; /* known once the credential was found good */

@@ -15,6 +15,7 @@ enum {
     WIRE_HEADER_SIZE = 5,          /* type byte and length */
     WIRE_MAX_MESSAGE = 0x3fffffff, /* PostgreSQL's own PQ_LARGE_MESSAGE_LIMIT */
     WIRE_PROTOCOL_3_0 = 0x00030000,
+    WIRE_PROTOCOL_3_2 = 0x00030002, /* the newest: cancel keys may be longer than 4 bytes */
     WIRE_SSL_REQUEST = 80877103,
     WIRE_GSSENC_REQUEST = 80877104,
     WIRE_CANCEL_REQUEST = 80877102,
@@ -68,6 +69,8 @@ int wire_startup_size(const char *bytes, size_t length, size_t *ret_size, struct
  * for the client: unsupported major version, missing terminator, odd strings, too many parameters,
  * a parameter given twice, trailing bytes, no user. */
 int wire_startup_read(const char *packet, size_t size, struct wire_startup *ret, struct error *err);
+/* The version that is spoken with this client: what it asks for, or the newest if that is older. */
+uint32_t wire_startup_version(const struct wire_startup *startup);
 /* The value of a parameter or NULL. */
 const char *wire_startup_get(const struct wire_startup *startup, const char *name);
 
@@ -109,7 +112,8 @@ void wire_put_notice(struct buffer *out, const char *severity, const char *sqlst
                      const char *message, const char *hint);
 /* Authentication requests: 0 ok, 3 cleartext, 10 SASL (one mechanism list), 11 and 12 with data. */
 void wire_put_authentication(struct buffer *out, int32_t kind, const void *data, size_t length);
-void wire_put_negotiate_version(struct buffer *out, uint32_t newest_minor,
+/* NegotiateProtocolVersion: `version` is what will be spoken; names the protocol options. */
+void wire_put_negotiate_version(struct buffer *out, uint32_t version,
                                 const struct wire_startup *startup);
 /* Frontend messages that the proxy injects. */
 void wire_put_query(struct buffer *out, const char *sql);

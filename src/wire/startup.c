@@ -32,6 +32,11 @@ int wire_startup_size(const char *bytes, size_t length, size_t *ret_size, struct
     return 0;
 }
 
+uint32_t wire_startup_version(const struct wire_startup *startup)
+{
+    return startup->version < WIRE_PROTOCOL_3_2 ? startup->version : WIRE_PROTOCOL_3_2;
+}
+
 const char *wire_startup_get(const struct wire_startup *startup, const char *name)
 {
     for (size_t i = 0; i < startup->parameter_count; i++) {

@@ -142,7 +142,7 @@ void wire_put_authentication(struct buffer *out, int32_t kind, const void *data,
 }
 
 /* The manual speaks of the minor version; servers send, and libpq reads, the whole one. */
-void wire_put_negotiate_version(struct buffer *out, uint32_t newest_minor,
+void wire_put_negotiate_version(struct buffer *out, uint32_t version,
                                 const struct wire_startup *startup)
 {
     int32_t count = 0;
@@ -150,7 +150,7 @@ void wire_put_negotiate_version(struct buffer *out, uint32_t newest_minor,
         count += str_has_prefix(startup->parameters[i].name, "_pq_.");
 
     size_t mark = wire_begin(out, 'v');
-    wire_put_i32(out, (int32_t)(WIRE_PROTOCOL_3_0 | newest_minor));
+    wire_put_i32(out, (int32_t)version);
     wire_put_i32(out, count);
     for (size_t i = 0; i < startup->parameter_count; i++) {
         if (str_has_prefix(startup->parameters[i].name, "_pq_."))

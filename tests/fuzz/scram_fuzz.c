@@ -1,8 +1,9 @@
 /*
  * SCRAM messages and verifiers. The first byte chooses:
- *   s, d   an exchange (d: doomed): client-first-message, a zero byte, client-final-message; in
- *          the second, byte 1 stands for the nonce and byte 2 for the right proof of what is
- *          before it
+ *   s, d, o, b   an exchange: client-first-message, a zero byte, client-final-message; in the
+ *          second, byte 1 stands for the nonce, byte 2 for the right proof of what is before it
+ *          and byte 3 for the right channel-binding data
+ *          (d: doomed; o: channel binding was offered; b: and chosen)
  *   v      a verifier's text
  */
 #include "fuzz.h"
@@ -10,6 +11,8 @@
 #include "auth/scram.h"
 
 enum { ITERATIONS = 1, MESSAGE_MAX = 2 * SCRAM_MAX_MESSAGE };
+
+static const char BOUND[] = "p=tls-server-end-point,,";
 
 static struct scram_verifier verifier;
 static uint8_t client_key[CRYPTO_SHA256_SIZE];
@@ -31,11 +34,31 @@ static void make_keys(void)
 
 struct exchange {
     struct str first;
+    struct scram_channel channel;
     struct buffer server_first;
     struct buffer final;
     struct buffer auth_message; /* of the last proof that was made */
     bool proved;                /* the final message holds a proof of byte 2 */
 };
+
+static size_t header_length(const struct exchange *exchange)
+{
+    return exchange->channel.bound ? strlen(BOUND) : strlen("n,,");
+}
+
+static void put_binding(const struct exchange *exchange, struct buffer *out)
+{
+    uint8_t bytes[sizeof(BOUND) + SCRAM_MAX_BINDING];
+    char text[CRYPTO_BASE64_SIZE(sizeof(bytes))];
+    size_t length = header_length(exchange);
+    memcpy(bytes, exchange->first.data, length);
+    if (exchange->channel.bound) {
+        memcpy(bytes + length, exchange->channel.data, exchange->channel.length);
+        length += exchange->channel.length;
+    }
+    crypto_base64_encode(bytes, length, text);
+    buffer_append_string(out, text);
+}
 
 static void put_proof(struct exchange *exchange)
 {
@@ -43,7 +66,8 @@ static void put_proof(struct exchange *exchange)
     struct buffer *message = &exchange->auth_message;
     length = length >= 3 ? length - 3 : 0; /* without ",p=" */
     buffer_reset(message);
-    buffer_append(message, exchange->first.data + 3, exchange->first.length - 3);
+    size_t header = header_length(exchange);
+    buffer_append(message, exchange->first.data + header, exchange->first.length - header);
     buffer_append_byte(message, ',');
     buffer_append(message, exchange->server_first.data, exchange->server_first.length);
     buffer_append_byte(message, ',');
@@ -68,6 +92,8 @@ static void make_final(struct exchange *exchange, struct str form,
             buffer_append(&exchange->final, server->nonce, server->nonce_length);
         else if (form.data[i] == 2 && !exchange->proved)
             put_proof(exchange);
+        else if (form.data[i] == 3)
+            put_binding(exchange, &exchange->final);
         else
             buffer_append_byte(&exchange->final, (uint8_t)form.data[i]);
     }
@@ -83,6 +109,18 @@ static void check_success(const struct exchange *exchange, const struct buffer *
     require(strcmp(buffer_string(reply), expected) == 0);
 }
 
+/* The final message begins with what the first one says of the channel, and the channel itself. */
+static void check_bound(const struct exchange *exchange)
+{
+    _cleanup_buffer_ struct buffer start = BUFFER_INIT(SCRAM_MAX_MESSAGE);
+    buffer_append_string(&start, "c=");
+    put_binding(exchange, &start);
+    buffer_append_byte(&start, ',');
+    require(str_has_prefix(buffer_string(&exchange->final), buffer_string(&start)));
+    require(!exchange->channel.bound || str_has_prefix(exchange->first.data, BOUND));
+    require(!exchange->channel.offered || exchange->first.data[0] != 'y');
+}
+
 static void finish(struct exchange *exchange, struct str form, bool doomed,
                    struct scram_server *server)
 {
@@ -96,31 +134,47 @@ static void finish(struct exchange *exchange, struct str form, bool doomed,
     int result = scram_server_final(server, message, length, &reply, &err);
     if (result == 0) {
         require(!doomed && exchange->proved);
+        check_bound(exchange);
         check_success(exchange, &reply);
     } else {
         require(result == -ERROR_AUTH || result == -ERROR_PROTOCOL);
         require_error(result, &err);
         require(reply.length == 0);
-        bool ordinary = str_equal_text(form, "c=biws,r=\1,p=\2") && exchange->first.data[0] == 'n';
+        bool ordinary =
+            str_equal_text(form, "c=\3,r=\1,p=\2") ||
+            (str_equal_text(form, "c=biws,r=\1,p=\2") && exchange->first.data[0] == 'n');
         require(!ordinary || doomed);
     }
     /* One attempt an exchange. */
     require(scram_server_final(server, message, length, &reply, NULL) < 0);
 }
 
-static void fuzz_exchange(bool doomed, struct str first, struct str form)
+static struct scram_channel channel_of(char kind)
+{
+    struct scram_channel channel = {.offered = kind == 'o' || kind == 'b', .bound = kind == 'b'};
+    if (channel.offered) {
+        channel.length = CRYPTO_SHA256_SIZE;
+        memset(channel.data, 0x5a, channel.length);
+    }
+    return channel;
+}
+
+static void fuzz_exchange(char kind, struct str first, struct str form)
 {
     static struct scram_server server; /* with what the last exchange left in it */
+    bool doomed = kind == 'd';
     struct exchange exchange = {.first = first,
+                                .channel = channel_of(kind),
                                 .server_first = BUFFER_INIT(SCRAM_MAX_MESSAGE),
                                 .final = BUFFER_INIT(MESSAGE_MAX),
                                 .auth_message = BUFFER_INIT(4 * SCRAM_MAX_MESSAGE)};
     struct error err = {0};
-    int result = scram_server_first(&server, &verifier, doomed, first.data, first.length,
-                                    &exchange.server_first, &err);
+    int result = scram_server_first(&server, &verifier, doomed, &exchange.channel, first.data,
+                                    first.length, &exchange.server_first, &err);
     if (result == 0) {
         require(str_has_prefix(buffer_string(&exchange.server_first), "r="));
-        require(first.length > 3 && server.nonce_length < sizeof(server.nonce));
+        require(first.length > header_length(&exchange) &&
+                server.nonce_length < sizeof(server.nonce));
         finish(&exchange, form, doomed, &server);
     } else {
         require(result == -ERROR_PROTOCOL && exchange.server_first.length == 0);
@@ -161,6 +215,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t first_length = strnlen(rest.data, rest.length);
     bool has_form = first_length < rest.length;
     struct str form = {rest.data + first_length + has_form, rest.length - first_length - has_form};
-    fuzz_exchange(data[0] == 'd', (struct str){rest.data, first_length}, form);
+    fuzz_exchange((char)data[0], (struct str){rest.data, first_length}, form);
     return 0;
 }

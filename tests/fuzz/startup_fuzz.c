@@ -25,13 +25,16 @@ static void check_options(const char *options)
 static void check_negotiation(const struct wire_startup *startup)
 {
     _cleanup_buffer_ struct buffer out = BUFFER_INIT(2 * WIRE_MAX_STARTUP);
-    wire_put_negotiate_version(&out, 0, startup);
+    uint32_t version = wire_startup_version(startup);
+    require(version >= WIRE_PROTOCOL_3_0 && version <= WIRE_PROTOCOL_3_2);
+    require(version <= startup->version);
+    wire_put_negotiate_version(&out, version, startup);
     require(!out.failed);
     struct wire_frame frame;
     require(wire_frame_read(out.data, out.length, &frame, NULL) == 1);
     require(frame.type == 'v' && frame.body_length == out.length - WIRE_HEADER_SIZE);
     struct wire_reader reader = wire_reader_of(out.data + WIRE_HEADER_SIZE, frame.body_length);
-    require(wire_read_i32(&reader) == WIRE_PROTOCOL_3_0);
+    require(wire_read_i32(&reader) == (int32_t)version);
     int32_t count = wire_read_i32(&reader);
     require((count > 0) == startup->has_unknown_options);
     for (int32_t i = 0; i < count; i++) {

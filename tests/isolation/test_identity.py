@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from support import attack, certificates, wire
+from support.cancel import send_cancel, sleeping, wrong_secrets
 from support.process import temporary_folder
 from support.reeve import Tenant
 from support.tokens import Issuer, claims, encoded, unsigned
@@ -244,41 +245,22 @@ def test_open_connections_are_ended(world, mode, action):
 
 # ---- 6: cancel requests ----
 
-def send_cancel(server, pid, secret):
-    with wire.Wire("127.0.0.1", server.port) as connection:
-        connection.send(wire.cancel(pid & 0xFFFFFFFF, secret))
-        assert connection.rest() == []
+VERSIONS = pytest.mark.parametrize("version", [wire.PROTOCOL_3_0, wire.PROTOCOL_3_2],
+                                   ids=["3.0", "3.2"])
 
 
-def sleeping(server, tenant, seconds="1.5"):
-    """A thread with a sleeping query, its outcome, and when it runs."""
-    connection = wire.connect_to_tenant(server, tenant)
-    outcome = []
-    running = threading.Event()
-
-    def work():
-        connection.send(wire.query("DO $$ BEGIN RAISE NOTICE 'running'; PERFORM pg_sleep("
-                                   f"{seconds}); END $$"))
-        assert connection.receive().type == "N"
-        running.set()
-        outcome.extend(connection.until_ready())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    assert running.wait(20)
-    return connection, thread, outcome
+@VERSIONS
+def test_guessed_keys_cancel_nothing(world, mode, version):
+    guess_keys(world, mode, version)
 
 
-def test_guessed_keys_cancel_nothing(world, mode):
-    guess_keys(world, mode)
-
-
-def guess_keys(world, mode):
-    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"))
+def guess_keys(world, mode, version=wire.PROTOCOL_3_2):
+    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"), version=version)
     pid, secret = victim.key
     for guess in ([(pid, os.urandom(len(secret))) for _ in range(50)]
+                  + [(pid, wrong) for wrong in wrong_secrets(secret)]
                   + [(pid ^ bit, secret) for bit in (1, 64, 1 << 20)]
-                  + [(number, b"\0\0\0\0") for number in range(20)]
+                  + [(number, bytes(len(secret))) for number in range(20)]
                   + [(pid, bytes(byte ^ 1 for byte in secret))]):
         send_cancel(world.reeve, *guess)
     thread.join()
@@ -286,20 +268,24 @@ def guess_keys(world, mode):
     assert [message.type for message in outcome] == ["C", "Z"]
 
 
-def test_another_tenants_key_cancels_its_own_alone(world, mode):
-    attacker = wire.connect_to_tenant(world.reeve, world.tenant(mode, "a"))
-    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"))
+@VERSIONS
+def test_another_tenants_key_cancels_its_own_alone(world, mode, version):
+    """Nor does the victim's process id with a secret that is good elsewhere."""
+    attacker = wire.connect_to_tenant(world.reeve, world.tenant(mode, "a"), version)
+    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"), version=version)
     for _ in range(20):
         send_cancel(world.reeve, *attacker.key)
+        send_cancel(world.reeve, victim.key[0], attacker.key[1])
     thread.join()
     attacker.close()
     victim.close()
     assert [message.type for message in outcome] == ["C", "Z"]
 
 
-def test_the_key_does_cancel_its_own(world, mode):
+@VERSIONS
+def test_the_key_does_cancel_its_own(world, mode, version):
     """Without this the tests above would prove nothing."""
-    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"), "60")
+    victim, thread, outcome = sleeping(world.reeve, world.tenant(mode, "b"), "60", version)
     send_cancel(world.reeve, *victim.key)
     thread.join(timeout=20)
     assert outcome and outcome[0].sqlstate == "57014"

@@ -336,6 +336,9 @@ IDENTITY = {
 }
 
 
+# In integration/test_channel_binding.py.
+ELSEWHERE = ["auth.binding", "auth.downgrade"]
+
 # 31 and 34: net.pending, without which nobody waits for whom is slow to read.
 SLOWNESS = {
     "query": by_neighbours(test_exhaustion.huge,
@@ -372,7 +375,7 @@ def test_plans(bare):
 
 
 def test_every_mutation_has_an_attack():
-    assert sorted([*ATTACKS, *IDENTITY, *TEXTS, "net.pending"]) == mutations()
+    assert sorted([*ATTACKS, *IDENTITY, *TEXTS, *ELSEWHERE, "net.pending"]) == mutations()
 
 
 @pytest.mark.parametrize("name", ATTACKS)

@@ -30,9 +30,10 @@ def ed25519_key():
     return ed25519.Ed25519PrivateKey.generate()
 
 
-def write_certificate(folder, name="localhost"):
-    """(certificate file, key file) for localhost and 127.0.0.1, valid now."""
-    key = ec_key()
+def write_certificate(folder, name="localhost", key=None, digest=hashes.SHA256()):
+    """(certificate file, key file) for localhost and 127.0.0.1, valid now, signed with its own key
+    (by default an EC key)."""
+    key = key or ec_key()
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.utcnow()
     certificate = (
@@ -43,7 +44,7 @@ def write_certificate(folder, name="localhost"):
         .add_extension(x509.SubjectAlternativeName([
             x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256()))
+        .sign(key, digest))
     certificate_file, key_file = folder / f"{name}.crt", folder / f"{name}.key"
     certificate_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(private_pem(key))

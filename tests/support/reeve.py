@@ -258,6 +258,7 @@ class Serve:
     conninfo = Reeve.conninfo
     log = Reeve.log
     check_log = Reeve.check_log
+    cli = Reeve.cli
     _answers = Reeve._answers
 
     def __init__(self, reeve, folder, **settings):

@@ -8,7 +8,8 @@ import socket
 import ssl
 import struct
 
-PROTOCOL_3_0 = 196608
+PROTOCOL_3_0 = 3 << 16
+PROTOCOL_3_2 = 3 << 16 | 2
 CANCEL_CODE = 80877102
 SSL_CODE = 80877103
 GSSENC_CODE = 80877104
@@ -156,15 +157,18 @@ def gssenc_request():
 
 
 class Scram:
-    """The client's side of SCRAM-SHA-256."""
+    """The client's side of SCRAM-SHA-256, and with `binding` (bytes) of SCRAM-SHA-256-PLUS; `header`
+    says what it makes of channel binding."""
 
-    def __init__(self, password, nonce=None, name=""):
+    def __init__(self, password, nonce=None, name="", header=None, binding=None):
         self.password = password.encode()
         self.nonce = nonce or base64.b64encode(os.urandom(18)).decode()
+        self.header = header or ("n,," if binding is None else "p=tls-server-end-point,,")
+        self.binding = binding or b""
         self.first_bare = f"n={name},r={self.nonce}"
 
     def first(self):
-        return ("n,," + self.first_bare).encode()
+        return (self.header + self.first_bare).encode()
 
     def final(self, server_first):
         server_first = server_first.decode()
@@ -172,7 +176,8 @@ class Scram:
         assert values["r"].startswith(self.nonce)
         salted = hashlib.pbkdf2_hmac("sha256", self.password, base64.b64decode(values["s"]),
                                      int(values["i"]))
-        without_proof = f"c=biws,r={values['r']}"
+        bound = base64.b64encode(self.header.encode() + self.binding).decode()
+        without_proof = f"c={bound},r={values['r']}"
         message = f"{self.first_bare},{server_first},{without_proof}".encode()
         client_key = hmac.digest(salted, b"Client Key", "sha256")
         signature = hmac.digest(hashlib.sha256(client_key).digest(), message, "sha256")
@@ -293,14 +298,14 @@ class Wire:
 
     # -- login --
 
-    def login(self, user, database, password=None, **parameters):
+    def login(self, user, database, password=None, version=PROTOCOL_3_0, /, **parameters):
         """Through ReadyForQuery. A refused login raises Refused."""
-        self.send(startup(user=user, database=database, **parameters))
+        self.send(startup(version, user=user, database=database, **parameters))
         return self.authenticate(password)
 
-    def authenticate(self, password):
+    def authenticate(self, password, scram=None, mechanism="SCRAM-SHA-256"):
+        """Through ReadyForQuery; with this side of SCRAM, if it is asked for."""
         found = []
-        scram = None
         while True:
             message = self.receive()
             found.append(message)
@@ -315,9 +320,9 @@ class Wire:
                 self.send(frame("p", text(password)))
             elif code == 10:
                 assert b"SCRAM-SHA-256" in rest.split(NUL)
-                scram = Scram(password)
+                scram = scram or Scram(password)
                 first = scram.first()
-                self.send(frame("p", text("SCRAM-SHA-256") + struct.pack("!i", len(first)) + first))
+                self.send(frame("p", text(mechanism) + struct.pack("!i", len(first)) + first))
             elif code == 11:
                 self.send(frame("p", scram.final(rest)))
             elif code == 12:
@@ -343,8 +348,8 @@ def connect_to_plain(server, database="postgres", user="postgres", **parameters)
     return wire
 
 
-def connect_to_tenant(reeve, tenant, **parameters):
+def connect_to_tenant(reeve, tenant, version=PROTOCOL_3_0, /, **parameters):
     """A logged-in Wire through the proxy."""
     wire = Wire("127.0.0.1", reeve.port)
-    wire.login(tenant.slug, tenant.service, tenant.secret, **parameters)
+    wire.login(tenant.slug, tenant.service, tenant.secret, version, **parameters)
     return wire

@@ -19,9 +19,11 @@ static const char PENCIL[] = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
 struct client {
     const char *header; /* "n,," */
     const char *nonce;
-    const char *password;  /* prepared already */
-    const char *binding;   /* NULL: the header's */
-    const char *extension; /* in both messages; NULL: none */
+    const char *password;             /* prepared already */
+    const char *binding;              /* NULL: the header's */
+    const char *extension;            /* in both messages; NULL: none */
+    struct scram_channel channel;     /* as the server has it */
+    const struct scram_channel *seen; /* as the client does; NULL: the same */
     char first[SCRAM_MAX_MESSAGE];
     char final[SCRAM_MAX_MESSAGE];
     char expected_reply[64];
@@ -33,16 +35,28 @@ static void client_first(struct client *c)
              c->extension ? "," : "", c->extension ? c->extension : "");
 }
 
+static void encode_binding(const struct client *c, char *ret_text)
+{
+    const struct scram_channel *seen = c->seen ? c->seen : &c->channel;
+    _cleanup_buffer_ struct buffer bytes = BUFFER_INIT(128);
+    buffer_append_string(&bytes, c->header);
+    if (*c->header == 'p')
+        buffer_append(&bytes, seen->data, seen->length);
+    assert_false(bytes.failed);
+    crypto_base64_encode(bytes.data, bytes.length, ret_text);
+}
+
 static void client_final(struct client *c, const char *server_first)
 {
-    char nonce[512], salt_text[128], binding[64];
+    char nonce[512], salt_text[128];
     int iterations;
     assert_int_equal(
         /* NOLINTNEXTLINE(cert-err34-c): scram.c wrote it */
         sscanf(server_first, "r=%511[^,],s=%127[^,],i=%d", nonce, salt_text, &iterations), 3);
     assert_true(str_has_prefix(nonce, c->nonce));
     assert_true(strlen(nonce) >= strlen(c->nonce) + 24);
-    crypto_base64_encode(c->header, strlen(c->header), binding);
+    char binding[CRYPTO_BASE64_SIZE(128)];
+    encode_binding(c, binding);
 
     uint8_t salt[SCRAM_MAX_SALT], salted[32], client_key[32], stored[32], signature[32], proof[32];
     ssize_t salt_length = crypto_base64_decode(salt_text, strlen(salt_text), salt, sizeof(salt));
@@ -78,8 +92,8 @@ static int run(struct client *c, const struct scram_verifier *verifier, bool doo
     struct scram_server server;
     _cleanup_buffer_ struct buffer reply = BUFFER_INIT(SCRAM_MAX_MESSAGE);
     client_first(c);
-    int result =
-        scram_server_first(&server, verifier, doomed, c->first, strlen(c->first), &reply, err);
+    int result = scram_server_first(&server, verifier, doomed, &c->channel, c->first,
+                                    strlen(c->first), &reply, err);
     if (result < 0) {
         assert_int_equal(reply.length, 0);
         return result;
@@ -284,16 +298,18 @@ static void test_nonces_differ(void **state)
     struct scram_server a, b;
     struct error err;
     _cleanup_buffer_ struct buffer reply = BUFFER_INIT(SCRAM_MAX_MESSAGE);
-    assert_int_equal(scram_server_first(&a, &verifier, false, first, strlen(first), &reply, &err),
+    assert_int_equal(scram_server_first(&a, &verifier, false, &(struct scram_channel){0}, first,
+                                        strlen(first), &reply, &err),
                      0);
-    assert_int_equal(scram_server_first(&b, &verifier, false, first, strlen(first), &reply, &err),
+    assert_int_equal(scram_server_first(&b, &verifier, false, &(struct scram_channel){0}, first,
+                                        strlen(first), &reply, &err),
                      0);
     assert_string_not_equal(a.nonce, b.nonce);
 }
 
 /* ---- the first message ---- */
 
-static int first(const char *message, size_t length)
+static int first_over(const struct scram_channel *channel, const char *message, size_t length)
 {
     struct scram_verifier verifier = parsed(PENCIL);
     struct scram_server server;
@@ -301,10 +317,16 @@ static int first(const char *message, size_t length)
     _cleanup_buffer_ struct buffer reply = BUFFER_INIT(SCRAM_MAX_MESSAGE);
     _cleanup_free_ char *exact = xmalloc(length ? length : 1);
     memcpy(exact, message, length);
-    int result = scram_server_first(&server, &verifier, false, exact, length, &reply, &err);
+    int result =
+        scram_server_first(&server, &verifier, false, channel, exact, length, &reply, &err);
     assert_int_equal(err.code, result);
     assert_true((result == 0) == (reply.length > 0));
     return result;
+}
+
+static int first(const char *message, size_t length)
+{
+    return first_over(&(struct scram_channel){0}, message, length);
 }
 
 static void test_first_message(void **state)
@@ -398,7 +420,8 @@ static int run_padded(size_t first_length, size_t final_length, struct error *er
     memcpy(message, "n,,n=", 5);
     /* NOLINTNEXTLINE(bugprone-not-null-terminated-result): a length ends it */
     memcpy(message + first_length - 4, ",r=n", 4);
-    int result = scram_server_first(&server, &verifier, false, message, first_length, &reply, err);
+    int result = scram_server_first(&server, &verifier, false, &(struct scram_channel){0}, message,
+                                    first_length, &reply, err);
     if (result < 0)
         return result;
     _cleanup_free_ char *final = xmalloc(final_length);
@@ -419,6 +442,152 @@ static void test_longest_messages(void **state)
     assert_int_equal(run_padded(SCRAM_MAX_MESSAGE - 1, SCRAM_MAX_MESSAGE - 1, &err), -ERROR_AUTH);
     assert_int_equal(run_padded(SCRAM_MAX_MESSAGE, 200, &err), -ERROR_PROTOCOL);
     assert_int_equal(run_padded(100, SCRAM_MAX_MESSAGE, &err), -ERROR_PROTOCOL);
+}
+
+/* ---- channel binding ---- */
+
+static const char BOUND[] = "p=tls-server-end-point,,";
+
+/* Of "pencil": there are many exchanges here. */
+static struct scram_verifier quick(void)
+{
+    char text[SCRAM_VERIFIER_TEXT_MAX];
+    scram_verifier_make("pencil", SCRAM_MACHINE_ITERATIONS, text);
+    return parsed(text);
+}
+
+static struct scram_channel channel_of(size_t length, bool bound)
+{
+    struct scram_channel channel = {.offered = true, .bound = bound, .length = length};
+    for (size_t i = 0; i < length; i++)
+        channel.data[i] = (uint8_t)(i * 7 + 1);
+    return channel;
+}
+
+static void test_bound_exchange(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct scram_verifier verifier = quick();
+    for (size_t length = 20; length <= SCRAM_MAX_BINDING; length += 4) {
+        struct client good = client_of("pencil");
+        good.header = BOUND;
+        good.channel = channel_of(length, true);
+        assert_int_equal(run(&good, &verifier, false, &err), 0);
+        assert_int_equal(run(&good, &verifier, true, &err), -ERROR_AUTH);
+        good.extension = "x=tension";
+        assert_int_equal(run(&good, &verifier, false, &err), 0);
+
+        struct client wrong = good;
+        wrong.password = "crayon";
+        assert_int_equal(run(&wrong, &verifier, false, &err), -ERROR_AUTH);
+    }
+}
+
+/* Every bit of what is bound counts, and how many there are. */
+static void test_bound_to_another_channel(void **state)
+{
+    (void)state;
+    struct scram_verifier verifier = quick();
+    struct client client = client_of("pencil");
+    client.header = BOUND;
+    client.channel = channel_of(32, true);
+    for (size_t bit = 0; bit <= 32 * 8; bit++) {
+        struct error err = {0};
+        struct scram_channel seen = client.channel;
+        if (bit < 32 * 8)
+            seen.data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+        client.seen = &seen;
+        assert_int_equal(run(&client, &verifier, false, &err), bit < 32 * 8 ? -ERROR_PROTOCOL : 0);
+        if (bit < 32 * 8) {
+            assert_string_equal(err.message, "SCRAM channel binding check failed");
+            assert_string_equal(err.sqlstate, "28000");
+        }
+    }
+    for (size_t length = 0; length <= SCRAM_MAX_BINDING; length++) {
+        struct error err = {0};
+        struct scram_channel seen = channel_of(length, true);
+        client.seen = &seen;
+        assert_int_equal(run(&client, &verifier, false, &err), length == 32 ? 0 : -ERROR_PROTOCOL);
+    }
+}
+
+/* Nothing of the first message's header can be changed in the second. */
+static void test_bound_with_another_header(void **state)
+{
+    (void)state;
+    static const char *const bindings[] = {"", "biws", "eSws", "cD10bHMtc2VydmVyLWVuZC1wb2ludCws"};
+    struct scram_verifier verifier = quick();
+    for (size_t i = 0; i < array_size(bindings); i++) {
+        struct error err = {0};
+        struct client client = client_of("pencil");
+        client.header = BOUND;
+        client.channel = channel_of(32, true);
+        client.binding = bindings[i];
+        assert_int_equal(run(&client, &verifier, false, &err), -ERROR_PROTOCOL);
+    }
+}
+
+static void test_flags(void **state)
+{
+    (void)state;
+    const struct scram_channel none = {0}, offered = channel_of(32, false),
+                               bound = channel_of(32, true);
+    const struct {
+        const char *header;
+        int without, unbound, bound;
+    } cases[] = {
+        {"n,,", 0, 0, -ERROR_PROTOCOL},
+        {"y,,", 0, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {BOUND, -ERROR_PROTOCOL, -ERROR_PROTOCOL, 0},
+        {"p=tls-unique,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=tls-exporter,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=tls-server-end-point2,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=TLS-SERVER-END-POINT,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p,,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=tls-server-end-point,a=x,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+        {"p=tls-server-end-point,b,", -ERROR_PROTOCOL, -ERROR_PROTOCOL, -ERROR_PROTOCOL},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        char message[128];
+        int length = snprintf(message, sizeof(message), "%sn=,r=abc", cases[i].header);
+        assert_int_equal(first_over(&none, message, (size_t)length), cases[i].without);
+        assert_int_equal(first_over(&offered, message, (size_t)length), cases[i].unbound);
+        assert_int_equal(first_over(&bound, message, (size_t)length), cases[i].bound);
+    }
+}
+
+static void test_downgrade_is_named(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    struct scram_verifier verifier = quick();
+    struct client client = client_of("pencil");
+    client.header = "y,,";
+    client.channel = channel_of(32, false);
+    assert_int_equal(run(&client, &verifier, false, &err), -ERROR_PROTOCOL);
+    assert_string_equal(err.message, "SCRAM channel binding negotiation error");
+    assert_string_equal(err.sqlstate, "28000");
+}
+
+static void test_bound_first_message_cut_or_changed(void **state)
+{
+    (void)state;
+    static const char message[] = "p=tls-server-end-point,,n=,r=0123456789abcdef";
+    const struct scram_channel bound = channel_of(32, true);
+    for (size_t length = 0; length <= strlen("p=tls-server-end-point,,n=,r="); length++)
+        assert_int_equal(first_over(&bound, message, length), -ERROR_PROTOCOL);
+    for (size_t i = 0; i < strlen(message); i++) {
+        for (int value = 0; value < 256; value++) {
+            char changed[sizeof(message)];
+            memcpy(changed, message, sizeof(message));
+            changed[i] = (char)value;
+            int result = first_over(&bound, changed, strlen(message));
+            bool in_header = i < strlen(BOUND) && changed[i] != message[i];
+            assert_true(result == -ERROR_PROTOCOL || (result == 0 && !in_header));
+        }
+    }
 }
 
 /* ---- verifiers ---- */
@@ -593,6 +762,12 @@ int main(void)
         cmocka_unit_test(test_first_message_cut_or_changed),
         cmocka_unit_test(test_nonce_length),
         cmocka_unit_test(test_longest_messages),
+        cmocka_unit_test(test_bound_exchange),
+        cmocka_unit_test(test_bound_to_another_channel),
+        cmocka_unit_test(test_bound_with_another_header),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_downgrade_is_named),
+        cmocka_unit_test(test_bound_first_message_cut_or_changed),
         cmocka_unit_test(test_verifier_malformed),
         cmocka_unit_test(test_verifier_salt_lengths),
         cmocka_unit_test(test_iterations_are_clamped),

@@ -103,6 +103,26 @@ static void test_protocol_options_and_minor_versions(void **state)
     assert_int_equal(startup.parameter_count, 2);
 }
 
+static void test_version_that_is_spoken(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t asked;
+        uint32_t spoken;
+    } cases[] = {{0x00030000, WIRE_PROTOCOL_3_0},
+                 {0x00030001, 0x00030001},
+                 {0x00030002, WIRE_PROTOCOL_3_2},
+                 {0x00030003, WIRE_PROTOCOL_3_2},
+                 {0x0003ffff, WIRE_PROTOCOL_3_2}};
+    for (size_t i = 0; i < array_size(cases); i++) {
+        struct wire_startup startup;
+        _cleanup_free_ reeve_unused char *packet =
+            read_packet(cases[i].asked, PARAMETERS("user\0acme\0\0"), &startup);
+        assert_int_equal(startup.version, cases[i].asked);
+        assert_int_equal(wire_startup_version(&startup), cases[i].spoken);
+    }
+}
+
 static void test_unsupported_versions(void **state)
 {
     (void)state;
@@ -253,6 +273,7 @@ int main(void)
         cmocka_unit_test(test_size),
         cmocka_unit_test(test_parameters),
         cmocka_unit_test(test_protocol_options_and_minor_versions),
+        cmocka_unit_test(test_version_that_is_spoken),
         cmocka_unit_test(test_unsupported_versions),
         cmocka_unit_test(test_malformed_parameters),
         cmocka_unit_test(test_no_user),

@@ -124,10 +124,10 @@ static void test_version_negotiation(void **state)
     (void)state;
     struct wire_startup startup = {.parameter_count = 3,
                                    .parameters = {{"_pq_.b", "1"}, {"user", "x"}, {"_pq_.a", ""}}};
-    wire_put_negotiate_version(&out, 0, &startup);
+    wire_put_negotiate_version(&out, WIRE_PROTOCOL_3_0, &startup);
     WRITTEN("v\0\0\0\x1a\0\3\0\0\0\0\0\2_pq_.b\0_pq_.a\0");
     startup.parameter_count = 0;
-    wire_put_negotiate_version(&out, 2, &startup);
+    wire_put_negotiate_version(&out, WIRE_PROTOCOL_3_2, &startup);
     WRITTEN("v\0\0\0\x0c\0\3\0\2\0\0\0\0");
 }
 
