@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from support import process
-from support.reeve import run, running_reeve, running_serve
+from support.reeve import running_reeve, running_serve
 from support.world import World
 
 SOON_SECONDS = 20
@@ -22,19 +22,10 @@ def tenant(world, mode):
     return world.new_tenant(mode)
 
 
-def status(world):
-    return world.reeve.cli("status", json=True).json
-
-
 def command(world, *words):
     """And the proxy has heard of it."""
     done = world.reeve.cli(*words, json=True).json
-
-    def is_heard():
-        found = status(world)
-        return found["server"]["route_version"] >= found["catalog"]["route_version"]
-
-    process.wait_until(is_heard, "the proxy has heard of it", SOON_SECONDS)
+    world.reeve.wait_until_heard()
     return done
 
 
@@ -54,7 +45,7 @@ class Asking:
         self.thread.join(SOON_SECONDS)
 
     def waits(self, world):
-        process.wait_until(lambda: status(world)["server"]["clients_waiting"] > 0 or self.answer,
+        process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] > 0 or self.answer,
                            "it waits", SOON_SECONDS)
         return not self.answer
 
@@ -91,20 +82,12 @@ def test_nobody_fails_for_waiting_long(world, tenant):
         with server.connect(tenant) as connection, server.connect(neighbour) as clock:
             assert connection.execute("SELECT 1").fetchone() == (1,)
             world.reeve.cli("hold", tenant.slug)
-            version = status(world)["catalog"]["route_version"]
-            process.wait_until(lambda: heard(server, version), "the other proxy has heard of it",
-                               SOON_SECONDS)
+            world.reeve.wait_until_heard(server)
             with Asking(connection, "SELECT 2") as asking:
                 clock.execute("SELECT pg_sleep(3)")
                 assert asking.answer == []
                 world.reeve.cli("release", tenant.slug)
                 assert asking.answered() == [(2,)]
-
-
-def heard(server, version):
-    """From the status socket of a proxy beside the world's."""
-    found = run("status", "--config", server.config_path, "--json").json
-    return found["server"]["route_version"] >= version
 
 
 def test_it_ends_by_itself(world, tenant):

@@ -26,19 +26,10 @@ def tenant(world, mode):
     return world.new_tenant(mode)
 
 
-def status(world):
-    return world.reeve.cli("status", json=True).json
-
-
 def set_limit(world, limit, value, *whose):
     """And the proxy has heard of it."""
     world.reeve.cli("limit", "set", limit, value, *whose)
-
-    def is_heard():
-        found = status(world)
-        return found["server"]["route_version"] >= found["catalog"]["route_version"]
-
-    process.wait_until(is_heard, "the proxy has heard of the limit", SOON_SECONDS)
+    world.reeve.wait_until_heard()
 
 
 def of(tenant):
@@ -136,7 +127,7 @@ def test_transactions_at_once(world, tenant):
             first.execute("SELECT 1")
             thread = threading.Thread(target=lambda: answers.append(second.execute("SELECT 2").fetchone()))
             thread.start()
-            process.wait_until(lambda: status(world)["server"]["clients_waiting"] or answers,
+            process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] or answers,
                                "the second waits", SOON_SECONDS)
             assert answers == []
             with world.reeve.connect(neighbour) as other:

@@ -201,6 +201,20 @@ class Reeve:
             raise CommandFailed(f"{result.text}\n--- log:\n{self.log()[-3000:]}")
         return result
 
+    def status(self, server=None):
+        """What `reeve status` tells, also of a proxy beside it."""
+        where = ["--config", server.config_path] if server else []
+        return self.cli("status", *where, json=True).json
+
+    def wait_until_heard(self, server=None):
+        """Until the proxy knows what the catalog says now."""
+        def is_heard():
+            found = self.status(server)
+            return found["server"]["route_version"] >= version
+
+        version = self.status()["catalog"]["route_version"]
+        process.wait_until(is_heard, "the proxy has heard of a change", 30)
+
     def add_tenant(self, slug, service, mode=None, credentials=True, cluster=None):
         """Creates a tenant and, with a service, its placement."""
         self.cli("tenant", "create", slug)
