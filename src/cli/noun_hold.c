@@ -67,6 +67,12 @@ static int find(struct cli *cli, struct catalog *catalog, struct catalog_placeme
     return 0;
 }
 
+static bool is_served(const struct catalog_placement *placement)
+{
+    return placement->state == CATALOG_PLACEMENT_READY ||
+           placement->state == CATALOG_PLACEMENT_MIGRATING;
+}
+
 /* hold_us 0: release. */
 static int change(const struct context *context, struct catalog *catalog,
                   const struct catalog_placement *placements, size_t count, int64_t hold_us,
@@ -76,7 +82,8 @@ static int change(const struct context *context, struct catalog *catalog,
     if (result < 0)
         return result;
     for (size_t i = 0; result == 0 && i < count; i++)
-        result = hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, err)
+        result = count > 1 && !is_served(&placements[i]) ? 0
+                 : hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, err)
                              : catalog_placement_release(catalog, placements[i].id, err);
     const struct catalog_audit_event event = {
         .action = hold_us > 0 ? "tenant.hold" : "tenant.release",
@@ -137,8 +144,8 @@ static const char *const hold_examples[] = {"reeve hold acme",
 static const struct cli_command hold_commands[] = {
     {.summary = "Let a tenant's new transactions wait, and none fail",
      .description =
-         "Transactions that run go on, clients may log in, and what they send waits, "
-         "without a queue timeout, until \"reeve release\" or until the time is over. "
+         "Transactions that run go on, and what clients send waits, "
+         "without a queue timeout (so does a login whose settings must be tried first), until \"reeve release\" or until the time is over. "
          "In each proxy. Who keeps a server connection (see docs/limits.md) is not held.",
      .arguments = slug_argument,
      .options = hold_options,

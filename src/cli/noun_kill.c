@@ -49,15 +49,19 @@ static int ask(struct cli *cli, int64_t pid, json_t **ret, struct error *err)
 static int check(const json_t *answer, int64_t pid, struct error *err)
 {
     json_int_t matches = json_integer_value(json_object_get(answer, "matches"));
-    if (matches == 1)
+    bool complete = json_is_true(json_object_get(answer, "complete"));
+    if (matches == 1 && complete)
         return 0;
     int result;
+    if (!complete) {
+        result = error_set(err, ERROR_TIMEOUT, "not every worker of the proxy answered in time");
+        error_hint(err, "nothing was done; try again");
+        return result;
+    }
     if (matches == 0) {
         result = error_set(err, ERROR_NOT_FOUND, "no server connection has process %lld",
                            (long long)pid);
-        error_hint(err, json_is_true(json_object_get(answer, "complete"))
-                            ? "\"reeve ps\" lists them"
-                            : "not every worker answered in time; try again");
+        error_hint(err, "\"reeve ps\" lists them");
     } else {
         result = error_set(err, ERROR_STATE, "%lld clusters have a process %lld",
                            (long long)matches, (long long)pid);

@@ -265,7 +265,7 @@ static json_t *kill_backend(struct server *server, const char *arguments, bool c
     request.globals = route_snapshot_globals(snapshot);
     bool complete = proxy_list_backends(server->proxy, ps_timeout_us, match_backend, &request);
     route_snapshot_release(snapshot);
-    if (request.matches == 1)
+    if (request.matches == 1 && complete)
         proxy_kill_backend(server->proxy, &request.match, cancel);
     return json_pack("{s:i, s:b, s:s, s:s}", "matches", request.matches, "complete", complete,
                      "tenant", request.match.tenant, "state",

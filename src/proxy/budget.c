@@ -133,6 +133,14 @@ int budget_wanted(struct budget *budget)
     return wanted;
 }
 
+bool budget_is_over(struct budget *budget)
+{
+    pthread_mutex_lock(&budget->lock);
+    bool over = budget->used > budget->maximum;
+    pthread_mutex_unlock(&budget->lock);
+    return over;
+}
+
 struct worker *budget_release(struct budget *budget)
 {
     struct worker *woken = NULL;

@@ -59,6 +59,8 @@ int budget_withdraw(struct budget *budget, struct budget_claim *claim);
 struct worker *budget_grant(struct budget *budget);
 /* How many backends should be closed: for claims that wait, or because the maximum was lowered. */
 int budget_wanted(struct budget *budget);
+/* Whether there are more than the maximum, which was lowered. */
+bool budget_is_over(struct budget *budget);
 /* Gives a slot back. Returns the worker whose claim got it (it must be woken), or NULL. */
 struct worker *budget_release(struct budget *budget);
 

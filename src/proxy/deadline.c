@@ -10,6 +10,7 @@ enum {
     LOOKS = 8, /* within the shortest time */
     LOOK_SOONEST_US = 20 * TIME_MS,
     LOOK_LATEST_US = 1 * TIME_S,
+    HEARD_BYTES = 16 * 1024,
 };
 
 static const enum route_limit times[] = {ROUTE_LIMIT_QUERY_US, ROUTE_LIMIT_TRANSACTION_US,
@@ -54,6 +55,8 @@ void deadline_start(struct backend *backend)
     list_append(&backend->worker->linked, &deadline->link);
     deadline->transactions++;
     deadline->phase = DEADLINE_NONE;
+    deadline->unasked = false;
+    deadline->phase_us = deadline->transaction_us = backend->linked_us;
     int64_t interval = interval_us(backend->client->place);
     if (interval > 0)
         look_within(backend->worker, interval);
@@ -73,28 +76,66 @@ void deadline_stop(struct backend *backend)
 
 /* ---- what is going on ---- */
 
+/* Whether the server has all that it needs to go on, or is slow to take it. */
+static bool is_servers_turn(const struct backend *backend)
+{
+    const struct client *client = backend->client;
+    if (expect_empty(&backend->expected))
+        return false;
+    if (stream_pending(backend->stream) > 0)
+        return true;
+    return backend->copy != COPY_IN && client->forward_left == 0 && !backend->deadline.unasked;
+}
+
 static enum deadline_phase phase_of(const struct backend *backend)
 {
     const struct client *client = backend->client;
-    if (!expect_empty(&backend->expected) && backend->copy != COPY_IN)
+    if (is_servers_turn(backend))
         return DEADLINE_QUERY;
-    bool between = backend->status == 'I' && backend->copy == COPY_NONE && !backend->unsynced &&
-                   !client->in_message && client->gather.length == 0;
+    bool between = expect_empty(&backend->expected) && backend->status == 'I' &&
+                   backend->copy == COPY_NONE && !backend->unsynced && !client->in_message &&
+                   client->gather.length == 0;
     return client->pinned && between ? DEADLINE_IDLE_PINNED : DEADLINE_IDLE_TRANSACTION;
 }
 
+/* Of what is looked at about eight times, what is seen twice was there meanwhile; whoever did
+ * something in between begins anew. */
 static void note_changes(const struct backend *backend, struct deadline *deadline, int64_t now_us)
 {
     enum deadline_phase phase = phase_of(backend);
-    if (phase != deadline->phase || deadline->answered != deadline->answered_seen ||
-        (backend->copy == COPY_IN && deadline->heard != deadline->heard_seen))
+    bool moved = phase == DEADLINE_QUERY ? deadline->answered != deadline->answered_seen
+                                         : deadline->heard != deadline->heard_seen;
+    if (phase != deadline->phase || moved)
         deadline->phase_us = now_us;
-    if (phase == DEADLINE_IDLE_PINNED || deadline->transactions != deadline->transactions_seen)
+    if (phase == DEADLINE_IDLE_PINNED || deadline->phase == DEADLINE_IDLE_PINNED ||
+        deadline->transactions != deadline->transactions_seen)
         deadline->transaction_us = now_us;
     deadline->phase = phase;
     deadline->answered_seen = deadline->answered;
     deadline->transactions_seen = deadline->transactions;
     deadline->heard_seen = deadline->heard;
+}
+
+void deadline_heard(struct backend *backend, char type)
+{
+    struct deadline *deadline = &backend->deadline;
+    deadline->heard++;
+    deadline->heard_bytes = 0;
+    if (strchr("PBDCE", type))
+        deadline->unasked = true;
+    else if (strchr("HSQF", type))
+        deadline->unasked = false;
+}
+
+/* Who sends a large message byte by byte is not busy. */
+void deadline_heard_part(struct backend *backend, size_t length)
+{
+    struct deadline *deadline = &backend->deadline;
+    deadline->heard_bytes += length;
+    if (deadline->heard_bytes < HEARD_BYTES)
+        return;
+    deadline->heard++;
+    deadline->heard_bytes = 0;
 }
 
 /* ---- who has had it for too long ---- */
@@ -131,6 +172,8 @@ static enum route_limit exceeded(const struct backend *backend, int64_t now_us)
         [DEADLINE_IDLE_PINNED] = ROUTE_LIMIT_IDLE_PINNED_US};
     const struct deadline *deadline = &backend->deadline;
     const struct place *place = backend->client->place;
+    if (deadline->phase == DEADLINE_NONE)
+        return ROUTE_LIMITS;
     if (is_over(place, of_phase[deadline->phase], deadline->phase_us, now_us))
         return of_phase[deadline->phase];
     if (is_over(place, ROUTE_LIMIT_TRANSACTION_US, deadline->transaction_us, now_us))

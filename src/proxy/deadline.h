@@ -25,6 +25,8 @@ struct deadline {
     struct list link; /* worker.linked */
     /* Counted when it happens: */
     uint64_t answered, transactions, heard;
+    size_t heard_bytes; /* of a message that is larger than a read, not counted yet */
+    bool unasked;       /* the client has sent what is answered when it asks for it: Sync, Flush */
     /* As they were when it was looked at last, and since when they are so: */
     uint64_t answered_seen, transactions_seen, heard_seen;
     enum deadline_phase phase;
@@ -35,6 +37,9 @@ void deadline_init(struct deadline *deadline);
 /* A client has got the backend; it has it no more. */
 void deadline_start(struct backend *backend);
 void deadline_stop(struct backend *backend);
+/* A message of that type came of its client, or a part of one that is larger than a read. */
+void deadline_heard(struct backend *backend, char type);
+void deadline_heard_part(struct backend *backend, size_t length);
 /* The place's limits are others than before. */
 void deadline_changed(struct place *place);
 /* The worker's timer. */

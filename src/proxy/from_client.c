@@ -390,7 +390,7 @@ static int take_by_type(struct client *client, const struct message *message)
     struct backend *backend = client->backend;
     if (client->skip_till_sync && message->type != 'S' && strchr("QPBDCEHFdcf", message->type))
         return drop(client, message);
-    backend->deadline.heard++;
+    deadline_heard(backend, message->type);
     if (backend->copy == COPY_IN && !strchr("dcfSH", message->type))
         return violation(client, "unexpected message during COPY from stdin");
     switch (message->type) {
@@ -453,7 +453,7 @@ static size_t pass_on(struct client *client, const char *bytes, size_t length)
     size_t *left = client->forward_left > 0 ? &client->forward_left : &client->drop_left;
     size_t taken = length < *left ? length : *left;
     if (left == &client->forward_left && client->backend) {
-        client->backend->deadline.heard++;
+        deadline_heard_part(client->backend, taken);
         stream_queue(client->backend->stream, bytes, taken);
     }
     *left -= taken;

@@ -323,6 +323,7 @@ static enum verdict take_command_complete(struct backend *backend, const struct 
     backend->copy_syncs = 0; /* all of them were ignored */
     if (verdict == PASS && reply->type == 'C')
         note_tag(backend, reply);
+    backend->deadline.answered++;
     if (head->kind == EXPECT_EXECUTE)
         expect_pop(&backend->expected);
     return verdict;

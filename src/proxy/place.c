@@ -3,6 +3,8 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 
+static const int64_t hold_longest_us = 3600 * (int64_t)TIME_S; /* as the command has it */
+
 /* ---- which pool ---- */
 
 /* The pool that the placement's backends are in, and what they log in with. */
@@ -74,16 +76,46 @@ static void choose_store(struct place *place, const struct route_placement *plac
     place->store = store;
 }
 
-/* The place may have no more backends than its limit. */
-static void open_or_close(struct place *place)
+static struct place *find(struct worker *worker, int64_t placement_id, bool read_only);
+
+/* The same placement's with the other access, or NULL: both count for its limits. */
+static struct place *find_other(const struct place *place)
+{
+    return find(place->worker, place->placement_id, !place->read_only);
+}
+
+size_t place_free_backends(const struct place *place)
 {
     int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
-    bool full = limit > 0 && place->lent_count >= (size_t)limit;
-    bool closed = full || place_is_held(place);
-    if (closed && !place->queue.closed)
+    if (limit <= 0)
+        return SIZE_MAX;
+    const struct place *other = find_other(place);
+    size_t lent = place->lent_count + (other ? other->lent_count : 0);
+    return lent < (size_t)limit ? (size_t)limit - lent : 0;
+}
+
+/* Whoever waited is served at the end of the turn: this may be called from anywhere, and for a
+ * place whose pool is not that of the backend that came free. */
+static void open_or_close(struct place *place)
+{
+    bool closed = place_is_held(place) || place_free_backends(place) == 0;
+    if (closed && !place->queue.closed) {
         queue_close(place);
-    else if (!closed && place->queue.closed)
+    } else if (!closed && place->queue.closed) {
         queue_open(place);
+        if (place->queue.count > 0)
+            timer_start(&place->pool->look_timer, engine_now_us(place->worker->engine));
+    }
+}
+
+static void count_lent(struct place *place, int by)
+{
+    place->lent_count += (size_t)by;
+    open_or_close(place);
+    struct place *other =
+        place->limits.values[ROUTE_LIMIT_TRANSACTIONS] > 0 ? find_other(place) : NULL;
+    if (other && other->pool)
+        open_or_close(other);
 }
 
 /* Those who waited may wait for a backend as long as if they had come now. */
@@ -98,6 +130,8 @@ static void hold(struct place *place, int64_t until_unix_us)
 {
     struct worker *worker = place->worker;
     int64_t left_us = until_unix_us - time_unix_us();
+    if (left_us > hold_longest_us) /* the catalog's clock is ahead */
+        left_us = hold_longest_us;
     if (left_us <= 0) {
         if (place_is_held(place))
             release(place);
@@ -232,20 +266,18 @@ bool place_refresh(struct place *place, const struct route_snapshot *snapshot)
 
 size_t place_count_clients(const struct place *place)
 {
-    const struct place *other = find(place->worker, place->placement_id, !place->read_only);
+    const struct place *other = find_other(place);
     return place->client_count + (other ? other->client_count : 0);
 }
 
 void place_lend(struct place *place)
 {
-    place->lent_count++;
-    open_or_close(place);
+    count_lent(place, 1);
 }
 
 void place_return(struct place *place)
 {
-    place->lent_count--;
-    open_or_close(place);
+    count_lent(place, -1);
 }
 
 void place_add_client(struct place *place, struct client *client)

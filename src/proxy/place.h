@@ -41,6 +41,8 @@ bool place_refresh(struct place *place, const struct route_snapshot *snapshot);
 /* Of the placement, with either access; at least one of the worker's places. */
 size_t place_count_clients(const struct place *place);
 void place_add_client(struct place *place, struct client *client);
+/* How many backends more its clients may have at once; SIZE_MAX: no limit. */
+size_t place_free_backends(const struct place *place);
 /* A client of its gets a backend; gives it back. */
 void place_lend(struct place *place);
 void place_return(struct place *place);

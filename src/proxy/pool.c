@@ -231,11 +231,8 @@ static void collect_grants(struct pool *pool)
 /* How many of those that wait could have a backend at once. */
 static size_t wanted(const struct pool *pool)
 {
-    const struct place *owner = pool->owner;
-    int64_t limit = owner ? owner->limits.values[ROUTE_LIMIT_TRANSACTIONS] : 0;
-    if (limit == 0 || pool->queue.count + owner->lent_count <= (size_t)limit)
-        return pool->queue.count;
-    return (size_t)limit > owner->lent_count ? (size_t)limit - owner->lent_count : 0;
+    size_t most = pool->owner ? place_free_backends(pool->owner) : SIZE_MAX;
+    return pool->queue.count < most ? pool->queue.count : most;
 }
 
 static void connect_more(struct pool *pool)

@@ -196,6 +196,8 @@ static bool evict_here(struct worker *worker, struct budget *budget)
     bool found = false;
     for (int left = budget_wanted(budget); left > 0; left--) {
         struct backend *victim = pool_find_spare(cluster);
+        if (!victim && budget_is_over(budget))
+            victim = list_first(&cluster->idle, struct backend, cluster_lru);
         if (!victim)
             break;
         backend_evict(victim);

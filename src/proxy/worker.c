@@ -88,7 +88,11 @@ static void wait_expired(void *owner)
         const struct error *cause = &pool->last_error;
         log_warning("no backend within the queue timeout tenant=%s placement=%lld", client->tenant,
                     (long long)client->place->placement_id);
-        if (pool->failures > 0)
+        if (client->place->queue.closed)
+            client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
+                        "this tenant has as many transactions as it may have at once",
+                        "the operator of this service has set how many; try again");
+        else if (pool->failures > 0)
             client_fail_error(client, cause);
         else
             client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
@@ -229,8 +233,8 @@ static void refresh_place_node(struct hash_node *node, void *argument)
 {
     struct refresh *refresh = argument;
     struct place *place = container_of(node, struct place, node);
-    if (!concerns(refresh->changed, place->tenant_id))
-        return;
+    if (!place->pool || !concerns(refresh->changed, place->tenant_id))
+        return; /* or it is on its way out */
     struct pool *before = place->pool;
     before->held = true; /* until the end of this function they are neither served nor freed */
     bool there = place_refresh(place, refresh->snapshot);

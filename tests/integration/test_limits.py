@@ -1,5 +1,6 @@
 """`reeve limit`: what a tenant may have at once, and for how long, whatever its SQL says."""
 import contextlib
+import dataclasses
 import select
 import signal
 import threading
@@ -201,6 +202,95 @@ def test_times(world, tenant, limit):
     neighbour = world.new_tenant(tenant.mode)
     with world.reeve.connect(neighbour) as other:
         assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+LARGE = "SELECT length('" + "x" * 300_000 + "')"
+HELD_BY_CLIENT = {
+    "a pipeline without a Sync": [wire.parse("SELECT 1") + wire.bind() + wire.execute()],
+    "a pipeline that was flushed": [wire.parse("SELECT 1") + wire.bind() + wire.execute() + wire.flush()],
+    "a named statement": [wire.query("BEGIN"), wire.parse("SELECT 1", name="one")],
+    "a message without an end": [wire.query("BEGIN"), wire.query("SELECT 1")[:-3]],
+    "a large message without an end": [wire.query(LARGE)[:200_000]],
+    "a large message of a statement": [wire.parse(LARGE)[:200_000]],
+}
+
+
+@pytest.mark.parametrize("way", HELD_BY_CLIENT)
+def test_whatever_the_client_leaves_open(world, way):
+    """The server waits for it, so that no query timeout is needed."""
+    tenant = world.new_tenant("schema")
+    set_limit(world, "idle_transaction_timeout", "300ms", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as held:
+        held.send(*HELD_BY_CLIENT[way])
+        assert told(held) == "25P03"
+
+
+def pause(connection):
+    """Of a client that thinks: nothing comes meanwhile."""
+    assert select.select([connection.socket], [], [], 0.1)[0] == []
+
+
+def test_a_client_that_goes_on_is_not_idle(world):
+    """It reads a portal bit by bit, for longer than it may be idle."""
+    tenant = world.new_tenant("schema")
+    set_limit(world, "idle_transaction_timeout", "400ms", *of(tenant))
+    set_limit(world, "query_timeout", "400ms", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.parse("SELECT generate_series(1, 100)"), wire.bind(), wire.execute(rows=1),
+                        wire.flush())
+        connection.receive_until("s")
+        for _ in range(12):
+            pause(connection)
+            connection.send(wire.execute(rows=1), wire.flush())
+            connection.receive_until("s")
+        assert connection.ask(wire.sync())[-1].body == b"I"
+
+
+def test_who_waited_is_not_ended_with_who_was_in_front(world):
+    """Several wait for one that exceeds its time; each has its own before it."""
+    tenant = world.new_tenant("row")
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(contextlib.closing(world.reeve.connect(tenant)))
+                          for _ in range(4)]
+        neighbour = stack.enter_context(world.reeve.connect(world.new_tenant("row")))
+        first.execute("BEGIN")
+        neighbour.execute("SELECT pg_sleep(0.5)")  # an idle backend that was used before
+        answers = []
+
+        def work(connection):
+            try:
+                answers.append(connection.execute("SELECT 1").fetchone())
+            except psycopg.Error as error:
+                answers.append(error)
+
+        threads = [threading.Thread(target=work, args=[connection]) for connection in others]
+        for thread in threads:
+            thread.start()
+        process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] == len(others) or answers,
+                           "they wait", SOON_SECONDS)
+        set_limit(world, "transaction_timeout", "300ms", *of(tenant))
+        for thread in threads:
+            thread.join(SOON_SECONDS)
+        assert answers == [(1,)] * len(others)
+
+
+def test_both_accesses_count(world, mode):
+    tenant = world.new_tenant(mode)
+    issued = world.reeve.cli("token", "issue", tenant.slug, "--access", "ro", json=True).json
+    reader = dataclasses.replace(tenant, token=issued["token"])
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with world.reeve.connect(tenant) as writing, world.reeve.connect(reader) as reading:
+        answers = []
+        with writing.transaction():
+            writing.execute("SELECT 1")
+            thread = threading.Thread(target=lambda: answers.append(reading.execute("SELECT 2").fetchone()))
+            thread.start()
+            process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] or answers,
+                               "the reader waits", SOON_SECONDS)
+            assert answers == []
+        thread.join(SOON_SECONDS)
+        assert answers == [(2,)]
 
 
 def test_a_limit_ends_what_is_going_on(world, tenant):

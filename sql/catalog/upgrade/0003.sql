@@ -15,6 +15,22 @@ COMMENT ON TABLE reeve.resource_limit IS
     'of a tenant in a service, of a tenant everywhere (service_id null), or of each tenant of a service';
 COMMENT ON COLUMN reeve.resource_limit.value IS '0: none; times in microseconds';
 
+-- The share lock makes a concurrent deletion of the tenant wait, and the other way round.
+CREATE FUNCTION reeve.limit_created() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    owner record;
+BEGIN
+    SELECT slug, status INTO owner FROM reeve.tenant WHERE id = NEW.tenant_id FOR SHARE;
+    IF owner.status NOT IN ('active', 'suspended') THEN
+        RAISE EXCEPTION 'tenant "%" is %: it gets no limits', owner.slug, owner.status
+            USING ERRCODE = '55000';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER limit_created BEFORE INSERT ON reeve.resource_limit FOR EACH ROW
+    WHEN (NEW.tenant_id IS NOT NULL) EXECUTE FUNCTION reeve.limit_created();
+
 CREATE FUNCTION reeve.limits_end() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
