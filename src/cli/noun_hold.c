@@ -84,7 +84,7 @@ static int change(const struct context *context, struct catalog *catalog,
     for (size_t i = 0; result == 0 && i < count; i++)
         result = count > 1 && !is_served(&placements[i]) ? 0
                  : hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, err)
-                             : catalog_placement_release(catalog, placements[i].id, err);
+                               : catalog_placement_release(catalog, placements[i].id, err);
     const struct catalog_audit_event event = {
         .action = hold_us > 0 ? "tenant.hold" : "tenant.release",
         .tenant_id = placements[0].tenant_id,
@@ -145,7 +145,8 @@ static const struct cli_command hold_commands[] = {
     {.summary = "Let a tenant's new transactions wait, and none fail",
      .description =
          "Transactions that run go on, and what clients send waits, "
-         "without a queue timeout (so does a login whose settings must be tried first), until \"reeve release\" or until the time is over. "
+         "without a queue timeout (so does a login whose settings must be tried first), until "
+         "\"reeve release\" or until the time is over. "
          "In each proxy. Who keeps a server connection (see docs/limits.md) is not held.",
      .arguments = slug_argument,
      .options = hold_options,
