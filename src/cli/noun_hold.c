@@ -8,7 +8,6 @@
 #include "cli/context.h"
 
 static const int64_t usual_us = 60 * (int64_t)TIME_S;
-static const int64_t longest_us = 3600 * (int64_t)TIME_S;
 
 static const struct cli_parameter slug_argument[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -129,8 +128,7 @@ static int run(struct cli *cli, int64_t hold_us, struct error *err)
 
 static int run_hold(struct cli *cli, struct error *err)
 {
-    int64_t hold_us = cli_duration_us(cli, "for", usual_us);
-    return run(cli, hold_us > longest_us ? longest_us : hold_us, err);
+    return run(cli, cli_duration_us(cli, "for", usual_us), err);
 }
 
 static int run_release(struct cli *cli, struct error *err)

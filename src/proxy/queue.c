@@ -5,10 +5,10 @@
 #include "proxy/place.h"
 
 enum {
-    USUAL_OF = 64,    /* waits that `usual_wait_us` is an average of, about */
-    IDLE_SEARCH = 16, /* idle backends that are looked at for the best */
-    ENTERED_SEARCH = 64,
-    PLACES_SEARCH = 64, /* the same, of places that wait */
+    USUAL_OF = 64,       /* waits that `usual_wait_us` is an average of, about */
+    IDLE_SEARCH = 16,    /* idle backends that are looked at for the best */
+    ENTERED_SEARCH = 64, /* the same, of those that a place was last on, busy ones too */
+    PLACES_SEARCH = 64,  /* places that are looked at for who is next */
 };
 
 void queue_init(struct queue *queue)
