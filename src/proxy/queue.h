@@ -49,7 +49,7 @@ struct queue_place {
     struct list link;    /* queue.places */
     struct list clients; /* oldest first */
     size_t count;
-    bool closed;    /* it may have no backend now: it has max_transactions */
+    bool closed;    /* it may have no backend now: its limit is reached, or it is held */
     int64_t had_us; /* backend time, as far as it counts: see above */
     int64_t served_at_us;
 };
