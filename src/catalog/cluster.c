@@ -11,6 +11,20 @@ static int check(const struct catalog_cluster *cluster, struct error *err)
     return r < 0 ? r : pg_conninfo_check_server(cluster->conninfo, err);
 }
 
+int catalog_installation(struct catalog *catalog, struct arena *arena, const char **ret,
+                         struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *row = NULL;
+    const struct catalog_statement statement = {.sql = sql_catalog_installation_select};
+    int r = catalog_read(catalog, &statement, &row, err);
+    if (r < 0)
+        return r;
+    if (pg_rows(row) != 1)
+        return error_set(err, ERROR_STATE, "the catalog has no name of its own");
+    *ret = pg_text_copy(row, 0, 0, arena);
+    return 0;
+}
+
 int catalog_cluster_create(struct catalog *catalog, const struct catalog_cluster *cluster,
                            int64_t *ret_id, struct error *err)
 {
@@ -49,6 +63,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .enforcement_reason = pg_text_copy(result, row, 9, arena),
         .guard_library = pg_text_copy(result, row, 10, arena),
         .pool_role = pg_text_copy(result, row, 11, arena),
+        .installation = pg_text_copy(result, row, 13, arena),
     };
     int r = catalog_sealed_copy(result, row, 4, arena, &cluster->admin_password, err);
     return r < 0 ? r : catalog_sealed_copy(result, row, 12, arena, &cluster->pool_password, err);

@@ -19,12 +19,17 @@ struct catalog_cluster {
     const char *maintenance_db;
     int max_backends; /* of the proxy, over all tenants */
     int64_t created_unix_us;
+    const char *installation;       /* the catalog's name, as catalog_installation; not written */
     const char *enforcement;        /* "guard" or "login": of new placements in shared databases */
     const char *enforcement_reason; /* why, for people */
     const char *guard_library;      /* as CREATE FUNCTION names it there; NULL: none */
     const char *pool_role;          /* logs in for shared sessions; NULL: none */
     struct catalog_sealed pool_password; /* context: catalog_login_context */
 };
+
+/* This catalog's own name: an UUID. */
+int catalog_installation(struct catalog *catalog, struct arena *arena, const char **ret,
+                         struct error *err);
 
 /* id and created_unix_us are not read. ERROR_EXISTS. */
 int catalog_cluster_create(struct catalog *catalog, const struct catalog_cluster *cluster,

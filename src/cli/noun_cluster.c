@@ -278,7 +278,8 @@ static const struct cli_command commands[] = {
      .description =
          "Connects, checks that it is PostgreSQL 15 or newer and that the role may create "
          "databases and roles, and takes away what PostgreSQL gives to everybody there: CONNECT "
-         "and TEMPORARY on postgres and template1, CREATE on the schema public.",
+         "and TEMPORARY on postgres and template1, CREATE on the schema public. The server is this "
+         "Reeve's from then on: another one is refused there.",
      .arguments = name_argument,
      .options = add_options,
      .fields = fields,
@@ -300,8 +301,10 @@ static const struct cli_command commands[] = {
      .run = run_enforce},
     {.verb = "remove",
      .summary = "Forget a cluster that has no tenants",
-     .description = "Refused while placements are on it, or services place their tenants there by "
-                    "default. Drops the services' templates and shared databases there.",
+     .description =
+         "Refused while placements are on it, or services place their tenants there by "
+         "default. Drops the services' templates and shared databases there, and leaves the "
+         "server to whichever Reeve claims it next.",
      .arguments = name_argument,
      .options = remove_options,
      .fields = name_fields,

@@ -5,6 +5,7 @@
 #include "pg/connection.h"
 #include "pg/conninfo.h"
 #include "provision/base.h"
+#include "provision/claim.h"
 #include "provision/enforcement.h"
 #include "provision/provision.h"
 #include "sql/statements.h"
@@ -87,6 +88,8 @@ static int prepare(const struct job_context *context, struct catalog *catalog, s
     if (r == 0)
         r = check_server(admin, cluster, err);
     if (r == 0)
+        r = claim_server(admin, cluster->name, cluster->installation, err);
+    if (r == 0)
         r = isolation_prepare_cluster(&server.isolation, err);
     if (r == 0)
         r = enforcement_choose(&server, arena, spec->enforcement, spec->guard_library, cluster,
@@ -136,9 +139,13 @@ int provision_cluster_add(const struct job_context *context,
     int r = catalog_open(context->control, &catalog, err);
     if (r == 0)
         r = check_spec(catalog, &arena, spec, err);
+    const char *installation = NULL;
+    if (r == 0)
+        r = catalog_installation(catalog, &arena, &installation, err);
     if (r < 0)
         return r;
     fill_cluster(context, &arena, spec, &cluster);
+    cluster.installation = installation;
     r = prepare(context, catalog, &arena, spec, &cluster, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
@@ -203,6 +210,22 @@ static int drop_services(const struct job_context *context, struct catalog *cata
     return r;
 }
 
+/* Another entry of the catalog for the same server claims it anew when it is needed. A server that
+ * is gone has nothing to give up. */
+static int give_up_server(const struct job_context *context, const struct catalog_cluster *cluster,
+                          struct error *err)
+{
+    struct server server;
+    server_init(&server, context, cluster);
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    int r = server_connect(&server, NULL, &admin, err);
+    if (r == -ERROR_CONNECTION) {
+        error_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : claim_drop(admin, err);
+}
+
 int provision_cluster_remove(const struct job_context *context, const char *name, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
@@ -220,6 +243,8 @@ int provision_cluster_remove(const struct job_context *context, const char *name
         r = check_unused(catalog, &arena, &cluster, services, count, err);
     if (r == 0)
         r = drop_services(context, catalog, &arena, &cluster, services, count, err);
+    if (r == 0)
+        r = give_up_server(context, &cluster, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
     if (r != 0)

@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "pg/connection.h"
+#include "provision/claim.h"
 
 /* CREATE DATABASE copies files: slow machines and large templates take their time. */
 #define ADMIN_STATEMENT_TIMEOUT_US ((int64_t)600 * TIME_S)
@@ -33,8 +34,15 @@ int server_connect(struct server *server, const char *database, struct pg_connec
         .cancelled = server->context->cancelled,
     };
     r = pg_connect(&options, ret, err);
-    if (r < 0)
+    if (r < 0) {
         error_prefix(err, "cluster \"%s\"", server->cluster->name);
+        return r;
+    }
+    if (!server->claimed && server->cluster->id != 0)
+        r = claim_server(*ret, server->cluster->name, server->cluster->installation, err);
+    if (r < 0)
+        *ret = pg_close(*ret);
+    server->claimed = r == 0;
     return r;
 }
 

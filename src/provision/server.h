@@ -11,13 +11,15 @@
 struct server {
     const struct job_context *context;
     const struct catalog_cluster *cluster;
+    bool claimed;                      /* it is ours: see claim.h */
     struct isolation_server isolation; /* for the isolation's functions; points back here */
 };
 
 /* Borrows both. Nothing to free; may not be moved. */
 void server_init(struct server *server, const struct job_context *context,
                  const struct catalog_cluster *cluster);
-/* database NULL: the maintenance database. The caller closes *ret. */
+/* database NULL: the maintenance database. The caller closes *ret. ERROR_STATE: the server belongs
+ * to another Reeve. One that is being added is claimed by the caller. */
 int server_connect(struct server *server, const char *database, struct pg_connection **ret,
                    struct error *err);
 

@@ -19,6 +19,19 @@ static void arrive(struct client *client);
 
 /* ---- leaving ---- */
 
+int client_leave(struct client *client, struct error *err)
+{
+    buffer_init(&client->handed, READ_AHEAD_MAX);
+    int result = stream_detach(client->stream, &client->handed_fd, &client->handed_ssl,
+                               &client->handed, err);
+    if (result < 0)
+        return result;
+    client->stream = NULL;
+    client_detach(client);
+    client_set_state(client, CLIENT_HANDING);
+    return 0;
+}
+
 void login_hand_over(struct client *client, const struct route_snapshot *snapshot,
                      const struct route_placement *placement)
 {
@@ -28,19 +41,12 @@ void login_hand_over(struct client *client, const struct route_snapshot *snapsho
     struct error err = {0};
     client->login->placement_id = placement->id;
     client_set_state(client, CLIENT_HANDING);
-    if (worker == client->worker) {
+    if (worker == client->worker)
         arrive(client);
-        return;
-    }
-    buffer_init(&client->handed, READ_AHEAD_MAX);
-    if (stream_detach(client->stream, &client->handed_fd, &client->handed_ssl, &client->handed,
-                      &err) < 0) {
+    else if (client_leave(client, &err) < 0)
         login_reject(client, err.sqlstate, err.message, NULL);
-        return;
-    }
-    client->stream = NULL;
-    client_detach(client);
-    worker_post(worker, &client->note, LETTER_CLIENT, login_arrived);
+    else
+        worker_post(worker, &client->note, LETTER_CLIENT, login_arrived);
 }
 
 /* ---- arriving ---- */
@@ -55,22 +61,29 @@ static void drop_handed(struct worker *worker, struct client *client)
     worker_check_stopped(worker);
 }
 
-void login_arrived(struct worker *worker, struct note *note)
+bool client_arrive(struct worker *worker, struct client *client)
 {
-    struct client *client = container_of(note, struct client, note);
     struct error err;
     if (worker->stopping ||
         client_attach(client, worker, client->handed_fd, client->handed_ssl, &err) < 0) {
         drop_handed(worker, client);
-        return;
+        return false;
     }
+    stream_pause_read(client->stream);
+    stream_push_input(client->stream, buffer_string(&client->handed), client->handed.length);
+    buffer_free(&client->handed);
+    return true;
+}
+
+void login_arrived(struct worker *worker, struct note *note)
+{
+    struct client *client = container_of(note, struct client, note);
+    if (!client_arrive(worker, client))
+        return;
     list_append(&worker->logins, &client->timed);
     if (!timer_running(&worker->login_timer))
         timer_start(&worker->login_timer,
                     client->since_us + atomic_load(&worker->proxy->login_timeout_us));
-    stream_pause_read(client->stream);
-    stream_push_input(client->stream, buffer_string(&client->handed), client->handed.length);
-    buffer_free(&client->handed);
     arrive(client);
 }
 

@@ -345,6 +345,13 @@ static void cancel_done(struct worker *worker, struct note *note)
         backend_close(backend);
     else if (backend->state == BACKEND_CANCELLING)
         become_idle(backend);
+    else if (backend->client)
+        client_resume(backend->client);
+}
+
+bool backend_may_be_hit(const struct backend *backend)
+{
+    return backend->cancels > 0 && expect_empty(&backend->expected);
 }
 
 void backend_cancel(struct backend *backend)

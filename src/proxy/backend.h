@@ -112,6 +112,9 @@ void backend_evict(struct backend *backend);
 bool backend_slot_is_owed(const struct backend *backend);
 /* Cancels what the linked client runs. */
 void backend_cancel(struct backend *backend);
+/* A cancel request is under way, and what it is for may be over: what would be sent now could be
+ * hit instead. The client is read on when the request has ended. */
+bool backend_may_be_hit(const struct backend *backend);
 
 /* from_server.c */
 /* Gives the client those answers of the proxy's own that are next in the queue. */

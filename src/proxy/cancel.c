@@ -3,12 +3,14 @@
  *
  * The process id that a client is told is random but for the worker's number in its low bits; the
  * secret is random, 32 bytes or, for protocol 3.0, 4. A request whose secret is not all of the
- * client's, or whose client runs nothing, does nothing.
+ * client's, or whose client has nothing under way, does nothing. A query that waits for a backend
+ * is refused at once.
  */
 #include "base/crypto.h"
+#include "base/time.h"
 #include "proxy/backend.h"
 
-enum { WORKER_BITS = 6 };
+enum { WORKER_BITS = 6, AGAIN_US = 20 * TIME_MS };
 
 static struct client *find_key(struct worker *worker, uint32_t id)
 {
@@ -37,55 +39,123 @@ void client_key_add(struct client *client, uint32_t version)
     client->has_key = true;
 }
 
-struct cancel_note {
-    struct note note;
-    uint32_t id;
-    size_t secret_length;
-    uint8_t secret[CANCEL_SECRET_SIZE];
-};
-
 /* The whole secret and nothing behind it, in a time that does not tell where they differ. How long
  * it is is no secret. */
-static bool is_secret(const struct client *client, const struct cancel_note *cancel)
+static bool is_secret(const struct client *client, const struct client *from)
 {
-    return client->cancel_secret_length == cancel->secret_length &&
-           crypto_equal(client->cancel_secret, cancel->secret, cancel->secret_length);
+    return client->cancel_secret_length == from->cancel_secret_length &&
+           crypto_equal(client->cancel_secret, from->cancel_secret, from->cancel_secret_length);
 }
 
-/* What the server is at is the client's, and not something of the proxy's own in front of it or
- * behind it: to cancel that would harm, and the client's query has not begun or is over. */
-static bool runs_a_query(const struct client *client)
+/* ---- what it hits ---- */
+
+enum stage {
+    STAGE_NOTHING, /* the client's query is over, or there is none */
+    STAGE_WAITING, /* for a backend: nothing of it was begun */
+    STAGE_BEFORE,  /* the server is at something of the proxy's own in front of it */
+    STAGE_ENTERING,
+    STAGE_QUERY,
+};
+
+static enum stage stage_of(const struct client *client)
 {
+    if (client->checking_settings)
+        return STAGE_NOTHING;
     if (client->state != CLIENT_ACTIVE)
-        return false;
-    struct expect_queue *expected = &client->backend->expected;
-    const struct expect *head = expect_first(expected);
-    /* The answer to entering comes with that to what stands behind it; in entering itself the guard
-     * lets a cancel request wait. */
-    for (size_t i = 1; head && head->action == EXPECT_ENTER; i++)
-        head = i < expected->count ? expect_at(expected, i) : NULL;
-    return head && (head->action == EXPECT_FORWARD || head->action == EXPECT_DUPLICATE ||
-                    head->action == EXPECT_FAKE || head->action == EXPECT_SWALLOW);
+        return client->state == CLIENT_WAITING ? STAGE_WAITING : STAGE_NOTHING;
+    const struct expect *head = expect_first(&client->backend->expected);
+    if (!head)
+        return STAGE_NOTHING;
+    switch (head->action) {
+    case EXPECT_CAPTURE: /* behind it */
+        return STAGE_NOTHING;
+    case EXPECT_SETTINGS:
+    case EXPECT_PRIVATE:
+        return STAGE_BEFORE;
+    case EXPECT_ENTER:
+        return STAGE_ENTERING;
+    case EXPECT_FORWARD:
+    case EXPECT_SWALLOW:
+    case EXPECT_FAKE:
+    case EXPECT_DUPLICATE:
+        break;
+    }
+    return STAGE_QUERY;
 }
 
-static void cancel_received(struct worker *worker, struct note *note)
+static void try_again_later(struct client *client)
 {
-    struct cancel_note *cancel = container_of(note, struct cancel_note, note);
-    struct client *client = find_key(worker, cancel->id);
-    bool right = client && (is_secret(client, cancel) || mutation("proxy.cancel"));
-    if (right && runs_a_query(client))
+    struct worker *worker = client->worker;
+    if (list_empty(&client->cancelling))
+        list_append(&worker->cancelling, &client->cancelling);
+    if (!timer_running(&worker->cancel_timer))
+        timer_start(&worker->cancel_timer, engine_now_us(worker->engine) + AGAIN_US);
+}
+
+/*
+ * The answer to entering comes with that to the query behind it, so it may be the query that the
+ * server is at. If it is not, the request has no effect: the guard lets it wait, and the server
+ * forgets it when it reads the next message. So it is sent, and sent again until one of both is
+ * answered.
+ */
+void client_cancel(struct client *client)
+{
+    enum stage stage = stage_of(client);
+    if (stage == STAGE_ENTERING || stage == STAGE_QUERY)
         backend_cancel(client->backend);
-    free(cancel);
+    if (stage == STAGE_ENTERING || stage == STAGE_BEFORE)
+        try_again_later(client);
+    else
+        list_remove(&client->cancelling);
+    if (stage == STAGE_WAITING)
+        client_refuse_waiting(client);
 }
 
-void cancel_request(struct worker *worker, uint32_t id, struct str secret)
+void cancel_look(void *owner)
 {
+    struct worker *worker = owner;
+    struct list *link = worker->cancelling.next;
+    while (link != &worker->cancelling) {
+        struct client *client = list_entry(link, struct client, cancelling);
+        link = link->next;
+        client_cancel(client);
+    }
+}
+
+/* ---- the request ---- */
+
+/* Its connection is closed when it has had its effect: what its client sends then is not hit. */
+static void take(struct worker *worker, struct client *from)
+{
+    struct client *client = find_key(worker, from->cancel_id);
+    if (client && (is_secret(client, from) || mutation("proxy.cancel")))
+        client_cancel(client);
+    client_close(from);
+}
+
+static void request_arrived(struct worker *worker, struct note *note)
+{
+    struct client *from = container_of(note, struct client, note);
+    if (client_arrive(worker, from))
+        take(worker, from);
+}
+
+void cancel_request(struct client *from, uint32_t id, struct str secret)
+{
+    struct worker *worker = from->worker;
     int index = (int)(id & ((1u << WORKER_BITS) - 1));
-    if (index >= worker->proxy->worker_count || secret.length > CANCEL_SECRET_SIZE)
-        return; /* nobody's */
-    struct cancel_note *cancel = xcalloc(1, sizeof(*cancel));
-    cancel->id = id;
-    cancel->secret_length = secret.length;
-    memcpy(cancel->secret, secret.data, secret.length);
-    worker_post(worker->proxy->workers[index], &cancel->note, LETTER_CANCEL, cancel_received);
+    if (index >= worker->proxy->worker_count || secret.length > CANCEL_SECRET_SIZE) {
+        client_close(from); /* nobody's */
+        return;
+    }
+    from->cancel_id = id;
+    from->cancel_secret_length = secret.length;
+    memcpy(from->cancel_secret, secret.data, secret.length);
+    struct error err;
+    if (index == worker->index)
+        take(worker, from);
+    else if (client_leave(from, &err) < 0)
+        client_close(from);
+    else
+        worker_post(worker->proxy->workers[index], &from->note, LETTER_CANCEL, request_arrived);
 }

@@ -83,6 +83,7 @@ void client_detach(struct client *client)
 {
     list_remove(&client->link);
     list_remove(&client->timed);
+    list_remove(&client->cancelling);
     count(&client->worker->counters.clients, -1);
 }
 
@@ -93,6 +94,7 @@ struct client *client_new(void)
     list_init(&client->timed);
     list_init(&client->of_place);
     list_init(&client->of_tenant);
+    list_init(&client->cancelling);
     list_init(&client->custom_names);
     hash_table_init(&client->statements);
     return client;

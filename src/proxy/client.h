@@ -42,6 +42,13 @@ enum {
     CANCEL_SECRET_OLD_SIZE = 4,
 };
 
+/* What it has sent is refused, without a backend. */
+enum client_refusal {
+    REFUSE_NOTHING,
+    REFUSE_NEXT,      /* what comes next, be it a query or a batch */
+    REFUSE_TILL_SYNC, /* the rest of a batch; the client was told */
+};
+
 struct login; /* what is needed during login alone: login.c */
 
 struct client {
@@ -56,8 +63,10 @@ struct client {
     struct list timed;       /* worker.logins or worker.waiting */
     struct list of_place;    /* place.queue.clients */
     struct list of_tenant;   /* tenant_clients.clients */
+    struct list cancelling;  /* worker.cancelling: a cancel request is to be sent again */
     int64_t since_us;        /* when it began to log in or to wait */
     struct hash_node key_node;
+    /* Its key; of one that is here to cancel, the key that it has sent. */
     uint32_t cancel_id; /* worker index in the low 6 bits, random above */
     uint8_t cancel_secret[CANCEL_SECRET_SIZE];
     size_t cancel_secret_length; /* the bytes of it that there are */
@@ -72,7 +81,8 @@ struct client {
     bool pinned;            /* keeps its backend until it ends */
     bool checking_settings; /* waits for a backend in order to log in */
     bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
-    bool in_message;        /* `forward_left` or `drop_left` belong to a message under way */
+    enum client_refusal refusal;
+    bool in_message; /* `forward_left` or `drop_left` belong to a message under way */
 
     struct pairs *settings;   /* what it has set */
     struct pairs *parameters; /* ParameterStatus that it has been told */
@@ -110,6 +120,13 @@ void client_fail(struct client *client, const char *sqlstate, const char *messag
                  const char *hint);
 void client_fail_error(struct client *client, const struct error *err);
 
+/* arrival.c */
+/* Out of its worker, with the bytes that were read ahead; on failure nothing has changed. Nobody
+ * but its note has it then. */
+int client_leave(struct client *client, struct error *err);
+/* Into that worker. False: it could not be, and is gone. */
+bool client_arrive(struct worker *worker, struct client *client);
+
 /* login.c */
 /* TLS is on. */
 void login_secured(struct client *client);
@@ -122,13 +139,20 @@ void login_arrived(struct worker *worker, struct note *note);
 
 /* from_client.c: messages of a client that is logged in. */
 size_t client_received(struct client *client, const char *bytes, size_t length);
+/* It waits for a backend, and does no more: its query, or its batch up to Sync, is answered as
+ * cancelled. */
+void client_refuse_waiting(struct client *client);
 /* Closes the statement table and everything else that the message code owns. */
 void client_messages_free(struct client *client);
 
 /* cancel.c */
 /* Its secret is as long as a client of that protocol version can take. */
 void client_key_add(struct client *client, uint32_t version);
-/* The secret is copied. */
-void cancel_request(struct worker *worker, uint32_t id, struct str secret);
+/* Cancels what the client waits for, if that is a query of its own. */
+void client_cancel(struct client *client);
+/* Ends the client that has sent the request, once it has had its effect. The secret is copied. */
+void cancel_request(struct client *from, uint32_t id, struct str secret);
+/* The worker's timer. */
+void cancel_look(void *worker);
 
 #endif

@@ -506,7 +506,7 @@ static bool have_backend(struct client *client)
         return false;
     if (client->backend->must_enter)
         backend_enter(client->backend, client);
-    if (!session_is_unsettled(client->backend))
+    if (!session_is_unsettled(client->backend) && !backend_may_be_hit(client->backend))
         return true;
     stream_pause_read(client->stream); /* it is read on when the server has answered */
     return false;
@@ -531,6 +531,56 @@ static bool must_wait_for_names(struct client *client, char type)
     return true;
 }
 
+/* ---- what was cancelled before it had a backend ---- */
+
+static void tell_refused(struct client *client, bool error, bool ready)
+{
+    struct buffer *out = &client->worker->scratch;
+    if (error)
+        wire_put_error(out, "ERROR", SQLSTATE_QUERY_CANCELED,
+                       "canceling statement due to user request", NULL, NULL);
+    if (ready)
+        wire_put_ready_for_query(out, 'I');
+    stream_write(client->stream, buffer_string(out), out->length);
+    stream_flush(client->stream);
+    buffer_reset(out);
+}
+
+static int refuse(struct client *client, const struct message *message)
+{
+    bool told = client->refusal == REFUSE_TILL_SYNC;
+    switch (message->type) {
+    case 'Q':
+    case 'F':
+    case 'S':
+        client->refusal = REFUSE_NOTHING;
+        tell_refused(client, !told && message->type != 'S', true);
+        break;
+    case 'P':
+    case 'B':
+    case 'D':
+    case 'C':
+    case 'E':
+        client->refusal = REFUSE_TILL_SYNC;
+        if (!told)
+            tell_refused(client, true, false);
+        break;
+    case 'H':
+        break;
+    default:
+        return violation(client, "invalid frontend message type");
+    }
+    return drop(client, message);
+}
+
+void client_refuse_waiting(struct client *client)
+{
+    pool_stop_waiting(client);
+    client_set_state(client, CLIENT_IDLE);
+    client->refusal = REFUSE_NEXT;
+    client_resume(client);
+}
+
 static int take_frame(struct client *client, const char *bytes, size_t length, size_t *ret_taken)
 {
     struct wire_frame frame;
@@ -549,6 +599,11 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         struct message left_over = {.body_length = frame.body_length};
         *ret_taken = WIRE_HEADER_SIZE;
         return drop(client, &left_over);
+    }
+    if (client->refusal != REFUSE_NOTHING) {
+        struct message refused = {.type = frame.type, .body_length = frame.body_length};
+        *ret_taken = WIRE_HEADER_SIZE;
+        return refuse(client, &refused);
     }
     if (!have_backend(client))
         return MORE;

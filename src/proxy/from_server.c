@@ -387,6 +387,15 @@ static bool settings_follow(struct backend *backend)
     return head && head->action == EXPECT_SETTINGS;
 }
 
+/* A cancel request was for this one. */
+static void query_ended(struct backend *backend)
+{
+    if (backend->client)
+        list_remove(&backend->client->cancelling);
+    if (backend->status == 'I')
+        count(&backend->worker->counters.transactions, 1);
+}
+
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
 {
     struct expect *head = next_expected(backend);
@@ -407,8 +416,8 @@ static enum verdict take_ready(struct backend *backend, const struct reply *repl
         session_captured(backend);
     else if (action == EXPECT_SETTINGS || (action == EXPECT_ENTER && !settings_follow(backend)))
         backend->entered = true; /* the loop goes on with session_entered */
-    else if (action == EXPECT_FORWARD && backend->status == 'I')
-        count(&backend->worker->counters.transactions, 1);
+    else if (action == EXPECT_FORWARD)
+        query_ended(backend);
     return action == EXPECT_FORWARD ? PASS : KEEP;
 }
 

@@ -187,8 +187,8 @@ static void kill_received(struct worker *worker, struct note *note)
     struct backend *backend = kill->found;
     if (backend && !kill->cancel)
         end_backend(backend);
-    else if (backend && backend->client && !expect_empty(&backend->expected))
-        backend_cancel(backend);
+    else if (backend && backend->client)
+        client_cancel(backend->client);
     free(kill);
 }
 

@@ -233,8 +233,7 @@ static int take_request(struct client *client, enum wire_startup_kind kind, bool
 /* Never answered, whatever comes of it. */
 static int take_cancel(struct client *client, const struct wire_startup *startup)
 {
-    cancel_request(client->worker, (uint32_t)startup->cancel_pid, startup->cancel_secret);
-    client_close(client);
+    cancel_request(client, (uint32_t)startup->cancel_pid, startup->cancel_secret);
     return LOGIN_GONE;
 }
 

@@ -1,11 +1,15 @@
 /*
  * rotate.c - load of many connections, of which a fixed number is at work at any moment.
  *
- *   bench-rotate FILE SLOTS
+ *   bench-rotate FILE SLOTS [SCHEMAS]
  *
  * FILE has a conninfo a line. Each of SLOTS workers takes the connection that has rested longest,
  * runs one transaction on it, and puts it back; so the work goes round all connections in turn, as
  * the requests of many tenants do. One thread, one epoll: it costs what libpq costs.
+ *
+ * SCHEMAS has a schema a line. The connections share them out, and each goes from one of its
+ * schemas to the next with every transaction, whose statements name the tables with it (in the
+ * simple protocol alone): a server without a pooler does the work of many tenants.
  *
  * It says "ready" when all are logged in. Then for each line of standard input
  *
@@ -34,6 +38,7 @@ enum {
     CONNECTIONS_MAX = 100000,
     SAMPLES_MAX = 8 * 1000 * 1000,
     STATEMENT_MAX = 256,
+    SCHEMA_SIZE = 64,
     PARAMETERS_MAX = 4,
     EVENTS = 64,
     WARM_UP_US = 500 * TIME_MS, /* at least */
@@ -92,6 +97,7 @@ static const struct script scripts[] = {
 
 struct connection {
     PGconn *pg;
+    size_t schema; /* of this transaction */
     bool prepared[array_size(scripts)];
     bool used; /* in this run */
     bool active, failed, rolling_back;
@@ -116,6 +122,8 @@ struct run {
 struct rotation {
     struct connection *connections;
     size_t count, slots;
+    char **schemas; /* NULL: tables are named without */
+    size_t schema_count;
     size_t *resting; /* a ring */
     size_t resting_from, resting_count;
     int epoll;
@@ -179,6 +187,23 @@ static void log_in(struct rotation *rotation, const char *path)
         fail("%zu connections are too few for %zu slots", rotation->count, rotation->slots);
 }
 
+static void read_schemas(struct rotation *rotation, const char *path)
+{
+    char line[SCHEMA_SIZE];
+    FILE *file = fopen(path, "re");
+    if (!file)
+        fail("%s: %s", path, strerror(errno));
+    rotation->schemas = xcalloc(CONNECTIONS_MAX, sizeof(*rotation->schemas));
+    while (rotation->schema_count < CONNECTIONS_MAX && fgets(line, sizeof(line), file)) {
+        line[strcspn(line, "\n")] = '\0';
+        rotation->schemas[rotation->schema_count++] = xstrdup(line);
+    }
+    fclose(file);
+    if (rotation->schema_count < rotation->count)
+        fail("%zu schemas are too few for %zu connections", rotation->schema_count,
+             rotation->count);
+}
+
 static void prepare(struct connection *connection, size_t number)
 {
     const struct script *script = &scripts[number];
@@ -217,11 +242,15 @@ static void draw(struct connection *connection, int accounts)
     connection->values[DELTA] = (int)(random() % 10001) - 5000;
 }
 
-/* The statement's text with its values in the place of $1 to $4. */
-static void expand(const struct connection *connection, const struct step *step, char *ret)
+/* The statement's text with its values in the place of $1 to $4, and a schema (or NULL) in front of
+ * its tables. */
+static void expand(const struct connection *connection, const struct step *step, const char *schema,
+                   char *ret)
 {
     size_t length = 0;
-    for (const char *at = step->text; *at && length < STATEMENT_MAX - 16; at++) {
+    for (const char *at = step->text; *at && length < STATEMENT_MAX - 64; at++) {
+        if (schema && str_has_prefix(at, "pgbench_"))
+            length += (size_t)snprintf(ret + length, STATEMENT_MAX - length, "%s.", schema);
         if (*at == '$') {
             int value = connection->values[step->parameters[*++at - '1']];
             length += (size_t)snprintf(ret + length, STATEMENT_MAX - length, "%d", value);
@@ -245,14 +274,16 @@ static int send_prepared(const struct connection *connection, const struct scrip
     return PQsendQueryPrepared(connection->pg, name, step->count, values, NULL, NULL, 0);
 }
 
-static bool send_step(const struct run *run, const struct connection *connection)
+static bool send_step(const struct rotation *rotation, const struct connection *connection)
 {
+    const struct run *run = &rotation->run;
     const struct script *script = &scripts[run->script];
     const struct step *step = &script->steps[connection->step];
     char text[STATEMENT_MAX];
     if (run->prepared)
         return send_prepared(connection, script, step) == 1;
-    expand(connection, step, text);
+    expand(connection, step, rotation->schemas ? rotation->schemas[connection->schema] : NULL,
+           text);
     return PQsendQuery(connection->pg, text) == 1;
 }
 
@@ -279,7 +310,12 @@ static void start_next(struct rotation *rotation)
     connection->step = 0;
     connection->started_us = time_monotonic_us();
     draw(connection, run->accounts);
-    if (!send_step(run, connection))
+    if (rotation->schemas) {
+        connection->schema += rotation->count;
+        if (connection->schema >= rotation->schema_count)
+            connection->schema = index;
+    }
+    if (!send_step(rotation, connection))
         fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
 }
 
@@ -338,7 +374,7 @@ static void step_done(struct rotation *rotation, size_t index)
         connection->rolling_back = true;
         sent = PQsendQuery(connection->pg, "ROLLBACK") == 1;
     } else if (!connection->failed && ++connection->step < scripts[run->script].count) {
-        sent = send_step(run, connection);
+        sent = send_step(rotation, connection);
     } else {
         finish(rotation, index);
         return;
@@ -467,6 +503,8 @@ static void begin_run(struct rotation *rotation, const char *line)
         run->script++;
     if (run->script == array_size(scripts))
         fail("there is no script %s", name);
+    if (rotation->schemas && run->prepared)
+        fail("schemas are for the simple protocol alone");
 }
 
 int main(int argc, char **argv)
@@ -474,13 +512,16 @@ int main(int argc, char **argv)
     char line[STATEMENT_MAX];
     int64_t slots;
     struct rotation rotation = {.epoll = epoll_create1(EPOLL_CLOEXEC)};
-    if (argc != 3 || rotation.epoll < 0 || !str_to_i64(argv[2], 1, CONNECTIONS_MAX, &slots))
-        fail("usage: bench-rotate FILE SLOTS");
+    if (argc < 3 || argc > 4 || rotation.epoll < 0 ||
+        !str_to_i64(argv[2], 1, CONNECTIONS_MAX, &slots))
+        fail("usage: bench-rotate FILE SLOTS [SCHEMAS]");
     rotation.slots = (size_t)slots;
     rotation.connections = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.connections));
     rotation.resting = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.resting));
     rotation.samples = xcalloc(SAMPLES_MAX, sizeof(*rotation.samples));
     log_in(&rotation, argv[1]);
+    if (argc == 4)
+        read_schemas(&rotation, argv[3]);
     say("ready");
     while (fgets(line, sizeof(line), stdin)) {
         begin_run(&rotation, line);

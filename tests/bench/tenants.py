@@ -10,9 +10,11 @@ with `--tenants` tenants of 1 branch, 10 tellers and 100 accounts; and one tenan
 all of them together. bench-rotate holds a connection a tenant and has 64 at work at any moment, in
 turn; counting begins when every tenant has had a transaction, or after 10 s. What many sockets cost
 is not what many tenants cost, so the single tenant is there with 64 connections and with as many as
-there are tenants. The subjects take turns within each round, and another one begins in the next.
-"pgbouncer/all" may have a backend a tenant; it is started anew for its turn, as its backends would
-be in the others' way. Each measurement is a line in build/bench.jsonl.
+there are tenants. What many schemas cost the server alone, "direct, all tenants" says: each of its
+connections goes from one of its tenants to the next, with the schema's name in the statement; nobody
+is entered, and nothing keeps tenants apart. The subjects take turns within each round, and another
+one begins in the next. "pgbouncer/all" may have a backend a tenant; it is started anew for its turn,
+as its backends would be in the others' way. Each measurement is a line in build/bench.jsonl.
 """
 import argparse
 import concurrent.futures
@@ -44,10 +46,12 @@ SERVICES = {"guard": "guarded", "login": "logged"}  # by enforcement
 LARGE = "large"  # the single tenant
 IN_TURN = "pgbouncer/all"
 ALIKE = "guard, one tenant, as many clients"  # what guard is compared with
-NAMES = ("direct, one tenant", "guard, one tenant", ALIKE, "guard", "login",
+SHARED_OUT = f"direct, all tenants over {BACKENDS} connections"
+NAMES = ("direct, one tenant", SHARED_OUT, "guard, one tenant", ALIKE, "guard", "login",
          f"pgbouncer/{BACKENDS}", IN_TURN)
 ATTACHING = 4  # commands at once
 TOKEN_SECONDS = 86400
+EVERYBODY = "b_all"  # who may read all schemas
 GROUP = "bench_tenants"  # the roles of those who come past Reeve
 SETTINGS = {"shared_buffers": "256MB", "autovacuum": "off", "random_page_cost": "1"}
 SERVER_SAYS = ("fsync, synchronous_commit, full_page_writes and autovacuum off,"
@@ -129,6 +133,7 @@ def create_bouncer_roles(server, places, isolation):
         admin.execute(f'CREATE ROLE {GROUP}; GRANT CONNECT ON DATABASE "{database}" TO {GROUP}')
         service_role = admin.execute("SELECT rolname FROM pg_roles WHERE rolname ~ %s",
                                      [r"^run_guarded(\$\d+)?$"]).fetchone()[0]
+        admin.execute(f"CREATE ROLE {EVERYBODY} SUPERUSER LOGIN; GRANT {GROUP} TO {EVERYBODY}")
         for slug, (_database, schema, role, tenant_id) in places.items():
             rights = service_role if isolation == "row" else role
             admin.execute(f'CREATE ROLE "b_{slug}" LOGIN; GRANT {GROUP}, "{rights}" TO "b_{slug}";'
@@ -162,10 +167,11 @@ def prepare(reeve, server, isolation, count):
 class Subject:
     """Who is measured: its connections, its pooler's process, and its backends' roles."""
 
-    def __init__(self, name, conninfos, slots, role, database, pid=None, accounts=ACCOUNTS):
+    def __init__(self, name, conninfos, slots, role, database, pid=None, accounts=ACCOUNTS,
+                 schemas=None):
         self.name, self.conninfos, self.slots = name, conninfos, slots
         self.role, self.database, self.pid = role, database, pid
-        self.accounts = accounts
+        self.accounts, self.schemas = accounts, schemas
         self.load = self.admin = None
         self.others = set()  # backends of the same roles that are somebody else's
 
@@ -174,7 +180,11 @@ class Subject:
         path = folder / self.name.replace("/", "-")
         path.touch(mode=0o600)
         path.write_text("".join(line + "\n" for line in self.conninfos))
-        self.load = process.spawn([ROTATE, path, str(self.slots)], stdin=subprocess.PIPE,
+        more = []
+        if self.schemas:
+            more = [folder / "schemas"]
+            more[0].write_text("".join(schema + "\n" for schema in self.schemas))
+        self.load = process.spawn([ROTATE, path, str(self.slots), *more], stdin=subprocess.PIPE,
                                   stdout=subprocess.PIPE, text=True)
         try:
             self.expect("ready")
@@ -314,11 +324,12 @@ def bouncer_subject(name, slugs, database, port, pid):
 class Subjects:
     """Everybody who is measured for one isolation."""
 
-    def __init__(self, stack, server, reeve, issuer, slugs, database, options):
+    def __init__(self, stack, server, reeve, issuer, slugs, database, isolation, options):
         self.stack, self.server, self.reeve, self.issuer = stack, server, reeve, issuer
         self.slugs, self.database, self.workers = slugs, database, options.workers
         self.folder = stack.enter_context(process.temporary_folder("reeve-bench-"))
-        found = [self.direct(), *self.through_reeve(), self.through_pgbouncer()]
+        found = [self.direct(), *self.shared_out(isolation), *self.through_reeve(),
+                 self.through_pgbouncer()]
         self.lasting = [subject for subject in found if subject.name in options.subject]
         for subject in self.lasting:
             began = time.monotonic()
@@ -331,6 +342,15 @@ class Subjects:
                 f" dbname={self.database}")
         return Subject("direct, one tenant", [line] * BACKENDS, BACKENDS, f"^b_{LARGE}$",
                        self.database, accounts=ACCOUNTS * len(self.slugs))
+
+    def shared_out(self, isolation):
+        """Rows cannot be told apart without somebody's rights."""
+        if isolation != "schema":
+            return
+        places = placements(self.reeve, "guard")
+        line = f"host=127.0.0.1 port={self.server.port} user={EVERYBODY} dbname={self.database}"
+        yield Subject(SHARED_OUT, [line] * BACKENDS, BACKENDS, f"^{EVERYBODY}$", self.database,
+                      schemas=[places[slug][1] for slug in self.slugs])
 
     def reeve_lines(self, proxy, enforcement, slugs):
         return [f"host=127.0.0.1 port={proxy.port} user={slug} dbname={SERVICES[enforcement]}"
@@ -373,6 +393,8 @@ class Subjects:
 
 def measure(figures, case, subject, options, round_number, server):
     _isolation, script, mode = case.split("/")
+    if mode == "prepared" and subject.schemas:
+        return
     if mode == "prepared" and subject.name.startswith("pgbouncer") and \
             pooler.pgbouncer_program()[1] < (1, 21):
         return
@@ -405,7 +427,7 @@ def measure_isolation(isolation, options, figures):
         with process.temporary_folder("reeve-bench-") as folder:
             issuer.register(reeve, folder)
         slugs, database, said = prepare(reeve, server, isolation, options.tenants)
-        subjects = Subjects(stack, server, reeve, issuer, slugs, database, options)
+        subjects = Subjects(stack, server, reeve, issuer, slugs, database, isolation, options)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
                 for subject in in_order(subjects.lasting, round_number):

@@ -5,7 +5,7 @@ import threading
 import psycopg
 import pytest
 
-from support import process
+from support import postgres, process
 from support.reeve import running_reeve
 from support.world import World
 
@@ -23,9 +23,12 @@ def world():
 
 
 @pytest.fixture(scope="module")
-def few(world, plain):
-    """A cluster with fewer server connections than clients that want one."""
-    world.add_cluster("few", plain, 3, "guard")
+def few(world):
+    """A cluster with fewer server connections than clients that want one. Of its own: a server
+    belongs to one Reeve."""
+    with postgres.running_postgres() as server:
+        world.add_cluster("few", server, 3, "guard")
+        yield
 
 
 WHO = "SELECT session_user, current_user, reeve.tenant_id(), reeve.tenant_slug()"

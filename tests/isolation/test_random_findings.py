@@ -164,6 +164,21 @@ def test_a_cancel_does_not_end_the_client(world, tight, plain, one, two):
     assert found[-1].type == "Z" or found[-1].fields["S"] == "ERROR", found
 
 
+def test_a_cancel_during_an_entering_is_not_lost(world, tight, plain, one, two):
+    """What it is for stands behind the entering, where the server has not come yet."""
+    database = world.placement(tight["schema", "a"])["database"]
+    one.ask(query("SET default_tablespace = 'pg_default'"))
+    two.ask(query("SET work_mem = '6MB'"))
+    with plain.connect(database) as admin, plain.connect(database) as watcher:
+        with locked(admin, "pg_catalog.pg_tablespace"):
+            one.send(query("SELECT pg_sleep(60)"))
+            wait_until(lambda: waits_for_lock(watcher), "the proxy puts the settings in place")
+            cancel(world, one)
+            wait_while_locked(watcher)
+    one.socket.settimeout(SOON)
+    assert error_of(one.receive_until("Z")) == "57014"
+
+
 def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
     """Here a session that must not write does, since its settings were not put in place. (The walk
     found it with clients that vanish, for whom the proxy cancels what runs: there it is a race.)"""

@@ -252,9 +252,11 @@ public class Checks {
                     return error;
                 }
             });
+            /* Statement.cancel sends one request alone, maybe before the query, which then is for
+             * nothing. */
             SQLException error = null;
             for (int i = 0; i < 100 && !waiting.isDone(); i++) {
-                statement.cancel();
+                connection.unwrap(PGConnection.class).cancelQuery();
                 try {
                     error = waiting.get(300, TimeUnit.MILLISECONDS);
                 } catch (TimeoutException again) {
