@@ -111,6 +111,12 @@ bool home_is(struct place *place, const struct backend *backend)
            (backend->seated && has(homes_of(place), backend->seat));
 }
 
+bool home_is_first(struct place *place, const struct backend *backend)
+{
+    return place->shared_tables || !pool_is_guarded(place->pool) ||
+           (backend->seated && homes_of(place)->numbers[0] == backend->seat);
+}
+
 struct backend *home_idle(struct place *place)
 {
     const struct homes *homes = homes_of(place);

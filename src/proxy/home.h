@@ -48,7 +48,9 @@ void home_leave_seat(struct backend *backend);
 void home_free_seats(struct seats *seats);
 
 bool home_is(struct place *place, const struct backend *backend);
-/* One of the place's homes that is idle, or NULL. */
+/* Whether the backend is the first of its homes. */
+bool home_is_first(struct place *place, const struct backend *backend);
+/* One of the place's homes that is idle, the first if it is, or NULL. */
 struct backend *home_idle(struct place *place);
 /* Whether the place may go anywhere without waiting first: it is at home everywhere, or nowhere, or
  * only where somebody stays longer than HOME_HELD_US. */

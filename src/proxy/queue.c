@@ -214,6 +214,15 @@ static bool is_overdue(const struct place *place, int64_t now_us)
            long_us(&place->pool->queue, QUEUE_OVERDUE_US, QUEUE_OVERDUE_MOST_US);
 }
 
+/* Of those that a backend may serve it serves those first whose first home it is: it knows their
+ * tables best, and the others have it elsewhere. Nobody waits long for that. */
+static bool is_preferred(struct place *place, const struct backend *backend, int64_t now_us)
+{
+    return home_is_first(place, backend) ||
+           without_us(place, now_us) >=
+               long_us(&place->pool->queue, QUEUE_PATIENCE_US, QUEUE_PATIENCE_MOST_US) / 2;
+}
+
 static bool waits(const struct pool *pool, const struct place *place)
 {
     return place && place->pool == pool && is_in(&place->queue);
@@ -241,11 +250,16 @@ static struct place *choose_place(const struct pool *pool, const struct backend 
         if (++looked_at == PLACES_SEARCH)
             break;
     }
+    struct place *next = NULL;
     for (size_t i = 0; i < count_; i++) {
-        if (found[i]->queue.had_us <= least_us + QUEUE_SLACK_US)
+        if (found[i]->queue.had_us > least_us + QUEUE_SLACK_US)
+            continue;
+        if (is_preferred(found[i], backend, now_us))
             return found[i];
+        if (!next)
+            next = found[i];
     }
-    return NULL;
+    return next;
 }
 
 /* Whether the place that the backend served last gives it to another. */

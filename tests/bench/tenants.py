@@ -144,14 +144,14 @@ def create_bouncer_roles(server, places, isolation):
     return database
 
 
-def prepare(reeve, server, isolation, count):
+def prepare(reeve, server, isolation, count, enforcements):
     """(tenants' slugs, the database under the guard, what it took as text)"""
     slugs = [f"t-{number}" for number in range(1, count + 1)]
     reeve.cli("cluster", "add", "bench", "--conninfo", f"host={server.folder} port={server.port}",
               "--max-backends", BACKENDS, "--enforcement", "guard", "--guard-library", server.guard)
     create_tenants(reeve, [LARGE, *slugs])
     said = []
-    for enforcement in SERVICES:
+    for enforcement in enforcements:
         seconds = create_service(reeve, server, enforcement, isolation, [LARGE, *slugs])
         places = placements(reeve, enforcement)
         size = fill(server, places, isolation, count)
@@ -369,7 +369,9 @@ class Subjects:
                       ACCOUNTS * len(self.slugs))
         yield Subject("guard", self.reeve_lines(guard, "guard", self.slugs), SLOTS,
                       "^reeve_pool$", self.database, guard.process.pid)
-        other = next(iter(placements(self.reeve, "login").values()))[0]
+        if not (logged := placements(self.reeve, "login")):
+            return
+        other = next(iter(logged.values()))[0]
         yield Subject("login", self.reeve_lines(login, "login", self.slugs), SLOTS, "^t_",
                       other, login.process.pid)
 
@@ -426,7 +428,8 @@ def measure_isolation(isolation, options, figures):
         issuer = tokens.Issuer("ES256")
         with process.temporary_folder("reeve-bench-") as folder:
             issuer.register(reeve, folder)
-        slugs, database, said = prepare(reeve, server, isolation, options.tenants)
+        enforcements = [name for name in SERVICES if name != "login" or name in options.subject]
+        slugs, database, said = prepare(reeve, server, isolation, options.tenants, enforcements)
         subjects = Subjects(stack, server, reeve, issuer, slugs, database, isolation, options)
         for round_number in range(1, options.rounds + 1):
             for case in cases:

@@ -167,6 +167,7 @@ static int set_up(void **state)
     client.backend = &backend;
     client.state = CLIENT_ACTIVE;
     client.serial = 5;
+    list_init(&client.cancelling);
     backend.unnamed_client = client.serial;
     hash_table_init(&client.statements);
     closed = evictions = ended = 0;

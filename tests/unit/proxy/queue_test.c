@@ -242,6 +242,26 @@ static void test_a_backend_is_kept_for_who_is_at_home(void **state)
     assert_ptr_equal(serve(strange, 0), &clients[0][1]);
 }
 
+/* Two that are at home there: whose first home it is comes first, and the other when it has waited.
+ */
+static void test_the_first_home_comes_first(void **state)
+{
+    (void)state;
+    struct backend *backend = home_of(0, 0);
+    places[1].shared_tables = false;
+    places[1].homes = places[0].homes;
+    places[1].homes.numbers[0] = places[0].homes.numbers[1];
+    places[1].homes.numbers[1] = places[0].homes.numbers[0];
+    wait_for_one(&clients[1][0]);
+    wait_for_one(&clients[0][0]);
+    assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[0][0]);
+    now_us += QUEUE_PATIENCE_US / 2;
+    assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[1][0]);
+    now_us -= 1;
+    places[0].queue.had_us = QUEUE_SLACK_US + 1; /* even so it is not its turn */
+    assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[1][0]);
+}
+
 static void test_who_has_waited_goes_anywhere(void **state)
 {
     (void)state;
@@ -452,16 +472,27 @@ static void test_a_places_clients_move(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_places_clients_in_order),    TEST(test_places_take_turns),
-        TEST(test_a_place_stays_for_a_while),    TEST(test_time_counts_not_turns),
-        TEST(test_a_pause_gives_no_credit),      TEST(test_who_had_much_is_served_in_the_end),
-        TEST(test_overdue_is_more_than_usual),   TEST(test_a_backend_is_kept_for_who_is_at_home),
-        TEST(test_who_has_waited_goes_anywhere), TEST(test_who_waits_as_long_as_all_does_not),
-        TEST(test_when_to_look_again),           TEST(test_none_is_idle),
-        TEST(test_the_one_that_was_entered),     TEST(test_at_home_or_not_at_all),
-        TEST(test_shared_tables_spread),         TEST(test_ones_own_pool_by_settings),
-        TEST(test_a_closed_place_is_not_served), TEST(test_a_closed_place_gets_no_idle_backend),
-        TEST(test_a_closed_place_moves),         TEST(test_what_is_usual_is_a_places_wait),
+        TEST(test_a_places_clients_in_order),
+        TEST(test_places_take_turns),
+        TEST(test_a_place_stays_for_a_while),
+        TEST(test_time_counts_not_turns),
+        TEST(test_a_pause_gives_no_credit),
+        TEST(test_who_had_much_is_served_in_the_end),
+        TEST(test_overdue_is_more_than_usual),
+        TEST(test_a_backend_is_kept_for_who_is_at_home),
+        TEST(test_the_first_home_comes_first),
+        TEST(test_who_has_waited_goes_anywhere),
+        TEST(test_who_waits_as_long_as_all_does_not),
+        TEST(test_when_to_look_again),
+        TEST(test_none_is_idle),
+        TEST(test_the_one_that_was_entered),
+        TEST(test_at_home_or_not_at_all),
+        TEST(test_shared_tables_spread),
+        TEST(test_ones_own_pool_by_settings),
+        TEST(test_a_closed_place_is_not_served),
+        TEST(test_a_closed_place_gets_no_idle_backend),
+        TEST(test_a_closed_place_moves),
+        TEST(test_what_is_usual_is_a_places_wait),
         TEST(test_a_places_clients_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
