@@ -209,5 +209,6 @@ int main(void)
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_not_listening),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Plain streams: what is read, what is written, and how they end. */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -256,9 +257,11 @@ static void test_close_in_own_callback(void **state reeve_unused)
     run_turns(f.engine, 3);
     assert_int_equal(f.peer.received_count, 1);
     assert_false(f.peer.closed);
-    /* What it did not read makes this a reset. */
+    /* The end, or a reset when there were bytes that nobody had read yet. */
     char byte;
-    assert_int_equal(recv(f.far, &byte, 1, 0), -1);
+    errno = 0;
+    assert_true(recv(f.far, &byte, 1, 0) <= 0);
+    assert_int_not_equal(errno, EAGAIN);
     close_fixture(&f);
 }
 
@@ -752,5 +755,6 @@ int main(void)
         cmocka_unit_test(test_close_in_closed),
         cmocka_unit_test(test_close_in_drained),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }
