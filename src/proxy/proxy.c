@@ -282,6 +282,23 @@ struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement
 
 /* ---- life ---- */
 
+/* Once for all workers. */
+static int choose_engine(struct proxy *proxy, struct error *err)
+{
+    struct error reason = {0};
+    int result = engine_choose(proxy->config.engine, &proxy->config.engine, &reason, err);
+    if (result < 0)
+        error_hint(err, "set engine = auto, or epoll");
+    else if (reason.code != 0)
+        log_info("engine epoll: %s", reason.message);
+    return result;
+}
+
+const char *proxy_engine_name(const struct proxy *proxy)
+{
+    return engine_kind_name(proxy->config.engine);
+}
+
 static int make_workers(struct proxy *proxy, struct error *err)
 {
     for (int i = 0; i < proxy->config.workers; i++) {
@@ -324,7 +341,9 @@ int proxy_create(const struct proxy_config *config, struct route_table *routes,
     proxy->connectors = threads_new("connector", CONNECTOR_THREADS);
     proxy->cancellers = threads_new("cancel", CANCEL_THREADS);
     proxy->authenticators = threads_new("auth", AUTH_THREADS);
-    int result = renew_from_routes(proxy, err);
+    int result = choose_engine(proxy, err);
+    if (result == 0)
+        result = renew_from_routes(proxy, err);
     if (result == 0)
         result = make_workers(proxy, err);
     if (result < 0) {
