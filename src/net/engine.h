@@ -38,8 +38,8 @@ int engine_choose(enum engine_kind kind, enum engine_kind *ret, struct error *re
 int engine_create(enum engine_kind kind, struct engine **ret, struct error *err);
 /* Everything made on it must be closed before. Accepts NULL. */
 void engine_free(struct engine *engine);
-/* Runs turns until engine_stop. Sleeps without a timeout while there is no timer: an idle engine
- * uses no CPU. */
+/* Runs turns until engine_stop; always on the same thread. Sleeps without a timeout while there is
+ * no timer: an idle engine uses no CPU. */
 void engine_run(struct engine *engine);
 /* Thread-safe; async-signal-safe. */
 void engine_stop(struct engine *engine);

@@ -238,7 +238,7 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
 
 void stream_set_first(struct stream *stream)
 {
-    stream->source.first = true;
+    stream->source.first = stream->room.first = stream->gone.first = true;
 }
 
 int stream_fd(const struct stream *stream)

@@ -123,10 +123,10 @@ void stream_tls_adopt(struct stream *stream, SSL *ssl, bool owned)
 
 /*
  * io_uring must not read for the session: OpenSSL reads the socket, as libpq's sessions have to. To
- * feed it from memory instead would save the one recv a message that a poll costs, and nothing of
- * what makes TLS dear, but would need a second way for sessions that are ours. What the kernel has
- * read already came before the peer could know that TLS begins, or is its first word of it; either
- * way the session gets it as part of the handshake, never as text that was sent under TLS.
+ * feed it from memory instead would save one recv a message, and nothing of what makes TLS dear,
+ * but would need a second way for sessions that are ours. What the kernel has read already came
+ * before the peer could know that TLS begins, or is its first word of it; either way the session
+ * gets it as part of the handshake, never as text that was sent under TLS.
  */
 static bool attach_socket(struct stream *stream, SSL *ssl, const char *ahead, size_t ahead_length)
 {
