@@ -43,12 +43,14 @@ static int watch(struct listener *listener, struct error *err)
     return result;
 }
 
+/* io_uring may tell of a client meanwhile: nobody listens any more. */
 static void unwatch(struct listener *listener)
 {
     struct engine *engine = listener->engine;
-    if (listener->watched)
-        engine->poller->unwatch_listener(engine, listener->fd, &listener->source);
+    bool watched = listener->watched;
     listener->watched = false;
+    if (watched)
+        engine->poller->unwatch_listener(engine, listener->fd, &listener->source);
 }
 
 /* Until the timer ends it. What waits in the kernel's queue would wake us without end. */
