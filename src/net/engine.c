@@ -220,21 +220,18 @@ static int open_descriptors(struct engine *engine, struct error *err)
     return engine->poller->open(engine, err);
 }
 
-int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
+/* Of a kind that was chosen. */
+static int make(enum engine_kind kind, struct engine **ret, struct error *err)
 {
-    enum engine_kind chosen = kind;
-    int result = engine_choose(kind, &chosen, NULL, err);
-    if (result < 0)
-        return result;
     struct engine *engine = xcalloc(1, sizeof(*engine));
-    engine->poller = poller_of(chosen);
+    engine->poller = poller_of(kind);
     list_init(&engine->scheduled);
     list_init(&engine->streams);
     list_init(&engine->mailboxes);
     list_init(&engine->remains);
     list_init(&engine->gathers);
     list_init(&engine->spare_gathers);
-    result = open_descriptors(engine, err);
+    int result = open_descriptors(engine, err);
     if (result < 0) {
         engine_free(engine);
         return result;
@@ -242,6 +239,18 @@ int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
     engine->now_us = time_monotonic_us();
     *ret = engine;
     return 0;
+}
+
+int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
+{
+    enum engine_kind chosen = kind;
+    int result = engine_choose(kind, &chosen, NULL, err);
+    if (result < 0)
+        return result;
+    result = make(chosen, ret, err);
+    if (result < 0 && kind != chosen && chosen != ENGINE_EPOLL)
+        result = make(ENGINE_EPOLL, ret, err);
+    return result;
 }
 
 static void free_spares(struct spares *spares)

@@ -35,6 +35,8 @@ enum engine_kind { ENGINE_AUTO, ENGINE_EPOLL, ENGINE_IO_URING };
  * the calls. */
 int engine_choose(enum engine_kind kind, enum engine_kind *ret, struct error *ret_reason,
                   struct error *err);
+/* AUTO: epoll, too, where io_uring was chosen and this one cannot be made after all (memory that
+ * may be locked is limited). Any other kind is made or fails. */
 int engine_create(enum engine_kind kind, struct engine **ret, struct error *err);
 /* Everything made on it must be closed before. Accepts NULL. */
 void engine_free(struct engine *engine);

@@ -339,6 +339,17 @@ static void wake_done(struct source *source, int result, uint32_t flags)
 
 /* ---- buffers ---- */
 
+/* The probe's ring is smaller than ours, and one: all of a user's are counted together. */
+static int cannot_lock(int result, const char *what, struct error *err)
+{
+    bool memory = result == -ENOMEM;
+    result = error_errno(err, -result, "%s", what);
+    if (memory)
+        error_hint(err,
+                   "raise the limit of locked memory: ulimit -l, or LimitMEMLOCK of a service");
+    return result;
+}
+
 char *uring_buffer(const struct uring *uring, uint32_t flags)
 {
     return uring->buffers + (size_t)(flags >> IORING_CQE_BUFFER_SHIFT) * URING_BUFFER_SIZE;
@@ -369,7 +380,7 @@ static int share_buffers(struct uring *uring, struct error *err)
         .ring_addr = (uintptr_t)memory, .ring_entries = URING_BUFFERS, .bgid = URING_BUFFER_GROUP};
     int result = io_uring_register_buf_ring(&uring->ring, &registration, 0);
     if (result < 0)
-        return error_errno(err, -result, "cannot share buffers with io_uring");
+        return cannot_lock(result, "cannot share buffers with io_uring", err);
     io_uring_buf_ring_init(uring->buffer_ring);
     for (uint32_t i = 0; i < URING_BUFFERS; i++)
         uring_give_buffer(uring, i << IORING_CQE_BUFFER_SHIFT);
@@ -386,7 +397,7 @@ static int open_uring(struct engine *engine, struct error *err)
     uring->turn = 1;
     int result = uring_make_ring(&uring->ring, URING_ENTRIES, URING_COMPLETIONS);
     if (result < 0)
-        return error_errno(err, -result, "cannot make an io_uring");
+        return cannot_lock(result, "cannot make an io_uring", err);
     uring->made = true;
     result = share_buffers(uring, err);
     if (result < 0)

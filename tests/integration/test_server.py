@@ -304,6 +304,18 @@ def test_engines(world, engine):
         assert reeve_support.run("status", *arguments).json["server"]["engine"] == shown
 
 
+def test_engine_where_little_memory_may_be_locked(world):
+    """Newer kernels count rings as locked memory: enough for the probe, and not for all workers."""
+    limited = ["prlimit", f"--memlock={256 * 1024}"]
+    if os.geteuid() == 0:
+        limited += ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+    with reeve_support.running_serve(world.reeve, under=limited, engine="auto", workers=4) as server:
+        shown = reeve_support.run("status", "--config", server.config_path, "--json").json
+        assert (shown["server"]["engine"] == "epoll") == ("engine epoll: " in server.log())
+        with server.connect(world.tenant("row")) as connection:
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+
+
 def test_descriptors_do_not_leak(world):
     """A thousand logins later, about as many descriptors are open."""
     folder = f"/proc/{world.reeve.process.pid}/fd"

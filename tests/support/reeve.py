@@ -308,10 +308,11 @@ class Serve:
         self.config_path.write_text("\n".join(lines) + "\n")
         self.config_path.chmod(0o600)
 
-    def start(self, **env):
+    def start(self, under=(), **env):
+        """`under`: a command that runs it, with its arguments."""
         with open(self.log_path, "ab") as log:
             self.process = process.spawn(
-                [str(binary()), "serve", "--config", str(self.config_path)], stdout=log,
+                [*under, str(binary()), "serve", "--config", str(self.config_path)], stdout=log,
                 stderr=log, env=environment(**env))
         process.wait_until(self._answers, f"reeve serve answers on port {self.port}", 60)
 
@@ -327,11 +328,11 @@ class Serve:
 
 
 @contextlib.contextmanager
-def running_serve(reeve, **settings):
+def running_serve(reeve, under=(), **settings):
     with process.temporary_folder() as folder:
         server = Serve(reeve, folder / "serve", **settings)
         try:
-            server.start()
+            server.start(under)
             yield server
             server.stop()
         finally:
