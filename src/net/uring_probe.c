@@ -5,13 +5,21 @@
  * goes on needs 6.0), and neither can be told from a version or a list of features alone.
  */
 #include <errno.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "net/uring.h"
 
-enum { ENTRIES = 8, COMPLETIONS = 16, GROUP_SIZE = 2, BUFFER_SIZE = 64, WAIT_S = 5 };
+enum {
+    ENTRIES = 8,
+    COMPLETIONS = 16,
+    GROUP_SIZE = 2,
+    BUFFER_SIZE = 64,
+    WAIT_S = 5,
+    MUCH = 64 * 1024, /* more than a small socket buffer takes */
+};
 
 int uring_make_ring(struct io_uring *ring, unsigned entries, unsigned completions)
 {
@@ -60,11 +68,14 @@ void uring_prepare_send(struct io_uring_sqe *sqe, int fd, const void *bytes, siz
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
+enum request { RECEIVE = 1, SEND = 2 };
+
 struct probe {
     pthread_t thread;
     int result;
     struct io_uring ring;
     struct io_uring_buf_ring *buffer_ring;
+    const char *much;
     int fds[2];
     char buffers[GROUP_SIZE][BUFFER_SIZE];
 };
@@ -85,24 +96,55 @@ static int share_buffers(struct probe *probe)
     return 0;
 }
 
-/* A byte sent without a completion comes back, with the promise of more. */
-static int use(struct probe *probe)
+/* Submits what was prepared, and takes the completion of the request that is `expected`. */
+static int complete(struct probe *probe, enum request expected, struct io_uring_cqe *ret)
 {
     struct __kernel_timespec wait = {.tv_sec = WAIT_S};
     struct io_uring_cqe *cqe = NULL;
-    struct io_uring_sqe *receive = io_uring_get_sqe(&probe->ring);
-    uring_prepare_receive(receive, probe->fds[0]);
-    receive->user_data = 1;
-    uring_prepare_send(io_uring_get_sqe(&probe->ring), probe->fds[1], "x", 1);
     int result = io_uring_submit_and_wait_timeout(&probe->ring, &cqe, 1, &wait, NULL);
     if (result < 0)
         return result;
-    if (!cqe || cqe->user_data != 1)
+    if (!cqe || cqe->user_data != expected)
         return -EOPNOTSUPP;
-    if (cqe->res < 0)
-        return cqe->res;
+    *ret = *cqe;
+    io_uring_cqe_seen(&probe->ring, cqe);
+    return ret->res < 0 ? ret->res : 0;
+}
+
+/* A byte sent without a completion comes back, with the promise of more. */
+static int use_receive(struct probe *probe)
+{
+    struct io_uring_cqe cqe;
+    struct io_uring_sqe *receive = io_uring_get_sqe(&probe->ring);
+    struct io_uring_sqe *send = io_uring_get_sqe(&probe->ring);
+    uring_prepare_receive(receive, probe->fds[0]);
+    receive->user_data = RECEIVE;
+    uring_prepare_send(send, probe->fds[1], probe->much, 1);
+    send->user_data = SEND;
+    int result = complete(probe, RECEIVE, &cqe);
+    if (result < 0)
+        return result;
     unsigned expected = IORING_CQE_F_MORE | IORING_CQE_F_BUFFER;
-    return cqe->res == 1 && (cqe->flags & expected) == expected ? 0 : -EOPNOTSUPP;
+    return cqe.res == 1 && (cqe.flags & expected) == expected ? 0 : -EOPNOTSUPP;
+}
+
+/* Of what does not fit it is said how much went. A kernel that forgot it would have us send that
+ * again. */
+static int use_part_of_send(struct probe *probe)
+{
+    struct io_uring_cqe cqe;
+    int size = 1; /* as little as the kernel allows */
+    int there = 0;
+    struct io_uring_sqe *send = io_uring_get_sqe(&probe->ring);
+    setsockopt(probe->fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    uring_prepare_send(send, probe->fds[0], probe->much, MUCH);
+    send->user_data = SEND;
+    int result = complete(probe, SEND, &cqe);
+    if (result < 0)
+        return result;
+    if (ioctl(probe->fds[1], FIONREAD, &there) < 0)
+        return -errno;
+    return cqe.res == there && there > 0 && there < MUCH ? 0 : -EOPNOTSUPP;
 }
 
 static int use_ring(struct probe *probe)
@@ -114,7 +156,9 @@ static int use_ring(struct probe *probe)
     if (result == 0)
         result = uring_enable_ring(&probe->ring);
     if (result == 0)
-        result = use(probe);
+        result = use_receive(probe);
+    if (result == 0)
+        result = use_part_of_send(probe);
     io_uring_queue_exit(&probe->ring);
     return result;
 }
@@ -143,11 +187,12 @@ int uring_probe(struct error *err)
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, probe.fds) < 0)
         return error_errno(err, errno, "cannot make a pair of sockets");
     int result = -ENOMEM;
-    long page = sysconf(_SC_PAGESIZE);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *memory = NULL;
-    if (posix_memalign(&memory, (size_t)page, (size_t)page) == 0) {
-        memset(memory, 0, (size_t)page);
+    if (posix_memalign(&memory, page, page + MUCH) == 0) {
+        memset(memory, 0, page + MUCH);
         probe.buffer_ring = memory;
+        probe.much = (char *)memory + page;
         result = use_elsewhere(&probe);
     }
     free(memory);
