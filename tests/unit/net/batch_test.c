@@ -381,6 +381,41 @@ static void test_pause_over_many_pieces(void **state reeve_unused)
     close_fixture(&f);
 }
 
+/* Writes what the socket takes. */
+static size_t flood(int fd, size_t from)
+{
+    size_t before = from;
+    ssize_t sent;
+    while ((sent = send(fd, large + from, sizeof(large) - from, MSG_NOSIGNAL)) > 0)
+        from += (size_t)sent;
+    return from - before;
+}
+
+/* Who is paused keeps what came in a turn or two; then the peer has to wait. */
+static void test_pause_under_a_flood(void **state reeve_unused)
+{
+    struct fixture f;
+    size_t sent = 0;
+    size_t more;
+    int rounds = 0;
+    open_fixture(&f, false);
+    fill(large, sizeof(large), 5);
+    stream_pause_read(f.from.stream);
+    do {
+        more = flood(f.from_far, sent);
+        sent += more;
+        run_turns(f.engine, 2);
+        rounds++;
+    } while (more > 0);
+    assert_in_range(rounds, 2, 4);
+    assert_int_equal(f.from.received_count, 0);
+    stream_resume_read(f.from.stream);
+    run_until_input(&f.from, sent);
+    assert_int_equal(f.from.input.length, sent);
+    assert_memory_equal(f.from.input.data, large, sent);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -393,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_close_behind_small_write),
         cmocka_unit_test(test_detach_behind_small_write),
         cmocka_unit_test(test_pause_over_many_pieces),
+        cmocka_unit_test(test_pause_under_a_flood),
     };
     int refused = check_engine();
     return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
