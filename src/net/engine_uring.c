@@ -24,6 +24,12 @@ static _Noreturn void give_up(const char *what, int result)
     abort();
 }
 
+static bool passes(int result)
+{
+    return result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN ||
+           result == -EBUSY;
+}
+
 /* ---- completions ---- */
 
 static void note(struct uring *uring, const struct io_uring_cqe *cqe)
@@ -56,7 +62,9 @@ static void collect(struct uring *uring)
         io_uring_cq_advance(&uring->ring, count);
         if (likely(!io_uring_cq_has_overflow(&uring->ring)))
             return;
-        io_uring_get_events(&uring->ring); /* those that had no place */
+        int result = io_uring_get_events(&uring->ring); /* those that had no place */
+        if (!passes(result))
+            give_up("cannot collect completions", result);
     }
 }
 
@@ -76,12 +84,6 @@ static bool is_of_source(const struct uring_event *event)
 }
 
 /* ---- submitting ---- */
-
-static bool passes(int result)
-{
-    return result >= 0 || result == -EINTR || result == -ETIME || result == -EAGAIN ||
-           result == -EBUSY;
-}
 
 /* Behind a submission that did not take all: the kernel was short of something for a moment. */
 static void submit_rest(struct uring *uring)
@@ -196,17 +198,28 @@ static bool any_in_flight(struct source *const *sources, size_t count)
     return false;
 }
 
-/* What the kernel ends at once, it tells of at once. */
+/* The kernel ends them at once and tells of it, unless it was short of memory and has given one to
+ * a thread of its own: then a little later. */
+static int submit_cancels(struct uring *uring, bool again)
+{
+    struct __kernel_timespec wait = {.tv_nsec = TIME_MS * 1000};
+    struct io_uring_cqe *cqe;
+    return again ? io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1, &wait, NULL)
+                 : io_uring_submit_and_get_events(&uring->ring);
+}
+
 static void end_in_kernel(struct uring *uring, struct source *const *sources, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        if (sources[i]->in_flight)
-            prepare_cancel(uring, sources[i]);
-    }
     for (int tries = 0; any_in_flight(sources, count); tries++) {
-        int result = io_uring_submit_and_get_events(&uring->ring);
-        if (!passes(result) || tries == WITHDRAW_TRIES)
-            give_up("cannot end a request", result < 0 ? result : -ETIME);
+        if (tries == WITHDRAW_TRIES)
+            give_up("cannot end a request", -ETIME);
+        for (size_t i = 0; i < count; i++) {
+            if (sources[i]->in_flight)
+                prepare_cancel(uring, sources[i]);
+        }
+        int result = submit_cancels(uring, tries > 0);
+        if (!passes(result))
+            give_up("cannot end a request", result);
         submit_rest(uring);
         collect(uring);
     }
