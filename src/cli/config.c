@@ -38,7 +38,8 @@ struct setting {
     bool restart; /* SIGHUP does not change it */
 };
 
-/* In the order of enum proxy_auth and enum log_level. */
+/* In the order of enum engine_kind, enum proxy_auth and enum log_level. */
+static const char *const engine_choices[] = {"auto", "epoll", "io_uring", NULL};
 static const char *const auth_choices[] = {"auto", "scram", "password", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
 
@@ -81,6 +82,17 @@ static const struct setting settings[] = {
      .restart = true,
      .value = "auto | 1 to 64",
      .help = "Worker threads of the proxy; `auto` is one a processor."},
+    {.key = "engine",
+     .kind = SETTING_CHOICE,
+     .offset = AT(engine),
+     .choices = engine_choices,
+     .fallback = "auto",
+     .restart = true,
+     .value = "auto | epoll | io_uring",
+     .help =
+         "What worker threads wait with. `io_uring` costs fewer system calls; it needs Linux "
+         "6.0, and a container that allows it. `auto`: `io_uring` where it works, else `epoll`; "
+         "`reeve status` says which."},
     {.key = "tls_cert",
      .kind = SETTING_PATH,
      .offset = AT(tls_cert),

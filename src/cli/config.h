@@ -29,6 +29,7 @@ struct config {
     const char *control;
     const char *key_file;
     int64_t workers; /* 0: one a processor */
+    int64_t engine;  /* enum engine_kind */
     const char *tls_cert, *tls_key;
     bool tls_required;
     int64_t auth; /* enum proxy_auth */

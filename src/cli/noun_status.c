@@ -8,7 +8,8 @@ static const struct output_field fields[] = {
     {.key = "server",
      .title = "server",
      .kind = OUTPUT_OBJECT,
-     .help = "what the running server tells (version, pid, uptime_s, stopping, route_version, and "
+     .help = "what the running server tells (version, pid, uptime_s, engine, stopping, "
+             "route_version, and "
              "its figures); null: none runs here"},
     {.key = "catalog",
      .title = "catalog",

@@ -79,6 +79,7 @@ static int make_proxy_config(const struct server *server, const struct config *c
 {
     struct proxy_config proxy = {
         .workers = config->workers ? (int)config->workers : processors(),
+        .engine = (enum engine_kind)config->engine,
         .listen_count = server->listen.count,
         .tls_required = config->tls_required,
         .auth = (enum proxy_auth)config->auth,
@@ -128,6 +129,7 @@ static void warn_about_restart(const struct config *old, const struct config *ne
                     {"control", same_text(old->control, new->control)},
                     {"key_file", same_text(old->key_file, new->key_file)},
                     {"workers", old->workers == new->workers},
+                    {"engine", old->engine == new->engine},
                     {"status_socket", same_text(old->status_socket, new->status_socket)}};
     for (size_t i = 0; i < array_size(settings); i++) {
         if (!settings[i].same)
@@ -178,6 +180,7 @@ static json_t *make_status(struct server *server)
     json_object_set_new(status, "pid", json_integer(getpid()));
     json_object_set_new(status, "uptime_s",
                         json_integer((time_monotonic_us() - server->started_us) / TIME_S));
+    json_object_set_new(status, "engine", json_string(proxy_engine_name(server->proxy)));
     json_object_set_new(status, "stopping", json_boolean(server->stopping));
     json_object_set_new(status, "route_version", json_integer(route_table_version(server->routes)));
     const struct {

@@ -1,44 +1,15 @@
 #include "net/internal.h"
 
 #include <errno.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/time.h"
 
 enum {
-    EVENTS_A_TURN = 256,
     SMALL_BUFFER = 4 * 1024,
     LARGE_BUFFER = 256 * 1024, /* larger ones are not kept */
 };
-
-/* ---- descriptors ---- */
-
-int engine_watch(struct engine *engine, int fd, uint32_t events, struct source *source,
-                 struct error *err)
-{
-    struct epoll_event event = {.events = events, .data.ptr = source};
-    if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-        return error_errno(err, errno, "cannot watch a descriptor");
-    return 0;
-}
-
-void engine_rewatch(struct engine *engine, int fd, uint32_t events, struct source *source)
-{
-    struct epoll_event event = {.events = events, .data.ptr = source};
-    if (epoll_ctl(engine->epoll_fd, EPOLL_CTL_MOD, fd, &event) < 0) {
-        /* It fails for a descriptor that is not watched, and for nothing that passes. */
-        log_error("cannot change what a descriptor is watched for: %s", strerrordesc_np(errno));
-        abort();
-    }
-}
-
-void engine_unwatch(struct engine *engine, int fd)
-{
-    epoll_ctl(engine->epoll_fd, EPOLL_CTL_DEL, fd, NULL);
-}
 
 /* ---- waking ---- */
 
@@ -51,7 +22,7 @@ void engine_wake(struct engine *engine)
     errno = saved;
 }
 
-static void wake_ready(struct source *source, uint32_t events reeve_unused)
+static void woken(struct source *source, uint32_t events reeve_unused)
 {
     struct engine *engine = container_of(source, struct engine, wake);
     if (atomic_exchange(&engine->woken, false))
@@ -73,11 +44,12 @@ void engine_bury(struct engine *engine, struct remains *remains,
     list_append(&engine->remains, &remains->link);
 }
 
-static void release_remains(struct engine *engine)
+static void release_remains(struct engine *engine, bool all)
 {
-    struct list *link;
-    while ((link = engine->remains.next) != &engine->remains) {
+    list_for_each_safe (link, &engine->remains) {
         struct remains *remains = list_entry(link, struct remains, link);
+        if (remains->requests > 0 && !all)
+            continue;
         list_remove(link);
         remains->release(remains);
     }
@@ -148,40 +120,27 @@ static void run_scheduled(struct engine *engine)
     }
 }
 
-static void hand_out(const struct epoll_event *events, int count, bool first)
-{
-    for (int i = 0; i < count; i++) {
-        struct source *source = events[i].data.ptr;
-        if (source->first == first)
-            source->ready(source, events[i].events);
-    }
-}
-
 static void turn(struct engine *engine)
 {
-    struct epoll_event events[EVENTS_A_TURN];
-    int wait_ms = list_empty(&engine->scheduled) ? engine_timer_wait_ms(engine) : 0;
-    int count = epoll_wait(engine->epoll_fd, events, EVENTS_A_TURN, wait_ms);
-    if (count < 0 && errno != EINTR) {
-        log_error("cannot wait for events: %s", strerrordesc_np(errno));
-        abort();
-    }
+    engine->poller->wait(engine, list_empty(&engine->scheduled) ? engine_timer_wait_us(engine) : 0);
     engine->now_us = time_monotonic_us();
-    hand_out(events, count, true);
-    hand_out(events, count, false);
+    engine->poller->hand_out(engine);
     engine_expire_timers(engine);
     run_scheduled(engine);
     if (engine->turn_end) {
         engine->turn_end(engine->turn_end_owner);
         engine_flush_forgotten(engine);
     }
-    release_remains(engine);
+    release_remains(engine, false);
 }
 
 void engine_run(struct engine *engine)
 {
+    engine->running = true;
     while (!atomic_load_explicit(&engine->stopping, memory_order_relaxed))
         turn(engine);
+    engine->poller->settle(engine);
+    engine->running = false;
     atomic_store(&engine->stopping, false);
 }
 
@@ -190,9 +149,16 @@ int64_t engine_now_us(const struct engine *engine)
     return engine->now_us;
 }
 
-const char *engine_name(const struct engine *engine reeve_unused)
+const char *engine_name(const struct engine *engine)
 {
-    return "epoll";
+    return engine->poller->name;
+}
+
+const char *engine_kind_name(enum engine_kind kind)
+{
+    static const char *const names[] = {
+        [ENGINE_AUTO] = "auto", [ENGINE_EPOLL] = "epoll", [ENGINE_IO_URING] = "io_uring"};
+    return names[kind];
 }
 
 void engine_on_turn_end(struct engine *engine, void (*callback)(void *owner), void *owner)
@@ -203,24 +169,62 @@ void engine_on_turn_end(struct engine *engine, void (*callback)(void *owner), vo
 
 /* ---- making ---- */
 
+static const struct poller *poller_of(enum engine_kind kind)
+{
+#ifdef REEVE_IO_URING
+    if (kind == ENGINE_IO_URING)
+        return &uring_poller;
+#endif
+    return kind == ENGINE_EPOLL ? &epoll_poller : NULL;
+}
+
+static int try_uring(struct error *err)
+{
+#ifdef REEVE_IO_URING
+    return uring_probe(err);
+#else
+    return error_set(err, ERROR_UNSUPPORTED, "this Reeve was built without io_uring");
+#endif
+}
+
+int engine_choose(enum engine_kind kind, enum engine_kind *ret, struct error *ret_reason,
+                  struct error *err)
+{
+    struct error reason = {0};
+    switch (kind) {
+    case ENGINE_EPOLL:
+        *ret = kind;
+        return 0;
+    case ENGINE_IO_URING: {
+        int result = try_uring(err);
+        if (result == 0)
+            *ret = kind;
+        return result;
+    }
+    case ENGINE_AUTO:
+        *ret = try_uring(&reason) == 0 ? ENGINE_IO_URING : ENGINE_EPOLL;
+        if (ret_reason)
+            *ret_reason = reason;
+        return 0;
+    default:
+        return error_set(err, ERROR_UNSUPPORTED, "there is no such engine");
+    }
+}
+
 static int open_descriptors(struct engine *engine, struct error *err)
 {
-    engine->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (engine->epoll_fd < 0)
-        return error_errno(err, errno, "cannot make an epoll descriptor");
+    engine->wake.ready = woken;
     engine->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (engine->wake_fd < 0)
         return error_errno(err, errno, "cannot make an eventfd");
-    engine->wake.ready = wake_ready;
-    return engine_watch(engine, engine->wake_fd, EPOLLIN | EPOLLET, &engine->wake, err);
+    return engine->poller->open(engine, err);
 }
 
-int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
+/* Of a kind that was chosen. */
+static int make(enum engine_kind kind, struct engine **ret, struct error *err)
 {
-    if (kind != ENGINE_EPOLL)
-        return error_set(err, ERROR_UNSUPPORTED, "there is no such engine");
     struct engine *engine = xcalloc(1, sizeof(*engine));
-    engine->epoll_fd = engine->wake_fd = -1;
+    engine->poller = poller_of(kind);
     list_init(&engine->scheduled);
     list_init(&engine->streams);
     list_init(&engine->mailboxes);
@@ -237,6 +241,18 @@ int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
     return 0;
 }
 
+int engine_create(enum engine_kind kind, struct engine **ret, struct error *err)
+{
+    enum engine_kind chosen = kind;
+    int result = engine_choose(kind, &chosen, NULL, err);
+    if (result < 0)
+        return result;
+    result = make(chosen, ret, err);
+    if (result < 0 && kind != chosen && chosen != ENGINE_EPOLL)
+        result = make(ENGINE_EPOLL, ret, err);
+    return result;
+}
+
 static void free_spares(struct spares *spares)
 {
     while (spares->count > 0)
@@ -249,7 +265,8 @@ void engine_free(struct engine *engine)
         return;
     /* Those that were to be closed after what was queued has been written. */
     stream_close_all(engine);
-    release_remains(engine);
+    engine->poller->close(engine);
+    release_remains(engine, true);
     list_for_each_safe (link, &engine->spare_gathers)
         free(list_entry(link, struct gather, link));
     free_spares(&engine->small);
@@ -257,7 +274,5 @@ void engine_free(struct engine *engine)
     free(engine->heap);
     if (engine->wake_fd >= 0)
         close(engine->wake_fd);
-    if (engine->epoll_fd >= 0)
-        close(engine->epoll_fd);
     free(engine);
 }

@@ -26,19 +26,30 @@ struct stream;
 struct listener;
 struct mailbox;
 
-enum engine_kind { ENGINE_EPOLL };
+/* AUTO: io_uring where the kernel allows it, else epoll. */
+enum engine_kind { ENGINE_AUTO, ENGINE_EPOLL, ENGINE_IO_URING };
 
+/* What an engine of this kind would be here: `kind` itself or, of AUTO, one of the others; then
+ * ret_reason, if not NULL, says why io_uring was not chosen (code 0 when it was).
+ * ERROR_UNSUPPORTED when it cannot be made: not built in, an old kernel, a container that refuses
+ * the calls. */
+int engine_choose(enum engine_kind kind, enum engine_kind *ret, struct error *ret_reason,
+                  struct error *err);
+/* AUTO: epoll, too, where io_uring was chosen and this one cannot be made after all (memory that
+ * may be locked is limited). Any other kind is made or fails. */
 int engine_create(enum engine_kind kind, struct engine **ret, struct error *err);
 /* Everything made on it must be closed before. Accepts NULL. */
 void engine_free(struct engine *engine);
-/* Runs turns until engine_stop. Sleeps without a timeout while there is no timer: an idle engine
- * uses no CPU. */
+/* Runs turns until engine_stop; always on the same thread. Sleeps without a timeout while there is
+ * no timer: an idle engine uses no CPU. */
 void engine_run(struct engine *engine);
 /* Thread-safe; async-signal-safe. */
 void engine_stop(struct engine *engine);
 /* time_monotonic_us() as of the beginning of this turn. */
 int64_t engine_now_us(const struct engine *engine);
+/* "epoll" or "io_uring". */
 const char *engine_name(const struct engine *engine);
+const char *engine_kind_name(enum engine_kind kind);
 /* Called at the end of every turn, before sleeping. */
 void engine_on_turn_end(struct engine *engine, void (*callback)(void *owner), void *owner);
 
@@ -156,7 +167,7 @@ void stream_set_first(struct stream *stream);
 SSL *stream_ssl(struct stream *stream); /* NULL for plain text; the stream's */
 int stream_fd(const struct stream *stream);
 
-/* While paused `received` is not called; at most one read's worth of bytes is kept. */
+/* While paused `received` is not called; what came in one turn at most is kept. */
 void stream_pause_read(struct stream *stream);
 /* Delivers what is kept, not before the turn's end. */
 void stream_resume_read(struct stream *stream);
@@ -169,14 +180,15 @@ void stream_tell_hangup(struct stream *stream, bool on);
 /*
  * Output. stream_queue borrows the bytes until stream_flush; stream_write copies them now. Order is
  * kept between the two. stream_flush writes at once with one system call if it can, and keeps a
- * copy of what the socket did not take. Everything queued must be flushed before the callback that
+ * copy of what the socket did not take; within a turn io_uring may keep a small one and write it
+ * with everybody's at the turn's end. Everything queued must be flushed before the callback that
  * borrowed bytes returns. Output is unbounded here: owners look at stream_pending and pause the
  * other side.
  */
 void stream_queue(struct stream *stream, const char *bytes, size_t length);
 void stream_write(struct stream *stream, const char *bytes, size_t length);
 void stream_flush(struct stream *stream);
-/* Bytes that the socket has not taken yet. */
+/* Bytes that the socket has not taken; not those that it is given at the end of this turn. */
 size_t stream_pending(const struct stream *stream);
 
 #endif

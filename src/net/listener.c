@@ -1,8 +1,9 @@
 /*
  * listener.c - accepting.
  *
- * The same descriptor is in the epoll of every worker, exclusively: the kernel wakes the first of
- * its queue that sleeps. Who has accepted goes to the end of the queue, so that they take turns.
+ * The same descriptor is watched by every worker, exclusively: the kernel tells the first of its
+ * queue. Who has accepted goes to the end of the queue, so that they take turns. (io_uring's accept
+ * that goes on by itself would stay the first, and leave the other workers without clients.)
  */
 #include "net/internal.h"
 
@@ -10,7 +11,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,17 +37,20 @@ struct listener {
 
 static int watch(struct listener *listener, struct error *err)
 {
-    int result = engine_watch(listener->engine, listener->fd, EPOLLIN | EPOLLEXCLUSIVE,
-                              &listener->source, err);
+    struct engine *engine = listener->engine;
+    int result = engine->poller->watch_listener(engine, listener->fd, &listener->source, err);
     listener->watched = result == 0;
     return result;
 }
 
+/* io_uring may tell of a client meanwhile: nobody listens any more. */
 static void unwatch(struct listener *listener)
 {
-    if (listener->watched)
-        engine_unwatch(listener->engine, listener->fd);
+    struct engine *engine = listener->engine;
+    bool watched = listener->watched;
     listener->watched = false;
+    if (watched)
+        engine->poller->unwatch_listener(engine, listener->fd, &listener->source);
 }
 
 /* Until the timer ends it. What waits in the kernel's queue would wake us without end. */
@@ -57,18 +60,29 @@ static void rest(struct listener *listener)
     timer_start(&listener->rest, engine_now_us(listener->engine) + REST_US);
 }
 
-static void watch_again(struct listener *listener)
+static void check_watched(struct listener *listener, int result, const struct error *err)
 {
+    listener->watched = result == 0;
+    if (result == 0)
+        return;
+    log_write_error(LOG_ERROR, err, "a listening socket");
+    rest(listener);
+}
+
+static void go_to_the_end(struct listener *listener)
+{
+    struct engine *engine = listener->engine;
     struct error err;
-    if (watch(listener, &err) < 0) {
-        log_write_error(LOG_ERROR, &err, "a listening socket");
-        rest(listener);
-    }
+    int result = engine->poller->rewatch_listener(engine, listener->fd, &listener->source, &err);
+    check_watched(listener, result, &err);
 }
 
 static void rest_over(void *owner)
 {
-    watch_again(owner);
+    struct listener *listener = owner;
+    struct error err;
+    int result = watch(listener, &err);
+    check_watched(listener, result, &err);
 }
 
 static void cannot_accept(struct listener *listener, int error_number)
@@ -123,10 +137,10 @@ static void listener_ready(struct source *source, uint32_t events reeve_unused)
         if (!accept_one(listener, &accepted))
             break;
     }
-    if (!accepted || listener->closed || !listener->watched)
+    if (listener->closed || !listener->watched)
         return;
-    unwatch(listener);
-    watch_again(listener);
+    if (accepted || listener->source.once)
+        go_to_the_end(listener);
 }
 
 /* Both are inherited by the sockets that are accepted. */
@@ -151,6 +165,7 @@ int listener_create(struct engine *engine, int fd, void (*accepted)(void *owner,
     set_options(fd);
     struct listener *listener = xcalloc(1, sizeof(*listener));
     listener->source.ready = listener_ready;
+    listener->source.remains = &listener->remains;
     listener->engine = engine;
     listener->fd = fd;
     listener->accepted = accepted;

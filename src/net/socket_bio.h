@@ -15,7 +15,8 @@ struct socket_bio {
     int fd;      /* not owned */
     char *ahead; /* bytes that were read before the session was there; owned */
     size_t ahead_length, ahead_at;
-    bool dry; /* the last read got less than was asked for, and epoll has told of nothing since */
+    bool dry; /* the last read got less than was asked for, and the engine has told of nothing since
+               */
 };
 
 /* Gives the session a BIO of this kind, which reads a copy of `ahead` first; false when OpenSSL has

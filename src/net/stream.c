@@ -6,8 +6,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { WATCHED = EPOLLIN | EPOLLRDHUP | EPOLLET };
-
 /* ---- state ---- */
 
 void stream_set_state(struct stream *stream, enum stream_state state)
@@ -40,23 +38,6 @@ void stream_fail(struct stream *stream, enum error_code code, const char *format
     va_end(arguments);
 }
 
-void stream_arm(struct stream *stream)
-{
-    if (stream->armed)
-        return;
-    stream->armed = true;
-    engine_rewatch(stream->engine, stream->fd, WATCHED | EPOLLOUT, &stream->source);
-}
-
-/* A Unix socket tells whenever the peer has read; TCP only when it was full, and may stay armed. */
-static void disarm(struct stream *stream)
-{
-    if (!stream->armed)
-        return;
-    stream->armed = false;
-    engine_rewatch(stream->engine, stream->fd, WATCHED, &stream->source);
-}
-
 /* ---- events ---- */
 
 static void write_ready(struct stream *stream, uint32_t events)
@@ -65,7 +46,7 @@ static void write_ready(struct stream *stream, uint32_t events)
         stream->read_wants_write = false;
         stream->readable = true;
     } else if (!stream->blocked && events == EPOLLOUT) {
-        disarm(stream);
+        stream->engine->poller->forget_room(stream);
     }
     stream->blocked = false;
     if (stream_output_left(stream) > 0)
@@ -80,14 +61,14 @@ static void go_on(struct stream *stream)
         stream_drain(stream);
 }
 
-static void stream_ready(struct source *source, uint32_t events)
+void stream_ready(struct stream *stream, uint32_t events)
 {
-    struct stream *stream = container_of(source, struct stream, source);
+    const uint32_t gone = EPOLLRDHUP | EPOLLHUP | EPOLLERR;
     if (stream->state == STREAM_CLOSED)
         return;
-    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & gone)
         stream->hangup = true;
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    if (events & (EPOLLIN | gone) && !stream->fed) {
         stream->readable = true;
         if (stream->bio)
             stream->bio->dry = false;
@@ -96,6 +77,11 @@ static void stream_ready(struct source *source, uint32_t events)
         write_ready(stream, events);
     if (stream->state != STREAM_CLOSED)
         go_on(stream);
+}
+
+static void source_ready(struct source *source, uint32_t events)
+{
+    stream_ready(container_of(source, struct stream, source), events);
 }
 
 void stream_run_scheduled(struct list *scheduled)
@@ -114,22 +100,23 @@ int stream_create(struct engine *engine, int fd, SSL *ssl, bool ssl_owned,
                   struct error *err)
 {
     struct stream *stream = xcalloc(1, sizeof(*stream));
-    stream->source.ready = stream_ready;
-    int result = engine_watch(engine, fd, WATCHED, &stream->source, err);
+    stream->source.ready = source_ready;
+    stream->engine = engine;
+    stream->fd = fd;
+    stream->ssl = ssl;
+    stream->events = events;
+    stream->owner = owner;
+    list_init(&stream->scheduled);
+    int result = engine->poller->watch_stream(stream, err);
     if (result < 0) {
         free(stream);
         return result;
     }
-    stream->engine = engine;
-    stream->fd = fd;
-    stream->events = events;
-    stream->owner = owner;
-    list_init(&stream->scheduled);
     list_append(&engine->streams, &stream->link);
     if (ssl) {
         stream_tls_adopt(stream, ssl, ssl_owned);
         stream->tls = TLS_ON;
-        /* The session may hold bytes that epoll does not know of. */
+        /* The session may hold bytes that the engine does not know of. */
         stream->readable = true;
         stream_schedule(stream);
     }
@@ -148,7 +135,7 @@ static void release(struct remains *remains)
 static void dismantle(struct stream *stream)
 {
     struct engine *engine = stream->engine;
-    engine_unwatch(engine, stream->fd);
+    engine->poller->unwatch_stream(stream);
     stream_drop_output(stream);
     engine_give_buffer(engine, &stream->in);
     if (stream->state == STREAM_ENDING)
@@ -191,6 +178,7 @@ void stream_close_after_write(struct stream *stream, int64_t grace_us)
     if (!stream || stream->state == STREAM_CLOSED)
         return;
     stream_flush(stream);
+    stream_flush_put_off(stream);
     if (stream->output_failed || stream_output_left(stream) == 0) {
         stream_discard_input(stream);
         stream_close(stream);
@@ -204,6 +192,7 @@ void stream_close_after_write(struct stream *stream, int64_t grace_us)
     timer_init(&stream->grace, stream->engine, grace_over, stream);
     timer_start(&stream->grace, engine_now_us(stream->engine) + grace_us);
     stream_schedule(stream); /* what is there to be read already */
+    stream->engine->poller->resumed(stream);
 }
 
 static int check_detachable(const struct stream *stream, struct error *err)
@@ -220,14 +209,16 @@ static int check_detachable(const struct stream *stream, struct error *err)
 int stream_detach(struct stream *stream, int *ret_fd, SSL **ret_ssl, struct buffer *ret_input,
                   struct error *err)
 {
+    stream_flush_put_off(stream);
     int result = check_detachable(stream, err);
     if (result < 0)
         return result;
-    /* Room for all, so that it fits or nothing changes. */
+    /* Nothing is read any more, and there is room for all: it fits or nothing changes. */
+    stream->engine->poller->let_read(stream);
     size_t length = stream->delivering + stream->in.length;
     if (length > 0 && !buffer_reserve(ret_input, length))
         return error_set(err, ERROR_LIMIT, "%zu bytes of input have no room", length);
-    buffer_append(ret_input, stream->engine->bytes, stream->delivering);
+    buffer_append(ret_input, stream->delivered, stream->delivering);
     buffer_append(ret_input, stream->in.data, stream->in.length);
     dismantle(stream);
     *ret_fd = stream->fd;
@@ -247,7 +238,7 @@ void stream_set_owner(struct stream *stream, const struct stream_events *events,
 
 void stream_set_first(struct stream *stream)
 {
-    stream->source.first = true;
+    stream->source.first = stream->room.first = stream->gone.first = true;
 }
 
 int stream_fd(const struct stream *stream)
@@ -267,6 +258,7 @@ void stream_resume_read(struct stream *stream)
     stream->paused = false;
     stream->redeliver = true;
     stream_schedule(stream);
+    stream->engine->poller->resumed(stream);
 }
 
 bool stream_read_paused(const struct stream *stream)
@@ -277,19 +269,28 @@ bool stream_read_paused(const struct stream *stream)
 void stream_tell_hangup(struct stream *stream, bool on)
 {
     stream->tell_hangup = on;
-    if (on && stream->hangup && stream->state == STREAM_OPEN)
-        stream_schedule(stream); /* epoll tells of it once */
+    if (!on || stream->state != STREAM_OPEN)
+        return;
+    if (stream->hangup)
+        stream_schedule(stream); /* it is told of once */
+    else
+        stream->engine->poller->await_hangup(stream);
+}
+
+void stream_keep_input(struct stream *stream, const char *bytes, size_t length)
+{
+    if (stream->in.length == 0) {
+        engine_give_buffer(stream->engine, &stream->in);
+        stream->in = engine_take_buffer(stream->engine, length);
+    }
+    buffer_append(&stream->in, bytes, length);
 }
 
 void stream_push_input(struct stream *stream, const char *bytes, size_t length)
 {
     if (length == 0 || stream->state != STREAM_OPEN)
         return;
-    if (stream->in.length == 0) {
-        engine_give_buffer(stream->engine, &stream->in);
-        stream->in = engine_take_buffer(stream->engine, length);
-    }
-    buffer_append(&stream->in, bytes, length);
+    stream_keep_input(stream, bytes, length);
     stream->redeliver = true;
     stream_schedule(stream);
 }

@@ -1,7 +1,9 @@
 /*
  * stream_input.c - from the socket, or the TLS session, to `received`.
  *
- * Bytes are read into the engine's buffer behind those that were left over, and given from there.
+ * Bytes are read into the engine's buffer behind those that were left over, and given from there. A
+ * stream that is fed has nothing to read; it is given the bytes where they are, unless something is
+ * left over: then they go behind that.
  */
 #include "net/stream.h"
 
@@ -23,7 +25,7 @@ static size_t receive_plain(struct stream *stream, char *place, size_t room)
         got = recv(stream->fd, place, room, 0);
     while (got < 0 && errno == EINTR);
     if (got > 0) {
-        /* Less than was asked for: it is empty now, and epoll will tell. */
+        /* Less than was asked for: it is empty now, and the engine will tell. */
         if ((size_t)got < room && !stream->hangup)
             stream->readable = false;
         return (size_t)got;
@@ -85,11 +87,12 @@ static void refuse(struct stream *stream, enum error_code code, const char *text
     stream->redeliver = false;
 }
 
-static void deliver(struct stream *stream, size_t length)
+static void deliver(struct stream *stream, const char *bytes, size_t length)
 {
     struct engine *engine = stream->engine;
+    stream->delivered = bytes;
     stream->delivering = length;
-    size_t taken = stream->events->received(stream->owner, engine->bytes, length);
+    size_t taken = stream->events->received(stream->owner, bytes, length);
     if (taken > length)
         taken = length;
     stream->delivering = 0;
@@ -97,7 +100,7 @@ static void deliver(struct stream *stream, size_t length)
     if (stream->state != STREAM_OPEN)
         return;
     if (taken < length)
-        keep(stream, engine->bytes + taken, length - taken);
+        keep(stream, bytes + taken, length - taken);
     /* More was pushed than is given at once. */
     if (taken > 0 && stream->in.length > length - taken)
         stream->redeliver = true;
@@ -124,7 +127,7 @@ static void read_once(struct stream *stream)
     else
         buffer_consume(&stream->in, kept);
     stream->redeliver = false;
-    deliver(stream, kept + got);
+    deliver(stream, engine->bytes, kept + got);
 }
 
 /* Of a stream without an owner. */
@@ -179,4 +182,20 @@ void stream_input(struct stream *stream)
         }
         read_once(stream);
     }
+}
+
+void stream_feed(struct stream *stream, const char *bytes, size_t length)
+{
+    if (stream->state != STREAM_OPEN)
+        return;
+    if (stream->in.length == 0 && !stream->paused && !stream->withdrawing) {
+        deliver(stream, bytes, length);
+    } else {
+        stream_keep_input(stream, bytes, length);
+        stream->redeliver = true;
+    }
+    if (!stream->withdrawing)
+        stream_input(stream);
+    else if (!stream->paused)
+        stream_schedule(stream);
 }

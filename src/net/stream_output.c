@@ -2,7 +2,8 @@
  * stream_output.c - from stream_queue and stream_write to the socket, or the TLS session.
  *
  * Queued pieces are vectors of the stream's gather until they are flushed; what the socket does not
- * take is copied to `out`, and everything behind it, until `out` was written.
+ * take is copied to `out`, and everything behind it, until `out` was written. Between the two there
+ * may be what the engine has put off: a copy of small pieces, written when the turn ends.
  */
 #include "net/stream.h"
 
@@ -29,6 +30,7 @@ void stream_output_broken(struct stream *stream, int error_number)
     stream_fail(stream, ERROR_CONNECTION, "cannot write: %s", strerrordesc_np(error_number));
     stream->output_failed = true;
     /* What the peer sent before it went is read first: it may say why. */
+    stream->engine->poller->let_read(stream);
     stream->readable = true;
     stream->hangup = true;
     stream_schedule(stream);
@@ -121,11 +123,10 @@ static size_t send_plain(struct stream *stream, struct iovec *vectors, int count
     return 0;
 }
 
-/* Before it was asked for, the socket may have become free: epoll tells of that, too. */
 static void wait_for_socket(struct stream *stream)
 {
     stream->blocked = true;
-    stream_arm(stream);
+    stream->engine->poller->await_room(stream);
 }
 
 /* Copies what is behind the first `sent` bytes. */
@@ -157,6 +158,16 @@ static void flush_tls(struct stream *stream, const struct gather *gather)
 
 static void flush_plain(struct stream *stream, struct gather *gather)
 {
+    const struct poller *poller = stream->engine->poller;
+    if (poller->put_off(stream, gather))
+        return;
+    stream_flush_put_off(stream);
+    if (stream->output_failed)
+        return;
+    if (must_wait(stream)) {
+        copy_rest(stream, gather, 0);
+        return;
+    }
     size_t sent = send_plain(stream, gather->vectors, gather->count);
     if (likely(sent == gather->bytes) || stream->output_failed)
         return;
@@ -175,6 +186,26 @@ void stream_flush(struct stream *stream)
     else
         flush_plain(stream, gather);
     engine_give_gather(stream->engine, gather);
+}
+
+void stream_written_late(struct stream *stream, const struct iovec *bytes, size_t sent,
+                         int error_number)
+{
+    if (error_number)
+        stream_output_broken(stream, error_number);
+    if (stream->output_failed || sent == bytes->iov_len)
+        return;
+    append_output(stream, (const char *)bytes->iov_base + sent, bytes->iov_len - sent);
+    wait_for_socket(stream);
+}
+
+void stream_flush_put_off(struct stream *stream)
+{
+    struct iovec bytes;
+    if (!stream->engine->poller->recall(stream, &bytes))
+        return;
+    size_t sent = send_plain(stream, &bytes, 1);
+    stream_written_late(stream, &bytes, sent, 0);
 }
 
 /* Writes of `out` what can be written now. */
@@ -225,6 +256,7 @@ void stream_drain(struct stream *stream)
 void stream_last_write(struct stream *stream)
 {
     stream_flush(stream);
+    stream_flush_put_off(stream);
     if (stream_output_left(stream) > 0 && stream->tls != TLS_HANDSHAKE && !stream->output_failed)
         write_out(stream);
 }

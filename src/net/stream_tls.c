@@ -29,7 +29,7 @@ static void read_stopped(struct stream *stream, int status, const char *what)
         return;
     case SSL_ERROR_WANT_WRITE:
         stream->read_wants_write = true;
-        stream_arm(stream);
+        stream->engine->poller->await_room(stream);
         return;
     case SSL_ERROR_ZERO_RETURN:
         break;
@@ -72,7 +72,7 @@ static void write_stopped(struct stream *stream, int status)
     switch (status) {
     case SSL_ERROR_WANT_WRITE:
         stream->blocked = true;
-        stream_arm(stream);
+        stream->engine->poller->await_room(stream);
         return;
     case SSL_ERROR_WANT_READ:
         stream->write_wants_read = true;
@@ -101,8 +101,8 @@ size_t stream_tls_send(struct stream *stream, const char *bytes, size_t length)
         }
         total += sent;
         if (handshaking) {
-            /* It read on the way; behind the handshake there may have been input, which epoll
-             * does not know of. */
+            /* It read on the way; behind the handshake there may have been input, which the
+             * engine does not know of. */
             stream->readable = true;
             stream_schedule(stream);
         }
@@ -121,6 +121,28 @@ void stream_tls_adopt(struct stream *stream, SSL *ssl, bool owned)
     SSL_set_read_ahead(ssl, 1); /* a record's header and body with one read */
 }
 
+/*
+ * io_uring must not read for the session: OpenSSL reads the socket, as libpq's sessions have to. To
+ * feed it from memory instead would save one recv a message, and nothing of what makes TLS dear,
+ * but would need a second way for sessions that are ours. What the kernel has read already came
+ * before the peer could know that TLS begins, or is its first word of it; either way the session
+ * gets it as part of the handshake, never as text that was sent under TLS.
+ */
+static bool attach_socket(struct stream *stream, SSL *ssl, const char *ahead, size_t ahead_length)
+{
+    stream->engine->poller->let_read(stream);
+    if (stream->in.length == 0)
+        return socket_bio_attach(ssl, stream->fd, ahead, ahead_length);
+    struct buffer all = BUFFER_INIT(PTRDIFF_MAX - 1);
+    buffer_append(&all, ahead, ahead_length);
+    buffer_append(&all, stream->in.data, stream->in.length);
+    engine_give_buffer(stream->engine, &stream->in);
+    bool attached = socket_bio_attach(ssl, stream->fd, all.data, all.length);
+    buffer_free(&all);
+    stream->readable = true;
+    return attached;
+}
+
 static int start(struct stream *stream, SSL_CTX *context, const char *ahead, size_t ahead_length,
                  struct error *err)
 {
@@ -130,12 +152,13 @@ static int start(struct stream *stream, SSL_CTX *context, const char *ahead, siz
         return error_set(err, ERROR_PROTOCOL, "bytes were sent in front of the TLS handshake");
     prepare_call();
     SSL *ssl = SSL_new(context);
-    if (!ssl || !socket_bio_attach(ssl, stream->fd, ahead, ahead_length)) {
+    if (!ssl || !attach_socket(stream, ssl, ahead, ahead_length)) {
         SSL_free(ssl);
         return error_set(err, ERROR_INTERNAL, "cannot make a TLS session: %s",
                          reason_text(ERR_peek_error()));
     }
     stream_flush(stream);
+    stream_flush_put_off(stream);
     SSL_set_accept_state(ssl);
     stream_tls_adopt(stream, ssl, true);
     stream->plain_left = stream_output_left(stream);
@@ -153,7 +176,7 @@ int stream_start_direct_tls(struct stream *stream, SSL_CTX *context, const char 
 {
     int result = start(stream, context, bytes, length, err);
     if (result == 0)
-        stream->readable = true; /* there are bytes that epoll does not know of */
+        stream->readable = true; /* there are bytes that the engine does not know of */
     return result;
 }
 

@@ -4,8 +4,6 @@
  */
 #include "net/internal.h"
 
-#include <limits.h>
-
 #include "base/time.h"
 
 static void put(struct engine *engine, size_t index, struct timer *timer)
@@ -106,15 +104,10 @@ void engine_expire_timers(struct engine *engine)
     engine->expiring = false;
 }
 
-int engine_timer_wait_ms(const struct engine *engine)
+int64_t engine_timer_wait_us(const struct engine *engine)
 {
     if (engine->heap_count == 0)
         return -1;
-    int64_t now_us = time_monotonic_us();
-    int64_t deadline_us = engine->heap[1]->deadline_us;
-    if (deadline_us <= now_us)
-        return 0;
-    /* Far deadlines: woken early, it finds nothing expired and sleeps again. */
-    int64_t wait_ms = (deadline_us - now_us - 1) / TIME_MS + 1;
-    return wait_ms < INT_MAX ? (int)wait_ms : INT_MAX;
+    int64_t wait_us = engine->heap[1]->deadline_us - time_monotonic_us();
+    return wait_us > 0 ? wait_us : 0;
 }

@@ -282,6 +282,23 @@ struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement
 
 /* ---- life ---- */
 
+/* Once for all workers. */
+static int choose_engine(struct proxy *proxy, struct error *err)
+{
+    struct error reason = {0};
+    int result = engine_choose(proxy->config.engine, &proxy->config.engine, &reason, err);
+    if (result < 0)
+        error_hint(err, "set engine = auto, or epoll");
+    else if (reason.code != 0)
+        log_info("engine epoll: %s", reason.message);
+    return result;
+}
+
+const char *proxy_engine_name(const struct proxy *proxy)
+{
+    return engine_kind_name(proxy->config.engine);
+}
+
 static int make_workers(struct proxy *proxy, struct error *err)
 {
     for (int i = 0; i < proxy->config.workers; i++) {
@@ -291,6 +308,27 @@ static int make_workers(struct proxy *proxy, struct error *err)
         proxy->worker_count++;
     }
     return 0;
+}
+
+static void free_workers(struct proxy *proxy)
+{
+    for (int i = 0; i < proxy->worker_count; i++)
+        worker_free(proxy->workers[i]);
+    proxy->worker_count = 0;
+}
+
+/* All on one engine: there may be locked memory for a few rings, and not for so many. */
+static int make_workers_of_one_kind(struct proxy *proxy, enum engine_kind wanted, struct error *err)
+{
+    struct error reason;
+    if (wanted == ENGINE_AUTO && proxy->config.engine == ENGINE_IO_URING) {
+        if (make_workers(proxy, &reason) == 0)
+            return 0;
+        log_info("engine epoll: %s", reason.message);
+        free_workers(proxy);
+        proxy->config.engine = ENGINE_EPOLL;
+    }
+    return make_workers(proxy, err);
 }
 
 static int renew_from_routes(struct proxy *proxy, struct error *err)
@@ -324,9 +362,11 @@ int proxy_create(const struct proxy_config *config, struct route_table *routes,
     proxy->connectors = threads_new("connector", CONNECTOR_THREADS);
     proxy->cancellers = threads_new("cancel", CANCEL_THREADS);
     proxy->authenticators = threads_new("auth", AUTH_THREADS);
-    int result = renew_from_routes(proxy, err);
+    int result = choose_engine(proxy, err);
     if (result == 0)
-        result = make_workers(proxy, err);
+        result = renew_from_routes(proxy, err);
+    if (result == 0)
+        result = make_workers_of_one_kind(proxy, config->engine, err);
     if (result < 0) {
         proxy_free(proxy);
         return result;
@@ -397,8 +437,7 @@ void proxy_free(struct proxy *proxy)
     threads_free(proxy->authenticators);
     threads_free(proxy->connectors);
     threads_free(proxy->cancellers);
-    for (int i = 0; i < proxy->worker_count; i++)
-        worker_free(proxy->workers[i]);
+    free_workers(proxy);
     for (size_t i = 0; i < proxy->budget_count; i++) {
         budget_destroy(proxy->budgets[i]);
         free(proxy->budgets[i]);

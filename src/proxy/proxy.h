@@ -10,6 +10,7 @@
 
 #include "base/crypto.h"
 #include "base/error.h"
+#include "net/engine.h"
 #include "route/route.h"
 
 enum { PROXY_MAX_LISTEN = 16 };
@@ -17,7 +18,8 @@ enum { PROXY_MAX_LISTEN = 16 };
 enum proxy_auth { PROXY_AUTH_AUTO, PROXY_AUTH_SCRAM, PROXY_AUTH_CLEARTEXT };
 
 struct proxy_config {
-    int workers;                      /* 1 to 64 */
+    int workers; /* 1 to 64 */
+    enum engine_kind engine;
     int listen_fds[PROXY_MAX_LISTEN]; /* bound and listening; the caller's */
     int listen_count;
     SSL_CTX *tls;      /* NULL: TLS is refused with 'N'. Referenced. */
@@ -85,9 +87,12 @@ struct proxy;
 int proxy_create(const struct proxy_config *config, struct route_table *routes,
                  const struct proxy_connector *connector, const struct proxy_resolver *resolver,
                  struct proxy **ret, struct error *err);
+/* "epoll" or "io_uring": what the workers wait with. */
+const char *proxy_engine_name(const struct proxy *proxy);
 int proxy_start(struct proxy *proxy, struct error *err);
-/* New settings and TLS certificates for what comes; clients stay. Workers and listening sockets
- * cannot be changed (ERROR_UNSUPPORTED names what differs, and the rest is applied). */
+/* New settings and TLS certificates for what comes; clients stay. Workers, their engine and
+ * listening sockets cannot be changed (ERROR_UNSUPPORTED names what differs, and the rest is
+ * applied). */
 int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct error *err);
 /* No new clients; idle clients are told 57P01 and closed, running transactions finish or are ended
  * at the shutdown timeout. Returns at once. */

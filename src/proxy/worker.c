@@ -362,7 +362,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     pairs_store_init(&worker->pairs);
     worker->no_pairs = pairs_make(&worker->pairs, NULL, 0);
     buffer_init(&worker->scratch, WIRE_MAX_MESSAGE);
-    int result = engine_create(ENGINE_EPOLL, &worker->engine, err);
+    int result = engine_create(proxy->config.engine, &worker->engine, err);
     if (result == 0)
         result = mailbox_create(worker->engine, letter_received, worker, &worker->mailbox, err);
     for (int i = 0; result == 0 && i < proxy->config.listen_count; i++)

@@ -285,7 +285,35 @@ def test_status(world):
         connection.execute("SELECT 1")
         status = world.reeve.cli("status", json=True).json
         assert world.reeve.cli("status").out
-    assert isinstance(status, dict) and status
+    assert status["server"]["engine"] == (reeve_support.ENGINE or status["server"]["engine"])
+
+
+@pytest.mark.parametrize("engine", ["epoll", "io_uring", "auto"])
+def test_engines(world, engine):
+    """What is set is used, and said; a change needs a restart."""
+    with reeve_support.running_serve(world.reeve, engine=engine) as server:
+        arguments = ("--config", server.config_path, "--json")
+        shown = reeve_support.run("status", *arguments).json["server"]["engine"]
+        assert shown == engine or engine == "auto" and shown in ("epoll", "io_uring")
+        with server.connect(world.tenant("row")) as connection:
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
+        server.write(engine="epoll")
+        server.process.send_signal(signal.SIGHUP)
+        process.wait_until(lambda: engine == "epoll" or "engine was changed" in server.log(),
+                           "the log says that the engine stays", 10)
+        assert reeve_support.run("status", *arguments).json["server"]["engine"] == shown
+
+
+def test_engine_where_little_memory_may_be_locked(world):
+    """Newer kernels count rings as locked memory: enough for the probe, and not for all workers."""
+    limited = ["prlimit", f"--memlock={256 * 1024}"]
+    if os.geteuid() == 0:
+        limited += ["setpriv", "--bounding-set=-ipc_lock", "--inh-caps=-ipc_lock"]
+    with reeve_support.running_serve(world.reeve, under=limited, engine="auto", workers=4) as server:
+        shown = reeve_support.run("status", "--config", server.config_path, "--json").json
+        assert (shown["server"]["engine"] == "epoll") == ("engine epoll: " in server.log())
+        with server.connect(world.tenant("row")) as connection:
+            assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
 def test_descriptors_do_not_leak(world):

@@ -17,6 +17,8 @@ from support import process
 MODES = ("row", "schema", "database")
 # How tenants that share a database are locked in, where a test does not say.
 ENFORCEMENT = os.environ.get("REEVE_TESTS_ENFORCEMENT", "guard")
+# What every server waits with, where a test does not say.
+ENGINE = os.environ.get("REEVE_ENGINE")
 SANITIZER_REPORT = re.compile(
     r"ERROR: (Address|Leak|Memory|Thread)Sanitizer|runtime error: |SUMMARY: \w+Sanitizer")
 SANITIZER_OPTIONS = {
@@ -127,6 +129,8 @@ class Reeve:
 
     def start(self, wait=True, **env):
         """Environment variables such as REEVE_CRASH_AT come as keywords."""
+        if ENGINE and not self.has_setting("engine"):
+            self.configure(engine=ENGINE)
         command = [str(binary()), "dev", "--dir", str(self.folder), "--port", str(self.port)]
         with open(self.log_path, "ab") as log:
             self.process = process.spawn(command, stdout=log, stderr=log,
@@ -181,6 +185,11 @@ class Reeve:
     def check_log(self):
         text = self.log()
         assert not SANITIZER_REPORT.search(text), text
+
+    def has_setting(self, key):
+        with contextlib.suppress(OSError, KeyError):
+            return bool(self.setting(key))
+        return False
 
     def setting(self, key):
         """A value of the configuration file that `reeve dev` wrote."""
@@ -285,7 +294,8 @@ class Serve:
         self.process = None
         key = reeve.folder / reeve.setting("key_file")
         self.settings = {"listen": f"127.0.0.1:{self.port}", "control": reeve.setting("control"),
-                         "key_file": key, "status_socket": self.folder / "status.sock", **settings}
+                         "key_file": key, "status_socket": self.folder / "status.sock", "engine": ENGINE,
+                         **settings}
         self.write()
 
     def write(self, **changes):
@@ -298,10 +308,11 @@ class Serve:
         self.config_path.write_text("\n".join(lines) + "\n")
         self.config_path.chmod(0o600)
 
-    def start(self, **env):
+    def start(self, under=(), **env):
+        """`under`: a command that runs it, with its arguments."""
         with open(self.log_path, "ab") as log:
             self.process = process.spawn(
-                [str(binary()), "serve", "--config", str(self.config_path)], stdout=log,
+                [*under, str(binary()), "serve", "--config", str(self.config_path)], stdout=log,
                 stderr=log, env=environment(**env))
         process.wait_until(self._answers, f"reeve serve answers on port {self.port}", 60)
 
@@ -317,11 +328,11 @@ class Serve:
 
 
 @contextlib.contextmanager
-def running_serve(reeve, **settings):
+def running_serve(reeve, under=(), **settings):
     with process.temporary_folder() as folder:
         server = Serve(reeve, folder / "serve", **settings)
         try:
-            server.start()
+            server.start(under)
             yield server
             server.stop()
         finally:

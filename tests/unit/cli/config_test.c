@@ -57,6 +57,7 @@ static void test_fallbacks(void **state reeve_unused)
     assert_string_equal(config.key_file, arena_printf(&arena, "%s/key", folder));
     assert_string_equal(config.status_socket, arena_printf(&arena, "%s/status.sock", folder));
     assert_int_equal(config.workers, 0);
+    assert_int_equal(config.engine, ENGINE_AUTO);
     assert_null(config.tls_cert);
     assert_false(config.tls_required);
     assert_int_equal(config.auth, PROXY_AUTH_AUTO);
@@ -73,6 +74,7 @@ static void test_values(void **state reeve_unused)
                                "control = postgres://c.example/reeve\n"
                                "key_file = /etc/reeve/key\n"
                                "workers = 3\n"
+                               "engine = io_uring\n"
                                "tls_cert = cert.pem\n"
                                "tls_key = key.pem\n"
                                "tls_required = on\n"
@@ -94,6 +96,7 @@ static void test_values(void **state reeve_unused)
     assert_string_equal(config.key_file, "/etc/reeve/key");
     assert_string_equal(config.tls_cert, arena_printf(&arena, "%s/cert.pem", folder));
     assert_int_equal(config.workers, 3);
+    assert_int_equal(config.engine, ENGINE_IO_URING);
     assert_true(config.tls_required);
     assert_int_equal(config.auth, PROXY_AUTH_CLEARTEXT);
     assert_int_equal(config.max_clients, 17);
@@ -115,6 +118,8 @@ static void test_refusals(void **state reeve_unused)
         {CONTROL "workers =\n", ":2: workers has no value"},
         {CONTROL "workers = 65\n",
          ":2: workers must be \"auto\" or a number from 1 to 64, not \"65\""},
+        {CONTROL "engine = uring\n",
+         ":2: engine must be one of auto | epoll | io_uring, not \"uring\""},
         {CONTROL "workers = 2 # two\n",
          ":2: workers must be \"auto\" or a number from 1 to 64, not \"2 # two\""},
         {CONTROL "\nmax_clients = 1\nmax_clients = 1\n",

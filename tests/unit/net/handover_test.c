@@ -306,5 +306,6 @@ int main(void)
         cmocka_unit_test(test_detach),          cmocka_unit_test(test_detach_in_callback),
         cmocka_unit_test(test_detach_refused),  cmocka_unit_test(test_hand_to_another_thread),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,6 +99,29 @@ static void test_hangup_before_it_is_asked_for(void **state reeve_unused)
     }
 }
 
+/* It is asked for when what was sent has been taken from the socket already. */
+static void test_hangup_behind_bytes_of_a_pause(void **state reeve_unused)
+{
+    for (int tcp = 0; tcp < 2; tcp++) {
+        struct fixture f;
+        open_fixture(&f, tcp == 1);
+        stream_pause_read(f.peer.stream);
+        write_all(f.far, "last", 4);
+        run_turns(f.engine, 3);
+        write_all(f.far, " words", 6);
+        run_turns(f.engine, 3);
+        stream_tell_hangup(f.peer.stream, true);
+        run_turns(f.engine, 3);
+        write_all(f.far, " of all", 7);
+        run_turns(f.engine, 3);
+        assert_false(f.peer.closed);
+        hang_up(&f);
+        run_until_closed(&f.peer);
+        assert_int_equal(f.peer.received_count, 0);
+        close_fixture(&f);
+    }
+}
+
 /* Nothing is told, and nothing lost, once it is read from again or has not asked any more. */
 static void test_hangup_is_not_told_any_more(void **state reeve_unused)
 {
@@ -128,7 +151,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hangup_is_told_while_paused),
         cmocka_unit_test(test_hangup_before_it_is_asked_for),
+        cmocka_unit_test(test_hangup_behind_bytes_of_a_pause),
         cmocka_unit_test(test_hangup_is_not_told_any_more),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,11 +9,27 @@
 
 /* ---- running ---- */
 
+enum engine_kind kind_under_test(void)
+{
+    const char *name = getenv("REEVE_ENGINE");
+    return name && strcmp(name, "io_uring") == 0 ? ENGINE_IO_URING : ENGINE_EPOLL;
+}
+
+int check_engine(void)
+{
+    enum engine_kind kind;
+    struct error err;
+    if (engine_choose(kind_under_test(), &kind, NULL, &err) == 0)
+        return 0;
+    fprintf(stderr, "skipped: %s\n", err.message);
+    return SKIPPED;
+}
+
 struct engine *make_engine(void)
 {
     struct engine *engine = NULL;
     struct error err;
-    assert_int_equal(engine_create(ENGINE_EPOLL, &engine, &err), 0);
+    assert_int_equal(engine_create(kind_under_test(), &engine, &err), 0);
     return engine;
 }
 

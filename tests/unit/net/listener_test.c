@@ -122,6 +122,43 @@ static void test_close_in_callback(void **state reeve_unused)
     close(fd);
 }
 
+struct closing {
+    struct door door;
+    struct mailbox *mailbox;
+    struct letter letter;
+};
+
+static void close_door(void *owner, struct letter *letter reeve_unused)
+{
+    struct closing *closing = owner;
+    listener_close(take_pointer(closing->door.listener));
+}
+
+/* By a letter of the very turn in which the engine was told of a client, too. */
+static void test_close_beside_a_client(void **state reeve_unused)
+{
+    int port;
+    int fd = listen_somewhere(&port);
+    struct closing closing = {0};
+    struct error err;
+    door_open(&closing.door, fd);
+    struct engine *engine = closing.door.engine;
+    assert_int_equal(mailbox_create(engine, close_door, &closing, &closing.mailbox, &err), 0);
+    run_turns(engine, 2);
+    mailbox_post(closing.mailbox, &closing.letter);
+    int client = start_connect(port);
+    run_turns(engine, 5);
+    assert_null(closing.door.listener);
+    assert_int_equal(closing.door.count, 0);
+    int next = accept(fd, NULL, NULL);
+    assert_true(next >= 0);
+    close(next);
+    close(client);
+    mailbox_free(closing.mailbox);
+    door_end(&closing.door);
+    close(fd);
+}
+
 static bool is_resting(void *argument)
 {
     /* It has been woken in the first turn, and nothing else has happened. */
@@ -205,9 +242,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_accepts),
         cmocka_unit_test(test_close_in_callback),
+        cmocka_unit_test(test_close_beside_a_client),
         cmocka_unit_test(test_short_of_descriptors),
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_not_listening),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -164,5 +164,6 @@ int main(void)
         cmocka_unit_test(test_free_receives_the_rest), cmocka_unit_test(test_free_in_callbacks),
         cmocka_unit_test(test_stop_from_thread),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* Plain streams: what is read, what is written, and how they end. */
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,6 +18,14 @@ struct fixture {
     int far;
 };
 
+/* The kernel may give what goes from one to the other more room than there are bytes in a test. */
+static void limit_room(const int fds[2])
+{
+    int size = STREAM_READ_SIZE;
+    setsockopt(fds[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    setsockopt(fds[1], SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+}
+
 static void open_fixture(struct fixture *fixture, bool tcp)
 {
     int fds[2];
@@ -24,6 +33,7 @@ static void open_fixture(struct fixture *fixture, bool tcp)
         make_tcp_pair(fds);
     else
         make_pair(fds);
+    limit_room(fds);
     fixture->engine = make_engine();
     peer_open(&fixture->peer, fixture->engine, fds[0], NULL, false);
     fixture->far = fds[1];
@@ -256,9 +266,11 @@ static void test_close_in_own_callback(void **state reeve_unused)
     run_turns(f.engine, 3);
     assert_int_equal(f.peer.received_count, 1);
     assert_false(f.peer.closed);
-    /* What it did not read makes this a reset. */
+    /* The end, or a reset when there were bytes that nobody had read yet. */
     char byte;
-    assert_int_equal(recv(f.far, &byte, 1, 0), -1);
+    errno = 0;
+    assert_true(recv(f.far, &byte, 1, 0) <= 0);
+    assert_int_not_equal(errno, EAGAIN);
     close_fixture(&f);
 }
 
@@ -488,6 +500,7 @@ static void test_relay_with_slow_reader(void **state reeve_unused)
     int out[2];
     make_pair(in);
     make_tcp_pair(out);
+    limit_room(out);
     peer_open(&from, engine, in[0], NULL, false);
     peer_open(&to, engine, out[0], NULL, false);
     from.argument = &to;
@@ -630,11 +643,11 @@ static void test_grace_passes(void **state reeve_unused)
     struct fixture f;
     open_fixture(&f, true);
     struct reader reader = {.fd = stream_fd(f.peer.stream)};
+    int64_t begun = engine_now_us(f.engine);
     stream_write(f.peer.stream, large, sizeof(large));
     stream_close_after_write(take_pointer(f.peer.stream), 30 * TIME_MS);
-    run_turns(f.engine, 3);
-    assert_false(peer_has_gone(&reader));
     run_until(f.engine, peer_has_gone, &reader);
+    assert_true(time_monotonic_us() - begun >= 30 * TIME_MS);
     close_fixture(&f);
 }
 
@@ -752,5 +765,6 @@ int main(void)
         cmocka_unit_test(test_close_in_closed),
         cmocka_unit_test(test_close_in_drained),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,5 +130,6 @@ int main(void)
         cmocka_unit_test(test_stop_and_restart_in_callback),
         cmocka_unit_test(test_past_deadline_is_no_loop),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -660,7 +660,12 @@ static void open_borrowed(struct borrowed *borrowed, bool (*script)(struct far *
     borrowed->ssl = SSL_new(context);
     SSL_CTX_free(context);
     SSL_set_fd(borrowed->ssl, fds[0]);
-    assert_int_equal(SSL_connect(borrowed->ssl), 1);
+    /* The kernel interrupts a thread once when a ring of it was closed, that of the last test. */
+    int result;
+    do
+        result = SSL_connect(borrowed->ssl);
+    while (result != 1 && SSL_get_error(borrowed->ssl, result) == SSL_ERROR_WANT_READ);
+    assert_int_equal(result, 1);
     fcntl(fds[0], F_SETFL, fcntl(fds[0], F_GETFL) | O_NONBLOCK);
     peer_open(&borrowed->f.peer, borrowed->f.engine, dup(fds[0]), borrowed->ssl, false);
 }
@@ -768,5 +773,6 @@ int main(void)
         cmocka_unit_test(test_borrowed_session),
         cmocka_unit_test(test_renegotiation_while_writing),
     };
-    return cmocka_run_group_tests(tests, make_context, free_context);
+    int refused = check_engine();
+    return refused ? refused : cmocka_run_group_tests(tests, make_context, free_context);
 }
