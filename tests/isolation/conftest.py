@@ -2,6 +2,7 @@
 import pytest
 
 from support.attack import set_stage
+from support.postgres import running_postgres
 from support.reeve import running_reeve
 from support.world import World
 
@@ -11,6 +12,13 @@ def world():
     """With one worker, so that tenants of a database come to the same backends."""
     with running_reeve({"workers": 1}) as server:
         yield World(server)
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """Of its own: a server belongs to one Reeve."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
