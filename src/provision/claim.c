@@ -38,9 +38,7 @@ int claim_server(struct pg_connection *admin, const char *cluster, const char *i
     const char *claim = arena_printf(&arena, CLAIM_PREFIX "%s", installation);
     const char *found;
     int r = find(admin, &arena, &found, err);
-    if (r < 0)
-        return r;
-    if (!found) {
+    if (r == 0 && !found) {
         const char *make = arena_printf(&arena,
                                         "CREATE ROLE reeve_claim NOLOGIN;"
                                         "COMMENT ON ROLE reeve_claim IS %s",
@@ -54,7 +52,7 @@ int claim_server(struct pg_connection *admin, const char *cluster, const char *i
             return made;
         }
     }
-    if (r < 0)
+    if (r != 0 || !found)
         return r;
     return strcmp(found, claim) == 0 ? 0 : refuse(cluster, found, err);
 }

@@ -8,6 +8,7 @@
 #include <arpa/inet.h>
 
 #include "base/log.h"
+#include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
@@ -18,8 +19,10 @@ enum {
     QUEUE_FULL = EXPECT_MAX - 16,
     LARGE_STATEMENT = 64 * 1024,
     LARGE_STATEMENTS_MAX =
-        64 * 1024 * 1024, /* bytes of texts of a client that prepares large ones */
-    NOTED_MAX = 4096,     /* bytes of parameters that are searched for names of settings */
+        64 * 1024 * 1024,      /* bytes of texts of a client that prepares large ones */
+    PIPELINE_US = 5 * TIME_MS, /* after which it makes way for who waits */
+    PIPELINE_DEPTH = 64,       /* messages of it that are passed on ahead of their answers */
+    NOTED_MAX = 4096,          /* bytes of parameters that are searched for names of settings */
 };
 
 /* A message, or as much of it as has come. */
@@ -581,6 +584,31 @@ void client_refuse_waiting(struct client *client)
     client_resume(client);
 }
 
+/* Somebody waits for what the client has, or it may have none now itself. */
+static bool is_in_the_way(const struct client *client)
+{
+    const struct backend *backend = client->backend;
+    return client->place->queue.closed || backend->pool->queue.count > 0 ||
+           backend_slot_is_owed(backend);
+}
+
+/*
+ * Whether its next message has to wait for answers. Whoever pipelines without end would otherwise
+ * never come to the end of a transaction with nothing under way, which is where a server connection
+ * goes to another; and what was passed on cannot be called back, so it is never much. Only where an
+ * answer to all that was sent is due: what the server waits for is passed on.
+ */
+static bool must_wait_for_answers(const struct client *client)
+{
+    const struct backend *backend = client->backend;
+    if (expect_empty(&backend->expected) || backend->unsynced || backend->copy != COPY_NONE ||
+        client->pinned || client->skip_till_sync || mutation("proxy.pipeline"))
+        return false;
+    return backend->expected.count >= PIPELINE_DEPTH ||
+           (is_in_the_way(client) &&
+            engine_now_us(client->worker->engine) - backend->linked_us >= PIPELINE_US);
+}
+
 static int take_frame(struct client *client, const char *bytes, size_t length, size_t *ret_taken)
 {
     struct wire_frame frame;
@@ -614,7 +642,7 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         stream_flush(client->backend->stream);
     if (client->backend->expected.count >= QUEUE_FULL ||
         stream_pending(client->backend->stream) > OUTPUT_HIGH_WATER ||
-        must_wait_for_names(client, frame.type)) {
+        must_wait_for_names(client, frame.type) || must_wait_for_answers(client)) {
         stream_flush(client->backend->stream);
         /* Read on when replies have come, or when the server has read. */
         stream_pause_read(client->stream);

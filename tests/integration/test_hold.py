@@ -4,7 +4,8 @@ import threading
 
 import pytest
 
-from support import process
+from support import process, wire
+from support.endless import Endless
 from support.reeve import running_reeve, running_serve
 from support.world import World
 
@@ -73,6 +74,19 @@ def test_new_transactions_wait(world, tenant):
                 assert second.answered() == [(1,)]
             assert asking.answered() == [(2,)]
         assert other.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_pipeline_without_end(world, tenant):
+    """It is held as everybody, at the end of one of its transactions; nothing of it is lost."""
+    with Endless(world.reeve, tenant, wire.query("SELECT 1")) as endless:
+        process.wait_until(lambda: endless.answered > 100 or endless.failure, "it runs", SOON_SECONDS)
+        world.reeve.cli("hold", tenant.slug)
+        process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] == 1, "it waits",
+                           SOON_SECONDS)
+        held_at = endless.answered
+        command(world, "release", tenant.slug)
+        process.wait_until(lambda: endless.answered > held_at or endless.failure, "it goes on",
+                           SOON_SECONDS)
 
 
 def test_nobody_fails_for_waiting_long(world, tenant):

@@ -14,6 +14,7 @@ import pytest
 
 from support import process, wire
 from support.attack import quietly
+from support.endless import Endless
 from support.postgres import running_postgres
 from support.reeve import ENFORCEMENT, running_serve
 
@@ -199,12 +200,49 @@ def test_nobody_starves(proxy, stage):
     have_a_turn(proxy, stage.attacker, stage.victim)
 
 
-def attack_starvation(world):
-    """Also noticed: a backend stays with whom it has served last, but for half a millisecond."""
+PIPELINES = {
+    "queries": wire.query(WORK),
+    "batches": wire.parse(WORK) + wire.bind() + wire.execute() + wire.sync(),
+    "transactions": wire.query("BEGIN") + wire.query(WORK) + wire.query("COMMIT"),
+    "long messages": wire.query(f"{WORK} -- {'x' * 50_000}"),
+}
+
+
+@pytest.mark.parametrize("messages", PIPELINES)
+def test_a_pipeline_without_end(proxy, stage, messages):
+    """There is never a moment at which its sender waits for nothing."""
+    pipeline(proxy, stage.attacker, stage.victim, messages)
+
+
+def pipeline(server, attacker, victim, messages):
+    with Endless(server, attacker, PIPELINES[messages]) as flood:
+        process.wait_until(lambda: flood.answered > 10 or flood.failure, "it floods", 20)
+        with server.connect(victim) as victim:
+            for _ in range(TURNS):
+                before, begun = flood.answered, time.monotonic()
+                victim.execute(WORK)
+                assert time.monotonic() - begun < 2, flood.answered - before
+        before = flood.answered
+        process.wait_until(lambda: flood.answered > before or flood.failure, "it goes on", 20)
+
+
+@contextlib.contextmanager
+def narrow(world, name):
+    """Two tenants on a server connection of their own; who is not served fails an assertion."""
     with running_postgres() as cluster:
-        world.add_cluster("narrow", cluster, 1)
-        attacker, victim = (world.new_tenant("row", cluster="narrow") for _ in range(2))
+        world.add_cluster(name, cluster, 1)
         try:
-            have_a_turn(world.reeve, attacker, victim)
+            yield [world.new_tenant("row", cluster=name) for _ in range(2)]
         except psycopg.Error as error:
             raise AssertionError(f"the neighbour is told {error}") from error
+
+
+def attack_starvation(world):
+    """Also noticed: a backend stays with whom it has served last, but for half a millisecond."""
+    with narrow(world, "narrow") as (attacker, victim):
+        have_a_turn(world.reeve, attacker, victim)
+
+
+def attack_by_pipeline(world):
+    with narrow(world, "narrow-pipe") as (attacker, victim):
+        pipeline(world.reeve, attacker, victim, "queries")

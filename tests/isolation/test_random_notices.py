@@ -136,6 +136,7 @@ NOT_BY_WALKING = {
     "proxy.large_statements": "the same",
     "proxy.notify": "LISTEN is refused in front of it",
     "proxy.patience": "nobody waits for one tenant alone",
+    "proxy.pipeline": "nobody pipelines without end",
     "proxy.undone": "who comes next is told an error, as of a client that vanished: test_leftovers.py",
     "migrate.audit": "nobody migrates in a walk",
 }

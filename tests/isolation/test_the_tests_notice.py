@@ -316,6 +316,7 @@ ATTACKS = {
     "proxy.notify": attack_listening,
     "proxy.large_statements": by_neighbours(test_exhaustion.large_prepared),
     "proxy.patience": test_fairness.attack_starvation,
+    "proxy.pipeline": test_fairness.attack_by_pipeline,
     "proxy.pristine": attack_meaning,
     "proxy.settings": attack_settings,
     "proxy.suspend": attack_suspension,

@@ -1,5 +1,6 @@
 """A small PostgreSQL client that sends exactly the bytes it is told to."""
 import base64
+import contextlib
 import dataclasses
 import hashlib
 import hmac
@@ -217,6 +218,11 @@ class Wire:
         self.socket.close()
 
     # -- bytes --
+
+    def shut(self):
+        """Wakes whoever waits in send() or receive()."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
 
     def send(self, *messages):
         self.socket.sendall(b"".join(messages))
