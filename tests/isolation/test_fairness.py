@@ -244,5 +244,16 @@ def attack_starvation(world):
 
 
 def attack_by_pipeline(world):
+    """The neighbour is served when it ends; this does not wait for the queue's timeout."""
+    answer = []
     with narrow(world, "narrow-pipe") as (attacker, victim):
-        pipeline(world.reeve, attacker, victim, "queries")
+        thread = threading.Thread(target=lambda: answer.append(served(world.reeve, victim)))
+        try:
+            with Endless(world.reeve, attacker, PIPELINES["queries"]) as flood:
+                process.wait_until(lambda: flood.answered > 10 or flood.failure, "it floods", 20)
+                thread.start()
+                with contextlib.suppress(process.Deadline):
+                    process.wait_until(lambda: True in answer, "the neighbour is served", 5)
+                assert True in answer, "the neighbour is not served"
+        finally:
+            thread.join()
