@@ -159,6 +159,15 @@ static const struct setting settings[] = {
      .fallback = "10m",
      .value = "DURATION",
      .help = "A server connection that nobody used for this long is closed."},
+    {.key = "backend_lifetime",
+     .kind = SETTING_DURATION,
+     .offset = AT(backend_lifetime_us),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "1h",
+     .value = "DURATION",
+     .help = "A server connection that is older, or up to a tenth younger (by chance, so that not "
+             "all are replaced at once), is replaced between two transactions. 0: never."},
     {.key = "shutdown_timeout",
      .kind = SETTING_DURATION,
      .offset = AT(shutdown_timeout_us),
@@ -245,6 +254,15 @@ static const struct setting settings[] = {
      .help =
          "A client that keeps a server connection without a transaction (for a temporary table, "
          "say) and sends nothing for this long is disconnected. 0: no limit."},
+    {.key = "log_slow_transaction",
+     .kind = SETTING_DURATION,
+     .offset = AT(slow_transaction_us),
+     .minimum = 0,
+     .maximum = SECONDS(31536000),
+     .fallback = "0",
+     .value = "DURATION",
+     .help = "A line for each transaction that had a server connection for as long or longer: "
+             "tenant, service, placement, server process, seconds. Not what it said. 0: none."},
     {.key = "log_level",
      .kind = SETTING_CHOICE,
      .offset = AT(log_level),

@@ -35,11 +35,12 @@ struct config {
     int64_t auth; /* enum proxy_auth */
     int64_t max_clients;
     int64_t login_timeout_us, queue_timeout_us, connect_timeout_us, idle_backend_us,
-        shutdown_timeout_us;
+        backend_lifetime_us, shutdown_timeout_us;
     int64_t max_prepared;
     int64_t max_schemas;
     struct route_limits limits; /* where the catalog says nothing */
-    int64_t log_level;          /* enum log_level */
+    int64_t slow_transaction_us;
+    int64_t log_level; /* enum log_level */
     const char *status_socket;
 };
 

@@ -88,6 +88,8 @@ static int make_proxy_config(const struct server *server, const struct config *c
         .queue_timeout_us = config->queue_timeout_us,
         .connect_timeout_us = config->connect_timeout_us,
         .idle_backend_us = config->idle_backend_us,
+        .backend_lifetime_us = config->backend_lifetime_us,
+        .slow_transaction_us = config->slow_transaction_us,
         .shutdown_timeout_us = config->shutdown_timeout_us,
         .max_prepared = (int)config->max_prepared,
         .max_schemas = (int)config->max_schemas,

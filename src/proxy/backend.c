@@ -119,6 +119,7 @@ static void connect_done(struct worker *worker, struct note *note)
     if (result == 0) {
         backend->connection = connect->connection;
         backend->connected = true;
+        backend->connected_us = engine_now_us(worker->engine);
         result = adopt_connection(backend, &connect->err);
     }
     if (result < 0) {
@@ -203,11 +204,21 @@ bool backend_slot_is_owed(const struct backend *backend)
     return !own || own->since_us - YIELD_AFTER_US > oldest_us;
 }
 
+/* Each a little sooner than it may, by its own chance. */
+static bool is_old(const struct backend *backend, int64_t now_us)
+{
+    int64_t most_us =
+        atomic_load_explicit(&backend->worker->proxy->backend_lifetime_us, memory_order_relaxed);
+    return most_us > 0 && now_us - backend->connected_us >=
+                              most_us - (int64_t)(backend->chance % (uint64_t)(most_us / 10 + 1));
+}
+
 static void become_idle(struct backend *backend)
 {
     struct pool *pool = backend->pool;
     struct worker *worker = backend->worker;
-    if (backend->tainted || backend_is_worn(backend) || backend->generation != pool->generation ||
+    if (backend->tainted || backend_is_worn(backend) ||
+        is_old(backend, engine_now_us(worker->engine)) || backend->generation != pool->generation ||
         backend_slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
         backend_close(backend);
         return;
@@ -423,14 +434,27 @@ void backend_tell_parameters(struct backend *backend)
         tell_parameters(backend, client);
 }
 
+static void note_slow(const struct backend *backend, int64_t used_us)
+{
+    const struct client *client = backend->client;
+    int64_t slow_us =
+        atomic_load_explicit(&backend->worker->proxy->slow_transaction_us, memory_order_relaxed);
+    if (slow_us > 0 && used_us >= slow_us)
+        log_warning("slow transaction tenant=%s service=%s placement=%lld pid=%d seconds=%.3f",
+                    client->tenant, client->service, (long long)client->place->placement_id,
+                    backend->connection.backend_pid, (double)used_us / TIME_S);
+}
+
 void backend_unlink(struct backend *backend)
 {
     struct client *client = backend->client;
     backend->must_enter = false;
     if (!client)
         return;
+    int64_t used_us = engine_now_us(backend->worker->engine) - backend->linked_us;
     deadline_stop(backend);
-    queue_charge(client->place, engine_now_us(backend->worker->engine) - backend->linked_us);
+    note_slow(backend, used_us);
+    queue_charge(client->place, used_us);
     backend->client = NULL;
     client->backend = NULL;
     client->skip_till_sync = false;

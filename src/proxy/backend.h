@@ -41,7 +41,7 @@ struct backend {
     struct list idle;        /* pool.idle */
     struct list lru;         /* worker.idle */
     struct list cluster_lru; /* worker_cluster.idle */
-    int64_t idle_since_us;
+    int64_t connected_us, idle_since_us;
     uint64_t generation; /* of its pool when it was made */
     /* Schemas that it has been on, by placement: an open hash table. */
     int64_t *touched;

@@ -17,6 +17,8 @@ static void apply_settings(struct proxy *proxy, const struct proxy_config *confi
     atomic_store(&proxy->login_timeout_us, config->login_timeout_us);
     atomic_store(&proxy->queue_timeout_us, config->queue_timeout_us);
     atomic_store(&proxy->idle_backend_us, config->idle_backend_us);
+    atomic_store(&proxy->backend_lifetime_us, config->backend_lifetime_us);
+    atomic_store(&proxy->slow_transaction_us, config->slow_transaction_us);
     atomic_store(&proxy->connect_timeout_us, config->connect_timeout_us);
     atomic_store(&proxy->shutdown_timeout_us, config->shutdown_timeout_us);
     atomic_store(&proxy->max_clients, config->max_clients);

@@ -30,6 +30,8 @@ struct proxy_config {
     int64_t queue_timeout_us;     /* waiting for a backend */
     int64_t connect_timeout_us;   /* one login to a server */
     int64_t idle_backend_us;      /* an idle backend is closed after this */
+    int64_t backend_lifetime_us;  /* one that is older is replaced; 0: never */
+    int64_t slow_transaction_us;  /* one that takes as long is logged; 0: none */
     int64_t shutdown_timeout_us;  /* running transactions may finish for this long */
     int max_prepared;             /* statements a client may have; and per backend */
     int max_schemas;              /* that a shared backend may have been on */

@@ -136,7 +136,7 @@ struct proxy {
     size_t budget_count;
     _Atomic int client_count;
     _Atomic int64_t login_timeout_us, queue_timeout_us, idle_backend_us, connect_timeout_us,
-        shutdown_timeout_us;
+        shutdown_timeout_us, backend_lifetime_us, slow_transaction_us;
     _Atomic int max_clients, max_prepared, max_schemas;
     _Atomic int64_t limits[ROUTE_LIMITS]; /* where the catalog says nothing */
     _Atomic int auth;                     /* enum proxy_auth */
