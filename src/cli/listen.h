@@ -10,11 +10,16 @@ struct listen_set {
     int fds[PROXY_MAX_LISTEN];
     int count;
     const char *paths[PROXY_MAX_LISTEN]; /* of Unix sockets, removed at the end; or NULL */
+    const char *names[PROXY_MAX_LISTEN]; /* what the configuration asks for: HOST:PORT or a path */
 };
 
-/* All of them, or none and an error that names the one. Paths live in the arena. */
-int listen_open(const struct config *config, struct arena *arena, struct listen_set *ret,
-                struct error *err);
+/* All of them, or none and an error that names the one. Those that `handed` has under the same name
+ * are taken from there; what is left in it is closed. NULL: nothing was handed over. Texts live in
+ * the arena. */
+int listen_open(const struct config *config, struct listen_set *handed, struct arena *arena,
+                struct listen_set *ret, struct error *err);
+/* Another process has the sockets as well: their files are not removed at the end. */
+void listen_give_up_paths(struct listen_set *set);
 /* Whoever connects is refused from now on; the descriptors stay. */
 void listen_refuse(const struct listen_set *set);
 void listen_close(struct listen_set *set);

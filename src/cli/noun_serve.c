@@ -4,7 +4,17 @@
 #include "cli/context.h"
 #include "cli/server.h"
 
-static const char *const examples[] = {"reeve serve --config /etc/reeve/reeve.conf", NULL};
+static const struct cli_parameter options[] = {
+    {.name = "replace",
+     .kind = CLI_FLAG,
+     .help = "take over the sockets of the server that runs with this configuration, if one does; "
+             "it finishes its transactions and ends"},
+    {0},
+};
+
+static const char *const examples[] = {"reeve serve --config /etc/reeve/reeve.conf",
+                                       "reeve serve --config /etc/reeve/reeve.conf --replace",
+                                       NULL};
 
 static void print_ready(void *owner reeve_unused, const struct config *config)
 {
@@ -26,7 +36,8 @@ static int run(struct cli *cli, struct error *err)
     int result = context_config(cli, &config, err);
     if (result < 0)
         return result;
-    struct server_spec spec = {.config = &config, .ready = print_ready};
+    struct server_spec spec = {
+        .config = &config, .replace = cli_flag(cli, "replace"), .ready = print_ready};
     return server_run(&spec, err);
 }
 
@@ -36,7 +47,9 @@ static const struct cli_command commands[] = {
          "Runs the proxy and the control plane in one process, in the foreground; events go to "
          "standard error. SIGTERM or Ctrl-C: no new clients, running transactions finish, then it "
          "ends (a second one ends it at once). SIGHUP: the configuration file and the TLS "
-         "certificate are read again; what is wrong with them is logged and changes nothing.",
+         "certificate are read again; what is wrong with them is logged and changes nothing. With "
+         "--replace a new program takes the place of one that runs: nobody is refused meanwhile.",
+     .options = options,
      .examples = examples,
      .run = run},
     {0},

@@ -13,8 +13,7 @@
 #include "base/time.h"
 #include "catalog/route_follow.h"
 #include "cli/connector.h"
-#include "cli/listen.h"
-#include "cli/status_socket.h"
+#include "cli/handover.h"
 #include "cli/tls.h"
 #include "job/job.h"
 #include "net/engine.h"
@@ -30,7 +29,10 @@ struct server {
     const struct config *config; /* as at the start */
     uint8_t key[CRYPTO_KEY_SIZE];
     int64_t started_us;
-    int signal_fd, ended_fd;
+    int signal_fd, ended_fd, retire_fd;
+    bool takes_over;      /* there is one to take over from; until it is done */
+    atomic_bool retiring; /* another server takes over */
+    int64_t retire_us;    /* when it stops then; 0: it does not */
     struct status_server *status;
     struct listen_set listen;
     struct proxy_connector connector;
@@ -280,9 +282,46 @@ static json_t *kill_backend(struct server *server, const char *arguments, bool c
 static const char kill_word[] = "kill ";
 static const char cancel_word[] = "cancel ";
 
-/* On the status thread. */
-static json_t *answer(void *owner, const char *question)
+/* ---- another server takes over ---- */
+
+static void wake(int fd)
 {
+    uint64_t one = 1;
+    ssize_t ignored = write(fd, &one, sizeof(one));
+    (void)ignored;
+}
+
+/* One server can take over, and only from one that is not stopping. The embedded PostgreSQL could
+ * not be handed over: it is our child. */
+static json_t *grant_retirement(struct server *server)
+{
+    bool granted = !server->stopping && !atomic_exchange(&server->retiring, true);
+    if (granted)
+        wake(server->retire_fd);
+    return json_pack("{s:b}", "granted", granted);
+}
+
+static void retire(struct server *server)
+{
+    uint64_t ignored;
+    ssize_t got = read(server->retire_fd, &ignored, sizeof(ignored));
+    (void)got;
+    log_info("another server takes over: no new clients here; running transactions may finish");
+    status_server_give_up_path(server->status);
+    listen_give_up_paths(&server->listen);
+    proxy_stop_accepting(server->proxy);
+    server->deaf = true; /* the sockets are the other's as well: they must not be shut */
+    server->retire_us = time_monotonic_us() + RETIRE_LINGER_US;
+}
+
+/* On the status thread. */
+static json_t *answer(void *owner, const char *question, struct status_descriptors *ret)
+{
+    struct server *server = owner;
+    if (strcmp(question, "handover") == 0 && !server->spec->embedded)
+        return handover_describe(&server->listen, ret);
+    if (strcmp(question, "retire") == 0 && !server->spec->embedded)
+        return grant_retirement(server);
     if (strcmp(question, "status") == 0)
         return make_status(owner);
     if (strcmp(question, "ps") == 0)
@@ -301,9 +340,7 @@ static void *wait_for_proxy(void *argument)
     struct server *server = argument;
     log_set_thread_name("waiter");
     proxy_wait(server->proxy);
-    uint64_t one = 1;
-    ssize_t ignored = write(server->ended_fd, &one, sizeof(one));
-    (void)ignored;
+    wake(server->ended_fd);
     return NULL;
 }
 
@@ -349,11 +386,19 @@ static void take_signal(struct server *server)
  */
 static int poll_limit_ms(const struct server *server)
 {
+    if (server->retire_us > 0 && !server->stopping) {
+        int64_t left_us = server->retire_us - time_monotonic_us();
+        return left_us > 0 ? (int)(left_us / TIME_MS) + 1 : 0;
+    }
     return server->stopping && !server->deaf ? 100 : -1;
 }
 
-static void go_deaf(struct server *server)
+static void time_passed(struct server *server)
 {
+    if (server->retire_us > 0) {
+        begin_stop(server);
+        return;
+    }
     listen_refuse(&server->listen);
     server->deaf = true;
 }
@@ -361,7 +406,8 @@ static void go_deaf(struct server *server)
 static int wait_for_end(struct server *server, struct error *err)
 {
     struct pollfd entries[] = {{.fd = server->signal_fd, .events = POLLIN},
-                               {.fd = server->ended_fd, .events = POLLIN}};
+                               {.fd = server->ended_fd, .events = POLLIN},
+                               {.fd = server->retire_fd, .events = POLLIN}};
     for (;;) {
         int ready = poll(entries, array_size(entries), poll_limit_ms(server));
         if (ready < 0) {
@@ -370,9 +416,11 @@ static int wait_for_end(struct server *server, struct error *err)
             return error_errno(err, errno, "cannot wait for signals");
         }
         if (ready == 0)
-            go_deaf(server);
+            time_passed(server);
         if (entries[0].revents)
             take_signal(server);
+        if (entries[2].revents)
+            retire(server);
         if (entries[1].revents)
             break;
     }
@@ -394,17 +442,31 @@ static int check_tls(const struct config *config, struct error *err)
     return result;
 }
 
+static int open_sockets(struct server *server, struct error *err)
+{
+    struct listen_set handed = {0};
+    int result = 0;
+    if (server->spec->replace)
+        result = handover_ask(server->config->status_socket, &server->arena, &handed, err);
+    server->takes_over = handed.count > 0;
+    if (result == 0)
+        result = listen_open(server->config, server->takes_over ? &handed : NULL, &server->arena,
+                             &server->listen, err);
+    return result;
+}
+
 static int open_files(struct server *server, struct error *err)
 {
     sigset_t signals;
     served_signals(&signals);
     server->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     server->ended_fd = eventfd(0, EFD_CLOEXEC);
-    if (server->signal_fd < 0 || server->ended_fd < 0)
+    server->retire_fd = eventfd(0, EFD_CLOEXEC);
+    if (server->signal_fd < 0 || server->ended_fd < 0 || server->retire_fd < 0)
         return error_errno(err, errno, "cannot make a descriptor for signals");
     int result = crypto_key_file_read(server->config->key_file, server->key, err);
     if (result == 0)
-        result = listen_open(server->config, &server->arena, &server->listen, err);
+        result = open_sockets(server, err);
     return result;
 }
 
@@ -439,6 +501,22 @@ static int start_jobs(struct server *server, struct error *err)
     return job_runner_start(&server->job, job_interval_us, &server->runner, err);
 }
 
+/* Last of all: from here on it is this server that is asked. */
+static int start_status(struct server *server, struct error *err)
+{
+    const char *path = server->config->status_socket;
+    if (!server->takes_over)
+        return status_server_start(path, answer, server, &server->status, err);
+    const char *beside = arena_printf(&server->arena, "%s.%d", path, (int)getpid());
+    int result = status_server_start(beside, answer, server, &server->status, err);
+    if (result == 0)
+        result = handover_retire(path, err);
+    if (result == 0)
+        result = status_server_move(server->status, path, err);
+    server->takes_over = result < 0;
+    return result;
+}
+
 static int start(struct server *server, struct error *err)
 {
     const struct catalog_follower_options follow = {.control = server->config->control};
@@ -458,8 +536,7 @@ static int start(struct server *server, struct error *err)
         proxy_wait(server->proxy);
         return error_errno(err, failed, "cannot start a thread");
     }
-    result =
-        status_server_start(server->config->status_socket, answer, server, &server->status, err);
+    result = start_status(server, err);
     if (result < 0) {
         proxy_shut_down(server->proxy);
         pthread_join(server->waiter, NULL);
@@ -482,9 +559,12 @@ static void clean_up(struct server *server)
     catalog_follower_stop(server->follower);
     proxy_free(server->proxy);
     route_table_free(server->routes);
+    if (server->takes_over) /* it did not: the files are still the other's */
+        listen_give_up_paths(&server->listen);
     listen_close(&server->listen);
     close_descriptor(server->signal_fd);
     close_descriptor(server->ended_fd);
+    close_descriptor(server->retire_fd);
     crypto_wipe(server->key, sizeof(server->key));
     crypto_wipe(server->job.master_key, sizeof(server->job.master_key));
     arena_reset(&server->arena);
@@ -496,7 +576,8 @@ int server_run(const struct server_spec *spec, struct error *err)
                             .config = spec->config,
                             .started_us = time_monotonic_us(),
                             .signal_fd = -1,
-                            .ended_fd = -1};
+                            .ended_fd = -1,
+                            .retire_fd = -1};
     log_set_level((enum log_level)spec->config->log_level);
     int result = check_tls(server.config, err);
     if (result == 0)

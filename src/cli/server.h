@@ -5,6 +5,8 @@
  *
  *   SIGTERM, SIGINT   no new clients; running transactions finish; then the end. Again: at once.
  *   SIGHUP            the configuration file and the TLS certificate are read again
+ *
+ * Another server may take over while it runs: see handover.h.
  */
 #ifndef CLI_SERVER_H
 #define CLI_SERVER_H
@@ -14,6 +16,7 @@
 
 struct server_spec {
     const struct config *config;
+    bool replace;              /* take over from a server that runs, if one does */
     struct embedded *embedded; /* its end is ours; NULL: none */
     /* Called once clients can connect. */
     void (*ready)(void *owner, const struct config *config);

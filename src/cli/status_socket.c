@@ -22,7 +22,7 @@ enum { ANSWER_MAX = 256 * 1024 * 1024, ASK_TIMEOUT_S = 10, SERVE_TIMEOUT_S = 5 }
 struct status_server {
     char path[sizeof(((struct sockaddr_un *)0)->sun_path)];
     int listen_fd, stop_fd;
-    json_t *(*answer)(void *owner, const char *question);
+    status_answer *answer;
     void *owner;
     pthread_t thread;
 };
@@ -67,15 +67,42 @@ static void send_all(int fd, const char *text, size_t length)
     }
 }
 
+/* In front of the answer, with a blank that they can go with. */
+static void send_descriptors(int fd, const struct status_descriptors *descriptors)
+{
+    char blank = ' ';
+    struct iovec bytes = {&blank, 1};
+    union {
+        char bytes[CMSG_SPACE(sizeof(descriptors->fds))];
+        struct cmsghdr align;
+    } control = {0};
+    size_t size = descriptors->count * sizeof(int);
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = CMSG_SPACE(size)};
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(size);
+    memcpy(CMSG_DATA(header), descriptors->fds, size);
+    while (sendmsg(fd, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
+        ;
+}
+
 static void serve(const struct status_server *server, int fd)
 {
     char question[STATUS_QUESTION_MAX];
+    struct status_descriptors descriptors = {.count = 0};
     set_timeouts(fd, SERVE_TIMEOUT_S);
-    json_t *answer = read_question(fd, question) ? server->answer(server->owner, question) : NULL;
+    json_t *answer =
+        read_question(fd, question) ? server->answer(server->owner, question, &descriptors) : NULL;
     char *text = answer ? json_dumps(answer, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     json_decref(answer);
     if (!text)
         return;
+    if (descriptors.count > 0)
+        send_descriptors(fd, &descriptors);
     send_all(fd, text, strlen(text));
     send_all(fd, "\n", 1);
     free(text);
@@ -127,8 +154,8 @@ static void release(struct status_server *server)
     free(server);
 }
 
-int status_server_start(const char *path, json_t *(*answer)(void *owner, const char *question),
-                        void *owner, struct status_server **ret, struct error *err)
+int status_server_start(const char *path, status_answer *answer, void *owner,
+                        struct status_server **ret, struct error *err)
 {
     struct status_server *server = xcalloc(1, sizeof(*server));
     server->listen_fd = server->stop_fd = -1;
@@ -141,6 +168,19 @@ int status_server_start(const char *path, json_t *(*answer)(void *owner, const c
     }
     *ret = server;
     return 0;
+}
+
+int status_server_move(struct status_server *server, const char *path, struct error *err)
+{
+    if (rename(server->path, path) < 0)
+        return error_errno(err, errno, "cannot rename %s to %s", server->path, path);
+    str_copy(server->path, sizeof(server->path), path);
+    return 0;
+}
+
+void status_server_give_up_path(struct status_server *server)
+{
+    server->path[0] = '\0';
 }
 
 struct status_server *status_server_stop(struct status_server *server)
@@ -177,7 +217,58 @@ static int connect_to(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+void status_descriptors_close(struct status_descriptors *descriptors)
+{
+    while (descriptors->count > 0)
+        close(descriptors->fds[--descriptors->count]);
+}
+
+static void keep_descriptors(struct msghdr *message, struct status_descriptors *ret)
+{
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(message); header;
+         header = CMSG_NXTHDR(message, header)) {
+        if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+            if (ret->count < STATUS_DESCRIPTORS_MAX)
+                ret->fds[ret->count++] = fd;
+            else
+                close(fd);
+        }
+    }
+}
+
+/* As read; descriptors that come along are kept. */
+static ssize_t read_some(int fd, char *at, size_t size, struct status_descriptors *ret)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(ret->fds))];
+        struct cmsghdr align;
+    } control;
+    struct iovec bytes = {at, size};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(fd, &message, MSG_CMSG_CLOEXEC);
+    if (got >= 0)
+        keep_descriptors(&message, ret);
+    return got;
+}
+
 int status_socket_ask(const char *path, const char *question, json_t **ret, struct error *err)
+{
+    struct status_descriptors none = {.count = 0};
+    int result = status_socket_ask_for(path, question, ret, &none, err);
+    status_descriptors_close(&none);
+    return result;
+}
+
+int status_socket_ask_for(const char *path, const char *question, json_t **ret,
+                          struct status_descriptors *ret_descriptors, struct error *err)
 {
     _cleanup_close_ int fd = -1;
     int result = connect_to(path, &fd, err);
@@ -188,7 +279,7 @@ int status_socket_ask(const char *path, const char *question, json_t **ret, stru
     _cleanup_buffer_ struct buffer bytes = BUFFER_INIT(ANSWER_MAX);
     for (;;) {
         char *at = buffer_reserve(&bytes, 4096);
-        ssize_t got = at ? read(fd, at, 4096) : 0;
+        ssize_t got = at ? read_some(fd, at, 4096, ret_descriptors) : 0;
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

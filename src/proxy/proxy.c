@@ -409,13 +409,24 @@ int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct 
     return 0;
 }
 
-void proxy_shut_down(struct proxy *proxy)
+static void tell_workers(struct proxy *proxy,
+                         void (*received)(struct worker *worker, struct note *note))
 {
     for (int i = 0; i < proxy->worker_count; i++) {
         if (proxy->workers[i]->started)
             worker_post(proxy->workers[i], xcalloc(1, sizeof(struct note)), LETTER_SHUTDOWN,
-                        worker_shut_down);
+                        received);
     }
+}
+
+void proxy_stop_accepting(struct proxy *proxy)
+{
+    tell_workers(proxy, worker_stop_accepting);
+}
+
+void proxy_shut_down(struct proxy *proxy)
+{
+    tell_workers(proxy, worker_shut_down);
 }
 
 void proxy_wait(struct proxy *proxy)

@@ -99,6 +99,8 @@ int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct 
 /* No new clients; idle clients are told 57P01 and closed, running transactions finish or are ended
  * at the shutdown timeout. Returns at once. */
 void proxy_shut_down(struct proxy *proxy);
+/* No new clients; those that are there are served as before. From any thread. */
+void proxy_stop_accepting(struct proxy *proxy);
 /* Waits for the workers to end, then joins every thread. */
 void proxy_wait(struct proxy *proxy);
 void proxy_free(struct proxy *proxy); /* accepts NULL */

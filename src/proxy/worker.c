@@ -311,16 +311,27 @@ static void shutdown_expired(void *owner)
     worker_check_stopped(worker);
 }
 
+static void close_listeners(struct worker *worker)
+{
+    for (size_t i = 0; i < array_size(worker->listeners); i++) {
+        listener_close(worker->listeners[i]);
+        worker->listeners[i] = NULL;
+    }
+}
+
+void worker_stop_accepting(struct worker *worker, struct note *note)
+{
+    free(note);
+    close_listeners(worker);
+}
+
 void worker_shut_down(struct worker *worker, struct note *note)
 {
     free(note);
     if (worker->shutting_down)
         return;
     worker->shutting_down = true;
-    for (size_t i = 0; i < array_size(worker->listeners); i++) {
-        listener_close(worker->listeners[i]);
-        worker->listeners[i] = NULL;
-    }
+    close_listeners(worker);
     list_for_each_safe (link, &worker->clients) {
         struct client *client = list_entry(link, struct client, link);
         if (client->state != CLIENT_ACTIVE)

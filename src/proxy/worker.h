@@ -35,13 +35,13 @@ enum {
 };
 
 enum letter_kind {
-    LETTER_TASK,    /* struct task: something that this worker asked for is done */
-    LETTER_CLIENT,  /* a client that logged in and belongs to a pool here */
-    LETTER_CHANGED, /* routes changed */
-    LETTER_CANCEL,  /* a CancelRequest for a client here */
-    LETTER_EVICT,   /* another worker's pool starves on a cluster: close an idle backend */
-    LETTER_GRANT,   /* a budget granted a slot to a pool here */
-    LETTER_SHUTDOWN,
+    LETTER_TASK,     /* struct task: something that this worker asked for is done */
+    LETTER_CLIENT,   /* a client that logged in and belongs to a pool here */
+    LETTER_CHANGED,  /* routes changed */
+    LETTER_CANCEL,   /* a CancelRequest for a client here */
+    LETTER_EVICT,    /* another worker's pool starves on a cluster: close an idle backend */
+    LETTER_GRANT,    /* a budget granted a slot to a pool here */
+    LETTER_SHUTDOWN, /* or: no new clients */
 };
 
 struct note {
@@ -176,6 +176,8 @@ void worker_tell_granted(struct worker *worker);
 void worker_routes_changed(struct worker *worker, const int64_t *ids, size_t count_, bool all);
 /* Takes the note over; begins to end: see proxy_shut_down. */
 void worker_shut_down(struct worker *worker, struct note *note);
+/* Its listeners are closed, and that is all: their sockets are another process's too. */
+void worker_stop_accepting(struct worker *worker, struct note *note);
 /* Ends the loop when a shutdown was asked for and nothing is left. */
 void worker_check_stopped(struct worker *worker);
 
