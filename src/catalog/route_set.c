@@ -92,6 +92,7 @@ static int take_placement(const struct pg_result *row, void *argument,
         .state = pg_bool(row, 0, 5) ? ROUTE_PLACEMENT_READY : ROUTE_PLACEMENT_UNAVAILABLE,
         .limits = route_limits_unset,
         .held_until_unix_us = pg_i64(row, 0, 17),
+        .own_database = pg_bool(row, 0, 18),
     };
     str_copy(placement->service, sizeof(placement->service), pg_text(row, 0, 6));
     bool good = str_copy(placement->database, sizeof(placement->database), pg_text(row, 0, 7)) &&

@@ -188,7 +188,7 @@ void stream_close_after_write(struct stream *stream, int64_t grace_us)
     stream->events = NULL;
     stream->owner = NULL;
     stream->paused = false;
-    engine_give_buffer(stream->engine, &stream->in);
+    stream_forget_kept(stream);
     timer_init(&stream->grace, stream->engine, grace_over, stream);
     timer_start(&stream->grace, engine_now_us(stream->engine) + grace_us);
     stream_schedule(stream); /* what is there to be read already */
@@ -215,11 +215,11 @@ int stream_detach(struct stream *stream, int *ret_fd, SSL **ret_ssl, struct buff
         return result;
     /* Nothing is read any more, and there is room for all: it fits or nothing changes. */
     stream->engine->poller->let_read(stream);
-    size_t length = stream->delivering + stream->in.length;
+    size_t length = stream->delivering + stream_kept(stream);
     if (length > 0 && !buffer_reserve(ret_input, length))
         return error_set(err, ERROR_LIMIT, "%zu bytes of input have no room", length);
     buffer_append(ret_input, stream->delivered, stream->delivering);
-    buffer_append(ret_input, stream->in.data, stream->in.length);
+    buffer_append(ret_input, stream_kept_bytes(stream), stream_kept(stream));
     dismantle(stream);
     *ret_fd = stream->fd;
     *ret_ssl = stream->ssl;
@@ -277,11 +277,20 @@ void stream_tell_hangup(struct stream *stream, bool on)
         stream->engine->poller->await_hangup(stream);
 }
 
+void stream_forget_kept(struct stream *stream)
+{
+    engine_give_buffer(stream->engine, &stream->in);
+    stream->in_at = 0;
+}
+
 void stream_keep_input(struct stream *stream, const char *bytes, size_t length)
 {
-    if (stream->in.length == 0) {
-        engine_give_buffer(stream->engine, &stream->in);
+    if (stream_kept(stream) == 0) {
+        stream_forget_kept(stream);
         stream->in = engine_take_buffer(stream->engine, length);
+    } else if (stream->in_at > stream->in.length / 2) {
+        buffer_consume(&stream->in, stream->in_at);
+        stream->in_at = 0;
     }
     buffer_append(&stream->in, bytes, length);
 }

@@ -65,8 +65,9 @@ struct stream {
     void *owner;
     const char *delivered; /* what `received` looks at now */
     size_t delivering;     /* bytes of it */
-    struct buffer in;      /* left unconsumed */
-    struct buffer out;     /* not taken by the socket, from out_at */
+    struct buffer in;      /* left unconsumed, from in_at */
+    size_t in_at;
+    struct buffer out; /* not taken by the socket, from out_at */
     size_t out_at;
     size_t put_off_at;     /* io_uring: index of what is written when this turn ends, */
     uint64_t put_off_turn; /* if that was put off in this turn */
@@ -91,6 +92,20 @@ void stream_keep_input(struct stream *stream, const char *bytes, size_t length);
 /* ---- stream_input.c ---- */
 /* Reads and delivers what there is; goes on with a handshake. The stream may be closed then. */
 void stream_input(struct stream *stream);
+/* What was read and is left: given again when more comes, or when the owner resumes. */
+static inline size_t stream_kept(const struct stream *stream)
+{
+    return stream->in.length - stream->in_at;
+}
+
+/* NULL when there is none. */
+static inline const char *stream_kept_bytes(const struct stream *stream)
+{
+    return stream->in.data ? stream->in.data + stream->in_at : NULL;
+}
+
+void stream_forget_kept(struct stream *stream);
+
 /* Bytes that were read for it, which are gone when this returns. */
 void stream_feed(struct stream *stream, const char *bytes, size_t length);
 /* Reads once what a closed stream would leave in the kernel: TCP would take back what was written.

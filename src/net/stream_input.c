@@ -71,10 +71,18 @@ static void tell_closed(struct stream *stream)
 static void keep(struct stream *stream, const char *bytes, size_t length)
 {
     struct engine *engine = stream->engine;
+    if (stream->in_at >= length) { /* where they were, mostly */
+        stream->in_at -= length;
+        memcpy(stream->in.data + stream->in_at, bytes, length);
+        return;
+    }
+    size_t kept = stream_kept(stream);
     struct buffer behind = stream->in;
-    stream->in = engine_take_buffer(engine, length + behind.length);
+    stream->in = engine_take_buffer(engine, length + kept);
     buffer_append(&stream->in, bytes, length);
-    buffer_append(&stream->in, behind.data, behind.length);
+    if (kept > 0)
+        buffer_append(&stream->in, behind.data + stream->in_at, kept);
+    stream->in_at = 0;
     engine_give_buffer(engine, &behind);
 }
 
@@ -102,9 +110,9 @@ static void deliver(struct stream *stream, const char *bytes, size_t length)
     if (taken < length)
         keep(stream, bytes + taken, length - taken);
     /* More was pushed than is given at once. */
-    if (taken > 0 && stream->in.length > length - taken)
+    if (taken > 0 && stream_kept(stream) > length - taken)
         stream->redeliver = true;
-    if (stream_tls_starting(stream) && stream->in.length > 0)
+    if (stream_tls_starting(stream) && stream_kept(stream) > 0)
         refuse(stream, ERROR_PROTOCOL, "bytes were sent in front of the TLS handshake");
     else if (taken == 0 && length == STREAM_READ_SIZE && !stream->paused && !stream->redeliver)
         refuse(stream, ERROR_INTERNAL, "input was left unconsumed without a pause");
@@ -114,18 +122,19 @@ static void deliver(struct stream *stream, const char *bytes, size_t length)
 static void read_once(struct stream *stream)
 {
     struct engine *engine = stream->engine;
-    size_t kept = stream->in.length < STREAM_READ_SIZE ? stream->in.length : STREAM_READ_SIZE;
+    size_t all = stream_kept(stream);
+    size_t kept = all < STREAM_READ_SIZE ? all : STREAM_READ_SIZE;
     size_t got = 0;
     if (kept > 0)
-        memcpy(engine->bytes, stream->in.data, kept);
+        memcpy(engine->bytes, stream_kept_bytes(stream), kept);
     if (stream->readable && !stream->ended && kept < STREAM_READ_SIZE)
         got = receive(stream, engine->bytes + kept, STREAM_READ_SIZE - kept);
     if (got == 0 && !(stream->redeliver && kept > 0))
         return;
-    if (kept == stream->in.length)
-        engine_give_buffer(engine, &stream->in);
+    if (kept == all)
+        stream_forget_kept(stream);
     else
-        buffer_consume(&stream->in, kept);
+        stream->in_at += kept;
     stream->redeliver = false;
     deliver(stream, engine->bytes, kept + got);
 }
@@ -171,7 +180,7 @@ void stream_input(struct stream *stream)
             return;
         }
         bool more =
-            (stream->redeliver && stream->in.length > 0) || (stream->readable && !stream->ended);
+            (stream->redeliver && stream_kept(stream) > 0) || (stream->readable && !stream->ended);
         if (!more) {
             finish(stream);
             return;
@@ -188,7 +197,7 @@ void stream_feed(struct stream *stream, const char *bytes, size_t length)
 {
     if (stream->state != STREAM_OPEN)
         return;
-    if (stream->in.length == 0 && !stream->paused && !stream->withdrawing) {
+    if (stream_kept(stream) == 0 && !stream->paused && !stream->withdrawing) {
         deliver(stream, bytes, length);
     } else {
         stream_keep_input(stream, bytes, length);

@@ -131,12 +131,12 @@ void stream_tls_adopt(struct stream *stream, SSL *ssl, bool owned)
 static bool attach_socket(struct stream *stream, SSL *ssl, const char *ahead, size_t ahead_length)
 {
     stream->engine->poller->let_read(stream);
-    if (stream->in.length == 0)
+    if (stream_kept(stream) == 0)
         return socket_bio_attach(ssl, stream->fd, ahead, ahead_length);
     struct buffer all = BUFFER_INIT(PTRDIFF_MAX - 1);
     buffer_append(&all, ahead, ahead_length);
-    buffer_append(&all, stream->in.data, stream->in.length);
-    engine_give_buffer(stream->engine, &stream->in);
+    buffer_append(&all, stream_kept_bytes(stream), stream_kept(stream));
+    stream_forget_kept(stream);
     bool attached = socket_bio_attach(ssl, stream->fd, all.data, all.length);
     buffer_free(&all);
     stream->readable = true;
@@ -148,7 +148,7 @@ static int start(struct stream *stream, SSL_CTX *context, const char *ahead, siz
 {
     if (stream->state != STREAM_OPEN || stream->tls != TLS_OFF)
         return error_set(err, ERROR_STATE, "TLS cannot be started on this connection");
-    if (stream->in.length > 0)
+    if (stream_kept(stream) > 0)
         return error_set(err, ERROR_PROTOCOL, "bytes were sent in front of the TLS handshake");
     prepare_call();
     SSL *ssl = SSL_new(context);

@@ -79,6 +79,7 @@ struct client {
     bool too_many;          /* to be refused once it has said who it is */
     bool has_key;           /* is in worker.keys */
     bool pinned;            /* keeps its backend until it ends */
+    bool listens;           /* is told of notifications, on the backend that it keeps */
     bool checking_settings; /* waits for a backend in order to log in */
     bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
     enum client_refusal refusal;

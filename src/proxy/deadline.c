@@ -87,15 +87,19 @@ static bool is_servers_turn(const struct backend *backend)
     return backend->copy != COPY_IN && client->forward_left == 0 && !backend->deadline.unasked;
 }
 
-static enum deadline_phase phase_of(const struct backend *backend)
+bool deadline_is_idle(const struct backend *backend)
 {
     const struct client *client = backend->client;
+    return client->pinned && expect_empty(&backend->expected) && backend->status == 'I' &&
+           backend->copy == COPY_NONE && !backend->unsynced && !client->in_message &&
+           client->gather.length == 0;
+}
+
+static enum deadline_phase phase_of(const struct backend *backend)
+{
     if (is_servers_turn(backend))
         return DEADLINE_QUERY;
-    bool between = expect_empty(&backend->expected) && backend->status == 'I' &&
-                   backend->copy == COPY_NONE && !backend->unsynced && !client->in_message &&
-                   client->gather.length == 0;
-    return client->pinned && between ? DEADLINE_IDLE_PINNED : DEADLINE_IDLE_TRANSACTION;
+    return deadline_is_idle(backend) ? DEADLINE_IDLE_PINNED : DEADLINE_IDLE_TRANSACTION;
 }
 
 /* Of what is looked at about eight times, what is seen twice was there meanwhile; whoever did

@@ -40,6 +40,8 @@ void deadline_stop(struct backend *backend);
 /* A message of that type came of its client, or a part of one that is larger than a read. */
 void deadline_heard(struct backend *backend, char type);
 void deadline_heard_part(struct backend *backend, size_t length);
+/* Whether its client does nothing, and has nothing open, but keeps it. */
+bool deadline_is_idle(const struct backend *backend);
 /* The place's limits are others than before. */
 void deadline_changed(struct place *place);
 /* The worker's timer. */

@@ -78,6 +78,8 @@ static void apply_flags(struct client *client, unsigned flags)
     }
     if (flags & TEXT_PINS)
         client->pinned = true;
+    if ((flags & TEXT_LISTENS) && client->place->own_database)
+        client->pinned = client->listens = true;
 }
 
 /* Whatever runs may change the session in ways that nobody sees; beginning a transaction does not.

@@ -490,8 +490,9 @@ static enum verdict take_reply(struct backend *backend, const struct reply *repl
     case 'S':
         return take_parameter(backend, reply);
     case 'A':
-        /* Channels are shared by all tenants of a database. */
-        return mutation("proxy.notify") ? PASS : KEEP;
+        /* Channels are shared by all tenants of a database: who listens has one of its own. */
+        return (backend->client && backend->client->listens) || mutation("proxy.notify") ? PASS
+                                                                                         : KEEP;
     default:
         return out_of_step(backend, "an unknown message", reply->type);
     }

@@ -195,10 +195,11 @@ void prepare_placeholder_gone(struct backend *backend, size_t number)
 
 /* A statement that fails in the server, so that the error is in its place in pipeline and
  * transaction. */
-static const char listen_refused[] =
-    "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
-    " MESSAGE = 'LISTEN is not supported in transaction pooling',"
-    " HINT = 'connections to the server are shared between transactions'; END $$";
+static const char listen_refused[] = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
+                                     " MESSAGE = 'LISTEN is not supported in transaction pooling',"
+                                     " HINT = 'connections to the server are shared between "
+                                     "transactions; a tenant with a database of"
+                                     " its own can listen'; END $$";
 
 /* Writes the text with placeholders for the names that it deallocates, which `names` are. What
  * looks like a name of the proxy's own is nobody's. */
@@ -227,6 +228,8 @@ bool prepare_replacement(struct client *client, unsigned flags, const char *text
                          bool apart, struct buffer *out, struct client_names **ret_names)
 {
     *ret_names = NULL;
+    if (client->place->own_database)
+        flags &= ~(unsigned)TEXT_LISTENS;
     if (!(flags & (TEXT_LISTENS | TEXT_DEALLOCATES)))
         return false;
     if (flags & TEXT_LISTENS)

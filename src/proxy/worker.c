@@ -334,7 +334,7 @@ void worker_shut_down(struct worker *worker, struct note *note)
     close_listeners(worker);
     list_for_each_safe (link, &worker->clients) {
         struct client *client = list_entry(link, struct client, link);
-        if (client->state != CLIENT_ACTIVE)
+        if (client->state != CLIENT_ACTIVE || deadline_is_idle(client->backend))
             client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
                         "terminating connection due to administrator command", NULL);
     }

@@ -66,6 +66,7 @@ struct route_placement {
     struct route_login read_only; /* role "" when there is none */
     bool guarded;       /* enforcement `guard`: the cluster's pool role logs in, for many tenants */
     bool shared_tables; /* other tenants' rows are in the same tables */
+    bool own_database;  /* nobody else is in its database */
     struct route_entry read_write_entry, read_only_entry;
     struct route_limits limits; /* of the tenant in this service, or else of the tenant */
     int64_t held_until_unix_us; /* its new transactions wait until then; 0: they do not */

@@ -117,6 +117,45 @@ static void test_push_much_input(void **state reeve_unused)
     close_fixture(&f);
 }
 
+static size_t take_some(struct peer *peer, const char *bytes, size_t length)
+{
+    uint32_t *state = peer->argument;
+    *state = *state * 1664525 + 1013904223;
+    size_t taken = (*state >> 8 & 0x3fff) + 1;
+    taken = taken < length ? taken : length;
+    buffer_append(&peer->input, bytes, taken);
+    /* More comes behind what is kept, now and then. */
+    if ((*state >> 28) == 0 && peer->input.length < 4 << 20)
+        stream_push_input(peer->stream, "0123456789abcdef", 16);
+    return taken;
+}
+
+/* Far more than is given at once, whatever the owner takes of it: all of it, in order. */
+static void test_kept_input_is_taken_in_pieces(void **state reeve_unused)
+{
+    enum { MUCH = 3 << 20 };
+    struct fixture f;
+    uint32_t random = 7;
+    open_fixture(&f);
+    char *bytes = xmalloc(MUCH);
+    fill(bytes, MUCH, 1);
+    f.peer.argument = &random;
+    f.peer.on_received = take_some;
+    stream_pause_read(f.peer.stream);
+    for (size_t at = 0; at < MUCH; at += 4096)
+        stream_push_input(f.peer.stream, bytes + at, 4096);
+    stream_resume_read(f.peer.stream);
+    while (f.peer.input.length < MUCH) {
+        stream_push_input(f.peer.stream, "0123456789abcdef", 16); /* what is left is given again */
+        run_turns(f.engine, 1);
+    }
+    assert_memory_equal(f.peer.input.data, bytes, MUCH);
+    for (size_t at = MUCH; at + 16 <= f.peer.input.length; at += 16)
+        assert_memory_equal(f.peer.input.data + at, "0123456789abcdef", 16);
+    free(bytes);
+    close_fixture(&f);
+}
+
 static size_t push_more(struct peer *peer, const char *bytes, size_t length)
 {
     if (peer->received_count == 1) {
@@ -300,11 +339,17 @@ static void test_hand_to_another_thread(void **state reeve_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_set_owner),       cmocka_unit_test(test_set_owner_in_callback),
-        cmocka_unit_test(test_push_input),      cmocka_unit_test(test_push_input_alone_and_paused),
-        cmocka_unit_test(test_push_much_input), cmocka_unit_test(test_push_input_in_callback),
-        cmocka_unit_test(test_detach),          cmocka_unit_test(test_detach_in_callback),
-        cmocka_unit_test(test_detach_refused),  cmocka_unit_test(test_hand_to_another_thread),
+        cmocka_unit_test(test_set_owner),
+        cmocka_unit_test(test_set_owner_in_callback),
+        cmocka_unit_test(test_push_input),
+        cmocka_unit_test(test_push_input_alone_and_paused),
+        cmocka_unit_test(test_push_much_input),
+        cmocka_unit_test(test_kept_input_is_taken_in_pieces),
+        cmocka_unit_test(test_push_input_in_callback),
+        cmocka_unit_test(test_detach),
+        cmocka_unit_test(test_detach_in_callback),
+        cmocka_unit_test(test_detach_refused),
+        cmocka_unit_test(test_hand_to_another_thread),
     };
     int refused = check_engine();
     return refused ? refused : cmocka_run_group_tests(tests, NULL, NULL);
