@@ -12,6 +12,7 @@ MODES = ("prepared", "simple")
 SAMPLING = 0.1  # of transactions, whose latency is logged
 SETTLING_US = 500_000  # whose latencies do not count: the poolers still open their backends
 LOGIN_SECONDS = 60
+FOREVER = 3600  # of who is stopped
 
 
 @dataclasses.dataclass
@@ -22,7 +23,12 @@ class Run:
     transactions: int
     load_cpu_us: float  # of pgbench itself, a transaction
     cpu_us: float = None  # of the pooler, a transaction; None: there is none
-    latencies_us: list = None
+    samples: list = ()
+
+    def latency_us(self, share):
+        """A percentile, without the first half second; None: nothing was logged."""
+        begin = min((begun for begun, _taken in self.samples), default=0) + SETTLING_US
+        return percentile([taken for begun, taken in self.samples if begun >= begin], share)
 
 
 def percentile(values, share):
@@ -31,17 +37,15 @@ def percentile(values, share):
     return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else None
 
 
-def service_times(text):
-    """Microseconds from a log of pgbench's: from the moment that the transaction was begun, not
-    from when it was due."""
+def samples(text):
+    """[(when it was begun or due, how long it took from then)] in microseconds, from pgbench's log."""
     found = []
     for line in text.splitlines():
-        _client, _number, taken, _script, seconds, us, *lag = line.split()
+        _client, _number, taken, _script, seconds, us, *_lag = line.split()
         if not taken.isdigit():
             raise RuntimeError(f"pgbench logged a transaction that {taken}")
-        found.append((int(seconds) * 1_000_000 + int(us), int(taken) - sum(map(int, lag))))
-    begin = min((end - taken for end, taken in found), default=0)
-    return [taken for end, taken in found if end - begin >= SETTLING_US]
+        found.append((int(seconds) * 1_000_000 + int(us) - int(taken), int(taken)))
+    return found
 
 
 class Load:
@@ -117,7 +121,7 @@ class Load:
         logs = "".join(path.read_text() for path in self.folder.glob("log.*"))
         return Run(float(found.group(1)), count, own_seconds * 1e6 / count,
                    pooler_seconds * 1e6 / count if self.subject.pid else None,
-                   service_times(logs))
+                   samples(logs))
 
 
 def run(subject, clients, seconds, *more, **options):

@@ -47,8 +47,8 @@ def measure(figures, case, subject, seconds, round_number):
     mode, clients = case.split("/")
     run = pgbench.run(subject, int(clients), seconds, mode=mode)
     found = {"tps": run.tps, "cpu_us_per_txn": run.cpu_us, "load_cpu_us_per_txn": run.load_cpu_us,
-             "p50_us": pgbench.percentile(run.latencies_us, 0.5),
-             "p99_us": pgbench.percentile(run.latencies_us, 0.99)}
+             "p50_us": run.latency_us(0.5),
+             "p99_us": run.latency_us(0.99)}
     for metric, value in found.items():
         if value is not None:
             figures.record(case, subject.name, metric, value, UNITS.get(metric, "us"), round_number)
