@@ -95,7 +95,8 @@ def running(program, database, users=None, tls=None, **settings):
         lines = [f"{name} = {value}" for name, value in values.items()]
         lines += certificate_lines(folder, tls) if tls else []
         config = folder / "pgbouncer.ini"
-        config.write_text(f"[databases]\nbench = {database}\n[pgbouncer]\n" + "\n".join(lines) + "\n")
+        config.write_text("\n".join(
+            ["[databases]", f"bench = {database}", "[pgbouncer]", *lines, ""]))
         with open(folder / "log", "wb") as log:
             pooler = process.spawn([program.path, str(config)], stop_signal=signal.SIGKILL,
                                      stdout=log, stderr=log, **process.unprivileged())

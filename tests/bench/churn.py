@@ -2,7 +2,8 @@
 """Connection churn: pgbench that connects anew for each transaction.
 
     make bench-churn
-    tests/bench/churn.py [--rounds 5] [--seconds 5] [--clients 8] [--case tls-scram ...] [--write-docs]
+    tests/bench/churn.py [--rounds 5] [--seconds 5] [--clients 8] [--case tls-scram ...]
+                         [--write-docs]
 
 `pgbench -C -j 8`, select-only, straight to PostgreSQL, through PgBouncer and through Reeve on each
 engine, in three ways to log in:
@@ -11,11 +12,11 @@ engine, in three ways to log in:
 - scram: no TLS, SCRAM-SHA-256 on both sides;
 - tls-scram: the same over TLS; one certificate for all, and no session is taken up again.
 
-Both poolers know SCRAM verifiers and not passwords, of 4,096 iterations each; PgBouncer with the
-clear password would derive a key at each login. CPU is user and system time of the pooler's own
-processes by the number of connects, one select each in it. What pgbench itself spends a connect is
-in the table: with SCRAM a client derives a key at each login, which is most of what it does, so that
-the machine has less left for the poolers, and all rates are nearer to each other than CPU is.
+Both poolers know SCRAM verifiers of 4,096 iterations, and not passwords; PgBouncer with the clear
+password would derive a key at each login. CPU is user and system time of the pooler's own processes
+by the number of connects, of which each has one select. What pgbench itself spends on a connect is
+in the table: with SCRAM a client derives a key at each login, some milliseconds that all subjects
+share, so that their rates are what pgbench can do; what a pooler could do is in its CPU alone.
 
 $REEVE_BENCH_PGBOUNCER: the program of a newer PgBouncer than Debian's, to be measured beside it.
 """
@@ -120,7 +121,7 @@ def main():
         found = make_subjects(place, programs, engines)
         for round_number in range(1, options.rounds + 1):
             for case in options.case:
-                for subject in subjects.in_order(found[case], round_number):
+                for subject in command.in_order(found[case], round_number):
                     measure(figures, case, subject, options, round_number)
         lines = report(figures, found, programs[-1], missing + [no_newer] * bool(no_newer),
                        options, load_before, place.version())

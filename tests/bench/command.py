@@ -1,4 +1,4 @@
-"""What the command lines of the benchmarks have in common."""
+"""What the benchmarks have in common: options, the limits they need, the order of subjects."""
 import argparse
 import os
 import pathlib
@@ -27,3 +27,9 @@ def begin():
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return os.getloadavg()[0]
+
+
+def in_order(subjects, round_number):
+    """Another one begins in each round: who comes next finds what the one before left in caches."""
+    first = (round_number - 1) % max(len(subjects), 1)
+    return subjects[first:] + subjects[:first]

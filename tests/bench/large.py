@@ -5,13 +5,13 @@
     tests/bench/large.py [--rounds 5] [--megabytes 1024] [--case copy-out ...] [--write-docs]
 
 Straight to PostgreSQL, through PgBouncer and through Reeve on each engine; the client with TLS and
-without, the poolers' way to the server always the Unix socket. COPY moves rows of 1,000 bytes, of an
-unlogged table and into one that is emptied after each measurement; the rows of 1 MB are made by
-the query and taken in libpq's single-row mode. bench-bulk (bulk.c) is the client: what it receives
-it drops. Time is from the statement to the end of its result, without the login; CPU is user and
-system time by 10^9 bytes: of the pooler's own processes, of all of the server's together, and of the
-client. Client, pooler and server work at the same time, so on two processors they are in each
-other's way: a pooler's CPU shows in the throughput here, as it would not where processors are idle.
+without, the poolers' way to the server always the Unix socket. COPY moves rows of 1,000 bytes, from
+an unlogged table and into one that is emptied after each measurement; the rows of 1 MB are made by
+the query and taken in libpq's single-row mode. bench-bulk (bulk.c) is the client: it drops what it
+receives. Time is from the statement to the end of its result, without the login; CPU is user and
+system time by 10^9 bytes: of the pooler's own processes, of all of the server's together, and of
+the client. Client, pooler and server work at the same time, so that they are in each other's way
+where there are less than three processors: a pooler's CPU is in the throughput there.
 
 $REEVE_BENCH_PGBOUNCER: the program of a newer PgBouncer than Debian's, to be measured in its place.
 """
@@ -50,7 +50,8 @@ def statement(way, count):
 def make_subjects(place, program, engines, count):
     place.create("bulk", world.DATA / "bulk")
     with place.admin() as admin:
-        admin.execute("ALTER TABLE app.outgoing SET UNLOGGED; ALTER TABLE app.incoming SET UNLOGGED")
+        for table in ("outgoing", "incoming"):
+            admin.execute(f"ALTER TABLE app.{table} SET UNLOGGED")
         admin.execute(f"INSERT INTO app.outgoing SELECT repeat('x', {ROW_BYTES - 1})"
                       f" FROM generate_series(1, {-(-count // ROW_BYTES)})")
     place.let_in("SELECT, INSERT")
@@ -157,7 +158,7 @@ def main():
         found = make_subjects(place, program, engines, count)
         for round_number in range(1, options.rounds + 1):
             for case in options.case:
-                for subject in subjects.in_order(found[case.rpartition("/")[2]], round_number):
+                for subject in command.in_order(found[case.rpartition("/")[2]], round_number):
                     measure(figures, place, case, subject, count, round_number)
         lines = report(figures, found, program, missing, options, load_before, place.version())
     print("\n" + "\n".join(lines))

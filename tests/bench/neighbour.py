@@ -52,7 +52,6 @@ EACH, HALF, ONE = ("pgbouncer/user a tenant", "pgbouncer/10 a tenant", "pgbounce
 NAMES = ("direct", *SERVICES, EACH, HALF, ONE)
 TENANTS = ("quiet", "flood")
 SHARED = "everybody"  # the one user
-DATABASE = "bounced"  # of who comes past Reeve
 
 
 class Pair:
@@ -64,29 +63,13 @@ class Pair:
 
 # ---- subjects ----
 
-def create_roles(server):
-    """A user a tenant and one for both, each with pgbench's tables in its own schema."""
-    with server.connect() as admin:
-        admin.execute(f"CREATE DATABASE {DATABASE}")
-    for role in (*TENANTS, SHARED):
-        with server.connect(DATABASE) as admin:
-            admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}'; CREATE SCHEMA"
-                          f" AUTHORIZATION {role}")
-            admin.execute(f"SET search_path = {role}")
-            admin.execute(f"SET ROLE {role}")
-            admin.execute((world.DATA / "pgbench" / "0001_pgbench.sql").read_text())
-            world.fill_pgbench(admin, 100_000)
-    with server.connect(DATABASE) as admin:
-        admin.execute("VACUUM ANALYZE")
-
-
 def past_reeve(name, port, database, roles, pid=None):
     return Pair(name, *(subjects.Subject(name, port, role, database, role, pid) for role in roles))
 
 
 def through_pgbouncer(stack, server, program, name, roles, size):
     port, pid = stack.enter_context(bouncer.running(
-        program, f"host={server.folder} port={server.port} dbname={DATABASE}",
+        program, f"host={server.folder} port={server.port} dbname={subjects.PAST_REEVE}",
         {role: role for role in roles}, default_pool_size=size, max_db_connections=BACKENDS))
     return past_reeve(name, port, "bench", roles, pid)
 
@@ -111,14 +94,14 @@ def through_reeve(stack, reeve, server, name, options):
 
 
 def make_pairs(stack, server, reeve, program, options):
-    create_roles(server)
+    subjects.create_past_reeve(server, (*TENANTS, SHARED))
     reeve.cli("cluster", "add", "bench", "--conninfo", f"host={server.folder} port={server.port}",
               "--max-backends", BACKENDS, "--enforcement", "guard", "--guard-library", server.guard)
     for slug in TENANTS:
         reeve.cli("tenant", "create", slug)
     wanted = options.subject
     if "direct" in wanted:
-        yield past_reeve("direct", server.port, DATABASE, TENANTS)
+        yield past_reeve("direct", server.port, subjects.PAST_REEVE, TENANTS)
     for name in SERVICES:
         if name in wanted:
             yield through_reeve(stack, reeve, server, name, options)
@@ -171,7 +154,8 @@ def measure(figures, pair, options, round_number):
         due = [(begun, taken) for begun, taken in run.samples if begin <= begun < end]
         served = sum(begin <= begun + taken < end for begun, taken in run.samples)
         times = [taken for _begun, taken in due]
-        found = {"p50_us": pgbench.percentile(times, 0.5), "p99_us": pgbench.percentile(times, 0.99),
+        found = {"p50_us": pgbench.percentile(times, 0.5),
+                 "p99_us": pgbench.percentile(times, 0.99),
                  "quiet_tps": served / (end - begin) * 1e6, "flood_tps": flood_tps}
         record(figures, case, pair.name, found, round_number)
 
@@ -217,8 +201,8 @@ def report(figures, program, options, load_before, version):
     cases = ("alone", *options.flood)
     lines = [f"Medians of {options.rounds} rounds of {options.seconds} s each,"
              f" {results.machine(load_before)}; PostgreSQL {version}, PgBouncer {program.text},"
-             f" {BACKENDS} backends for each pooler, Reeve with {options.workers} workers and engine"
-             f" {options.engine}. {options.clients} clients flood, {QUIET_CLIENTS} do not.", ""]
+             f" {BACKENDS} backends for each pooler, Reeve with {options.workers} workers and"
+             f" engine {options.engine}. {options.clients} clients flood, {QUIET_CLIENTS} do not.", ""]
     lines += results.table(HEAD, [row(figures, case, name) for case in cases for name in NAMES
                                   if name in options.subject])
     lines.append("")
@@ -247,7 +231,7 @@ def main():
         with server.connect() as admin:
             version = admin.execute("SHOW server_version").fetchone()[0].split()[0]
         for round_number in range(1, options.rounds + 1):
-            for pair in subjects.in_order(pairs, round_number):
+            for pair in command.in_order(pairs, round_number):
                 measure(figures, pair, options, round_number)
     lines = report(figures, program, options, load_before, version)
     print("\n" + "\n".join(lines))

@@ -38,7 +38,7 @@ def percentile(values, share):
 
 
 def samples(text):
-    """[(when it was begun or due, how long it took from then)] in microseconds, from pgbench's log."""
+    """From pgbench's log, in microseconds: [(when it was begun or due, how long from then)]"""
     found = []
     for line in text.splitlines():
         _client, _number, taken, _script, seconds, us, *_lag = line.split()
@@ -49,8 +49,8 @@ def samples(text):
 
 
 class Load:
-    """A pgbench that runs `script`, by default its select-only, for `seconds` when all are logged in:
-    its own clock begins before, so it gets a longer time and the signal that its clock would send."""
+    """A pgbench that runs `script`, by default its select-only, for `seconds` once all are logged in:
+    its own clock begins before, so it gets more time, and the signal that its clock would send."""
 
     def __init__(self, subject, clients, seconds, *more, mode="simple", threads=1, script=None,
                  sampling=SAMPLING):
@@ -64,8 +64,8 @@ class Load:
         logged = ["-l", "--log-prefix", self.folder / "log", "--sampling-rate", str(sampling)]
         command = [postgres.BIN / "pgbench", "-n", *work, "-M", subject.protocols[mode], "-c",
                    str(clients), "-j", str(threads), "-T", str(seconds + LOGIN_SECONDS),
-                   *(logged if sampling else []), *more, "-h", "127.0.0.1", "-p", str(subject.port), "-U", subject.user,
-                   subject.database]
+                   *(logged if sampling else []), *more, "-h", "127.0.0.1", "-p",
+                   str(subject.port), "-U", subject.user, subject.database]
         self.cpu_before = subject.cpu_seconds()
         self.process = process.spawn(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,

@@ -6,15 +6,15 @@
 
 One PostgreSQL serves all, and each pooler may have 20 backends to it over a Unix socket; the relay,
 which pools nothing, has one a client. Clients come over TCP loopback from one pgbench thread. The
-subjects take turns within each round, and another one begins in the next, so that the machine's moods
-meet all of them; compare ratios, not absolute figures across runs. CPU is user and system time of
-the pooler's own processes from the moment when all clients are logged in, by the transactions that
-pgbench counted; pgbench's own has the logins in it. Latencies are of each tenth transaction, from 0.5 s after the first on. Each
-measurement is a line in build/bench.jsonl.
+subjects take turns within each round, and another one begins in the next, so that the machine's
+moods meet all of them; compare ratios, not absolute figures across runs. CPU is user and system
+time of the pooler's own processes from the moment when all clients are logged in, by the
+transactions that pgbench counted; pgbench's own has the logins in it. Latencies are of each tenth
+transaction, from 0.5 s after the first on. Each measurement is a line in build/bench.jsonl.
 
 $REEVE_BENCH_PGBOUNCER: the program of a newer PgBouncer than Debian's, to be measured beside it.
-Before 1.21 it has no prepared statements in transaction pooling; its prepared rows are then measured
-with pgbench's extended protocol, and marked.
+Before 1.21 it has no prepared statements in transaction pooling; its prepared rows are then
+measured with pgbench's extended protocol, and marked.
 """
 import pathlib
 import sys
@@ -97,7 +97,8 @@ def verdict(figures, case, engine, program):
             results.at_most(cpu, value("cpu_us_per_txn", other), CPU_TARGETS[engine], whose),
             results.at_most(cpu, value("cpu_us_per_txn", f"relay/{engine}"), RELAY_TARGET,
                             "the relay's")),
-        results.in_words("throughput", results.at_least(value("tps"), value("tps", other), 1, whose)),
+        results.in_words("throughput",
+                         results.at_least(value("tps"), value("tps", other), 1, whose)),
         results.in_words("p99", results.at_most(value("p99_us"), value("p99_us", other), 1, whose))
         if case.endswith(f"/{MOST}") else None)
 
@@ -136,7 +137,7 @@ def main():
         found = make_subjects(place, programs, engines)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
-                for subject in subjects.in_order(found, round_number):
+                for subject in command.in_order(found, round_number):
                     measure(figures, case, subject, options.seconds, round_number)
         lines = report(figures, cases, [subject.name for subject in found], programs,
                        missing + [no_newer] * bool(no_newer), options, load_before,

@@ -88,7 +88,8 @@ def at_least(value, base, limit, whose):
 def against(value, base, target, is_met, whose):
     if value is None or not base:
         return None
-    return f"{value / base:.3f} of {whose} ({target}: {'met' if is_met(value / base) else 'MISSED'})"
+    found = value / base
+    return f"{found:.3f} of {whose} ({target}: {'met' if is_met(found) else 'MISSED'})"
 
 
 def in_words(what, *sayings):

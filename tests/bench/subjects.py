@@ -15,6 +15,7 @@ import pgbench
 RELAY = command.RELEASE / "tests" / "bench" / "relay"
 ENGINES = ("io_uring", "epoll")
 BACKENDS = 20
+PAST_REEVE = "bounced"  # a database
 ROLE = "bench"  # who comes past Reeve, with the same password
 
 
@@ -54,12 +55,6 @@ class Subject:
         return found
 
 
-def in_order(subjects, round_number):
-    """Another one begins in each round: who comes next finds what the one before left in caches."""
-    first = (round_number - 1) % max(len(subjects), 1)
-    return subjects[first:] + subjects[:first]
-
-
 # ---- the relay, and which engines there are ----
 
 @contextlib.contextmanager
@@ -87,6 +82,24 @@ def engines():
         except RuntimeError as reason:
             missing.append(f"engine {engine}: {reason}")
     return found, missing
+
+
+# ---- a database that Reeve knows nothing of ----
+
+def create_past_reeve(server, roles, accounts=100_000):
+    """Database PAST_REEVE, and for each role (whose password is its name) pgbench's tables in its
+    own schema."""
+    with server.connect() as admin:
+        admin.execute(f"CREATE DATABASE {PAST_REEVE}")
+    for role in roles:
+        with server.connect(PAST_REEVE) as admin:
+            admin.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{role}';"
+                          f" CREATE SCHEMA AUTHORIZATION {role}")
+            admin.execute(f"SET search_path = {role}; SET ROLE {role}")
+            admin.execute((world.DATA / "pgbench" / "0001_pgbench.sql").read_text())
+            world.fill_pgbench(admin, accounts)
+    with server.connect(PAST_REEVE) as admin:
+        admin.execute("VACUUM ANALYZE")
 
 
 # ---- one tenant, and every way to its tables ----
