@@ -7,9 +7,9 @@
  * STDIN of one text column, which is given BYTES in rows of ROW_BYTES). The conninfo comes on
  * standard input: it may hold a password. What the time does not hold is the login.
  *
- * It says what it moved as a JSON object, and logs out at the end of standard input: until then the
- * server's process is there for its CPU time to be read. What goes wrong, or fewer bytes than BYTES,
- * ends it with status 1.
+ * It says what it moved as a JSON object, and logs out at the end of standard input: until then
+ * the server's process is there for its CPU time to be read. What goes wrong, or fewer bytes than
+ * BYTES, ends it with status 1.
  */
 #include <libpq-fe.h>
 #include <stdarg.h>

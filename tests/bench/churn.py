@@ -52,9 +52,17 @@ def make_subjects(place, programs, engines):
     return {"token": token, "scram": scram, "tls-scram": [subject.over_tls() for subject in scram]}
 
 
+def open_backends(found, options):
+    """So that no pooler's logins to the server are in what a client's connect costs it."""
+    for case in options.case:
+        for subject in found[case]:
+            pgbench.run(subject, 2 * options.clients, 1, sampling=0)
+
+
 def measure(figures, case, subject, options, round_number):
-    run = pgbench.Load(subject, options.clients, options.seconds, "-C", threads=options.clients,
-                       sampling=0).finish()
+    with pgbench.Load(subject, options.clients, options.seconds, "-C", threads=options.clients,
+                      sampling=0) as load:
+        run = load.finish()
     for metric, value in (("connects_per_s", run.tps), ("cpu_us_per_connect", run.cpu_us),
                           ("load_cpu_us_per_connect", run.load_cpu_us)):
         if value is not None:
@@ -119,6 +127,7 @@ def main():
     engines, missing = subjects.engines()
     with subjects.running_place(options.workers, subjects.allow_tls) as place:
         found = make_subjects(place, programs, engines)
+        open_backends(found, options)
         for round_number in range(1, options.rounds + 1):
             for case in options.case:
                 for subject in command.in_order(found[case], round_number):

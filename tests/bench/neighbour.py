@@ -131,25 +131,23 @@ def window(quiet, seconds):
 
 def flooded(quiet, pair, kind, options):
     """(window, the flood's transactions a second)"""
-    flood = pgbench.Load(pair.flood, options.clients, pgbench.FOREVER, script=FLOODS[kind],
-                         sampling=0)
-    try:
+    with pgbench.Load(pair.flood, options.clients, pgbench.FOREVER, script=FLOODS[kind],
+                      sampling=0) as flood:
         flood.wait_logged_in()
         found = window(quiet, options.seconds)
-    finally:
         run = flood.stop()
     work_on(quiet, CATCHING_UP_SECONDS)
     return found, run.tps
 
 
 def measure(figures, pair, options, round_number):
-    quiet = pgbench.Load(pair.quiet, QUIET_CLIENTS, pgbench.FOREVER, "-R", str(QUIET_RATE),
-                         sampling=1)
-    quiet.wait_logged_in()
-    windows = {"alone": (window(quiet, options.seconds), None)}
-    for kind in options.flood:
-        windows[kind] = flooded(quiet, pair, kind, options)
-    run = quiet.stop()
+    with pgbench.Load(pair.quiet, QUIET_CLIENTS, pgbench.FOREVER, "-R", str(QUIET_RATE),
+                      sampling=1) as quiet:
+        quiet.wait_logged_in()
+        windows = {"alone": (window(quiet, options.seconds), None)}
+        for kind in options.flood:
+            windows[kind] = flooded(quiet, pair, kind, options)
+        run = quiet.stop()
     for case, ((begin, end), flood_tps) in windows.items():
         due = [(begun, taken) for begun, taken in run.samples if begin <= begun < end]
         served = sum(begin <= begun + taken < end for begun, taken in run.samples)

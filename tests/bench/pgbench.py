@@ -50,7 +50,8 @@ def samples(text):
 
 class Load:
     """A pgbench that runs `script`, by default its select-only, for `seconds` once all are logged in:
-    its own clock begins before, so it gets more time, and the signal that its clock would send."""
+    its own clock begins before, so it gets more time, and the signal that its clock would send.
+    A context: it does not outlive it."""
 
     def __init__(self, subject, clients, seconds, *more, mode="simple", threads=1, script=None,
                  sampling=SAMPLING):
@@ -70,6 +71,14 @@ class Load:
         self.process = process.spawn(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "PGPASSWORD": subject.password, "PGSSLMODE": subject.sslmode})
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_reason):
+        self.process.kill()
+        self.process.wait()
+        self.stack.close()
 
     def sockets(self):
         found = 0
@@ -95,11 +104,7 @@ class Load:
         return self.stop()
 
     def stop(self):
-        try:
-            return self.result(*self.ended())
-        finally:
-            self.process.kill()
-            self.stack.close()
+        return self.result(*self.ended())
 
     def ended(self):
         """(output, CPU seconds of pgbench, CPU seconds of the pooler)"""
@@ -125,6 +130,6 @@ class Load:
 
 
 def run(subject, clients, seconds, *more, **options):
-    load = Load(subject, clients, seconds, *more, **options)
-    load.wait_logged_in()
-    return load.finish()
+    with Load(subject, clients, seconds, *more, **options) as load:
+        load.wait_logged_in()
+        return load.finish()
