@@ -9,7 +9,8 @@ RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
 .PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random \
-        bench bench-pooler bench-tenants bench-enter reference clean
+        bench bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants \
+        bench-enter reference clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -57,10 +58,22 @@ soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
 random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
 	@REEVE_RANDOM_SECONDS=$(RANDOM_SECONDS) $(PYTHON) -m pytest -q -x -s tests/isolation/test_random.py
 
-bench: bench-pooler bench-tenants bench-enter ## every benchmark (minutes each; figures, not tests)
+bench: bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants bench-enter ## every benchmark (minutes each; figures, not tests)
 
-bench-pooler: build ## direct, PgBouncer, Reeve: throughput, and CPU a transaction
+bench-pooler: build ## direct, a bare relay, PgBouncer, Reeve: throughput, latency, CPU (half an hour)
 	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
+
+bench-churn: build ## connections that come and go, without TLS and with TLS and SCRAM
+	@$(PYTHON) tests/bench/churn.py $(BENCH_OPTIONS)
+
+bench-neighbour: build ## a quiet tenant beside one that floods, through Reeve and PgBouncer
+	@$(PYTHON) tests/bench/neighbour.py $(BENCH_OPTIONS)
+
+bench-large: build ## COPY of 1 GB, and rows of 1 MB: throughput and CPU
+	@$(PYTHON) tests/bench/large.py $(BENCH_OPTIONS)
+
+bench-memory: build ## memory of 10,000 clients and of 100,000 tenants, and CPU when idle
+	@$(PYTHON) tests/bench/memory.py $(BENCH_OPTIONS)
 
 bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (a quarter of an hour)
 	@$(PYTHON) tests/bench/tenants.py $(BENCH_OPTIONS)

@@ -74,3 +74,40 @@ def write_docs(section, lines):
     text = "\n".join(lines)
     DOCS.write_text(f"{before}{begin}\n{text}\n{end}{after}", encoding="utf-8")
     print(f"wrote {DOCS.relative_to(ROOT)}")
+
+
+def at_most(value, base, limit, whose):
+    """Against a target: "0.551 of WHOSE (at most 0.60: met)"; None when one was not measured."""
+    return against(value, base, f"at most {limit:.2f}", lambda found: found <= limit, whose)
+
+
+def at_least(value, base, limit, whose):
+    return against(value, base, f"at least {limit:.2f}", lambda found: found >= limit, whose)
+
+
+def against(value, base, target, is_met, whose):
+    if value is None or not base:
+        return None
+    found = value / base
+    return f"{found:.3f} of {whose} ({target}: {'met' if is_met(found) else 'MISSED'})"
+
+
+def in_words(what, *sayings):
+    """"WHAT SAYING, SAYING", of those that are there; None of none."""
+    found = [saying for saying in sayings if saying]
+    return f"{what} {', '.join(found)}" if found else None
+
+
+def verdict(what, *parts):
+    """A line of those that are there; none of none."""
+    found = [part for part in parts if part]
+    return [f"- {what}: {'; '.join(found)}."] if found else []
+
+
+def skipped(reasons):
+    """Says what was not measured, and why."""
+    return ["", f"Not measured: {'; '.join(reasons)}."] if reasons else []
+
+
+def milliseconds(us):
+    return number(None if us is None else us / 1000, 2)

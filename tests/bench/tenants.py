@@ -16,16 +16,9 @@ is entered, and nothing keeps tenants apart. The subjects take turns within each
 one begins in the next. "pgbouncer/all" may have a backend a tenant; it is started anew for its turn,
 as its backends would be in the others' way. Each measurement is a line in build/bench.jsonl.
 """
-import argparse
 import concurrent.futures
 import contextlib
-import json
-import os
 import pathlib
-import re
-import resource
-import signal
-import subprocess
 import sys
 import time
 
@@ -33,10 +26,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from support import postgres, process, reeve as reeve_support, tokens, world  # noqa: E402
-import pooler  # noqa: E402
+import bouncer  # noqa: E402
+import command  # noqa: E402
+import cost  # noqa: E402
+import pgbench  # noqa: E402
 import results  # noqa: E402
+import rotation  # noqa: E402
 
-ROTATE = process.ROOT / "build" / "release" / "tests" / "bench" / "bench-rotate"
 SLOTS = 64
 BACKENDS = 20
 ACCOUNTS = 100  # a tenant
@@ -177,41 +173,15 @@ class Subject:
 
     @contextlib.contextmanager
     def logged_in(self, folder, server):
-        path = folder / self.name.replace("/", "-")
-        path.touch(mode=0o600)
-        path.write_text("".join(line + "\n" for line in self.conninfos))
-        more = []
-        if self.schemas:
-            more = [folder / "schemas"]
-            more[0].write_text("".join(schema + "\n" for schema in self.schemas))
-        self.load = process.spawn([ROTATE, path, str(self.slots), *more], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True)
-        try:
-            self.expect("ready")
-            with server.connect() as self.admin:
-                yield self
-        finally:
-            self.load.kill()
-            self.load.communicate()
-
-    def hear(self):
-        line = self.load.stdout.readline().strip()
-        if not line:
-            raise RuntimeError(f"{self.name}: bench-rotate ended with {self.load.wait()}")
-        return line
-
-    def expect(self, word):
-        assert self.hear() == word
+        with rotation.Rotation(self.name, self.conninfos, self.slots, folder,
+                               self.schemas) as self.load, server.connect() as self.admin:
+            yield self
 
     def run(self, script, mode, seconds, server):
         """A dictionary of metrics."""
-        self.load.stdin.write(f"{script} {mode} {seconds} {self.accounts}\n")
-        self.load.stdin.flush()
-        self.expect("warm")
+        self.load.warm_up(script, mode, seconds, self.accounts)
         before = self.spent(server)
-        self.load.stdin.write("go\n")
-        self.load.stdin.flush()
-        found = json.loads(self.hear())
+        found = self.load.count()
         after = self.spent(server)
         return {"tps": found["transactions"] / found["seconds"], "p50_us": found["p50_us"],
                 "p99_us": found["p99_us"], "starved": found["starved"],
@@ -222,7 +192,7 @@ class Subject:
 
     def spent(self, server):
         """What grows with transactions, so far."""
-        found = {"server_cpu_us_per_txn": server_cpu_seconds(server.process.pid) * 1e6,
+        found = {"server_cpu_us_per_txn": cost.server_cpu_seconds(server.process.pid) * 1e6,
                  "logins_per_txn": self.logins()}
         if self.pid:
             found["pooler_cpu_us_per_txn"] = process.cpu_seconds(self.pid) * 1e6
@@ -240,10 +210,10 @@ class Subject:
                 " AND usename ~ %s AND datname = %s", [self.role, self.database])} - self.others
 
     def memory(self, server):
-        sizes = [size for pid in self.backends(server) if (size := own_bytes(pid))]
+        sizes = [size for pid in self.backends(server) if (size := cost.own_bytes(pid))]
         found = {"backends": len(sizes), "server_mb": sum(sizes) / 2**20}
         if self.pid:
-            found["pooler_mb"] = resident_bytes(self.pid) / 2**20
+            found["pooler_mb"] = cost.resident_bytes(self.pid) / 2**20
         return found
 
 
@@ -255,65 +225,12 @@ def unit_of(metric):
     return UNITS.get(metric, "MB" if metric.endswith("_mb") else "us")
 
 
-def server_cpu_seconds(postmaster):
-    """Of all its processes, those that have ended too. Of the living to the nanosecond: times in
-    /proc/PID/stat are cut to ticks, and a thousand backends lose as many ticks."""
-    fields = pathlib.Path(f"/proc/{postmaster}/stat").read_text().rpartition(")")[2].split()
-    found = sum(map(int, fields[13:15])) / os.sysconf("SC_CLK_TCK")  # of the ended
-    for pid in [postmaster, *process.children(postmaster)]:
-        with contextlib.suppress(OSError, IndexError):
-            found += int(pathlib.Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
-    return found
-
-
-def field_bytes(path, *names):
-    """The sum of these fields."""
-    found = re.findall(rf"^(?:{'|'.join(names)}):\s+(\d+) kB", path.read_text(), re.MULTILINE)
-    if len(found) != len(names):
-        raise ProcessLookupError(f"{path} has {found} for {names}")  # it is ending
-    return sum(map(int, found)) * 1024
-
-
-def own_bytes(pid):
-    """What a backend adds to the server's memory: its proportional set without shared buffers, whose
-    share depends on how many others there are, and its page tables. None when it has ended."""
-    folder = pathlib.Path(f"/proc/{pid}")
-    with contextlib.suppress(OSError):
-        return (field_bytes(folder / "smaps_rollup", "Pss_Anon", "Pss_File")
-                + field_bytes(folder / "status", "VmPTE"))
-    return None
-
-
-def resident_bytes(pid):
-    return field_bytes(pathlib.Path(f"/proc/{pid}/status"), "VmRSS")
-
-
-@contextlib.contextmanager
 def running_pgbouncer(server, database, slugs, backends):
-    """Transaction pooling; a user and a pool of one connection a tenant, `backends` in all."""
-    program = pooler.pgbouncer_program()[0]
-    port = process.free_port()
-    with process.temporary_folder("reeve-bench-") as folder:
-        folder.chmod(0o755)
-        (folder / "users").write_text("".join(f'"b_{slug}" ""\n' for slug in [LARGE, *slugs]))
-        (folder / "pgbouncer.ini").write_text(
-            f"[databases]\nbench = host={server.folder} port={server.port} dbname={database}\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-            f"auth_type = trust\nauth_file = {folder}/users\npool_mode = transaction\n"
-            f"max_client_conn = {len(slugs) + 100}\ndefault_pool_size = 1\n"
-            f"max_db_connections = {backends}\nlog_connections = 0\nlog_disconnections = 0\n"
-            f"log_stats = 0\nquery_wait_timeout = 0\n")
-        with open(folder / "log", "wb") as log:
-            running = process.spawn([program, str(folder / "pgbouncer.ini")],
-                                    stop_signal=signal.SIGKILL, stdout=log, stderr=log,
-                                    **process.unprivileged())
-        try:
-            process.wait_until(lambda: pooler.answers(port) or running.poll() is not None,
-                               "PgBouncer answers")
-            yield port, running.pid
-        finally:
-            running.kill()
-            running.wait()
+    """A user and a pool of one connection a tenant, `backends` in all."""
+    return bouncer.running(
+        bouncer.newest(), f"host={server.folder} port={server.port} dbname={database}",
+        {f"b_{slug}": "" for slug in [LARGE, *slugs]}, max_client_conn=len(slugs) + 100,
+        default_pool_size=1, max_db_connections=backends, query_wait_timeout=0)
 
 
 def bouncer_subject(name, slugs, database, port, pid):
@@ -398,7 +315,7 @@ def measure(figures, case, subject, options, round_number, server):
     if mode == "prepared" and subject.schemas:
         return
     if mode == "prepared" and subject.name.startswith("pgbouncer") and \
-            pooler.pgbouncer_program()[1] < (1, 21):
+            not bouncer.newest().prepares:
         return
     found = subject.run(script, mode, options.seconds, server)
     for metric, value in found.items():
@@ -409,12 +326,6 @@ def measure(figures, case, subject, options, round_number, server):
           f" {found.get('pooler_cpu_us_per_txn', 0):,.1f} pooler,"
           f" {found['logins_per_txn']:.4f} logins/txn, {found['errors']} errors,"
           f" {found['starved']} starved", flush=True)
-
-
-def in_order(subjects, round_number):
-    """Another one begins in each round: who comes next finds what the one before left in caches."""
-    first = (round_number - 1) % max(len(subjects), 1)
-    return subjects[first:] + subjects[:first]
 
 
 def measure_isolation(isolation, options, figures):
@@ -433,7 +344,7 @@ def measure_isolation(isolation, options, figures):
         subjects = Subjects(stack, server, reeve, issuer, slugs, database, isolation, options)
         for round_number in range(1, options.rounds + 1):
             for case in cases:
-                for subject in in_order(subjects.lasting, round_number):
+                for subject in command.in_order(subjects.lasting, round_number):
                     measure(figures, case, subject, options, round_number, server)
             if IN_TURN not in options.subject:
                 continue
@@ -496,7 +407,7 @@ def report(figures, options, said, load_before):
     lines = [f"Medians of {options.rounds} rounds of {options.seconds} s each,"
              f" {results.machine(load_before)}. {options.tenants} tenants, {SLOTS} clients at work,"
              f" {BACKENDS} backends, Reeve with {options.workers} workers; {SERVER_SAYS}."
-             f" PgBouncer {pooler.pgbouncer_program()[2]}: transaction pooling,"
+             f" PgBouncer {bouncer.newest().text}: transaction pooling,"
              f" default_pool_size 1, max_db_connections {BACKENDS} or (all) {options.tenants}, its"
              " logins to the server by trust.", "",
              *results.table(HEAD, rows), ""]
@@ -505,33 +416,21 @@ def report(figures, options, said, load_before):
                            for isolation, text in said.items()]
 
 
-def raise_limits():
-    """A file descriptor a client, here and in the poolers."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = command.parser(__doc__, rounds=3, seconds=2)
     parser.add_argument("--tenants", type=int, default=1000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     parser.add_argument("--script", action="append", choices=SCRIPTS)
-    parser.add_argument("--workers", default="auto", help="worker threads of Reeve")
     parser.add_argument("--subject", action="append", choices=NAMES)
-    parser.add_argument("--mode", action="append", choices=pooler.MODES,
+    parser.add_argument("--mode", action="append", choices=pgbench.MODES,
                         help="protocol; default: simple")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables into docs/")
     options = parser.parse_args()
     if options.tenants < 2 * SLOTS:
         parser.error(f"--tenants must be at least {2 * SLOTS}: some rest while others work")
     options.script = options.script or SCRIPTS
     options.subject = options.subject or NAMES
     options.mode = options.mode or ["simple"]
-    os.environ.setdefault("REEVE_BINARY", str(process.ROOT / "build" / "release" / "reeve"))
-    raise_limits()
-    load_before = os.getloadavg()[0]
+    load_before = command.begin()
     figures = results.Figures("tenants")
     said = {isolation: measure_isolation(isolation, options, figures)
             for isolation in options.isolation or ISOLATIONS}
