@@ -159,6 +159,8 @@ static void finish(struct stream *stream)
     stream->redeliver = false;
     if (stream->ended || stream->output_failed)
         tell_closed(stream);
+    else
+        stream->engine->poller->resumed(stream); /* what was kept is taken */
 }
 
 void stream_input(struct stream *stream)

@@ -3,8 +3,9 @@
  *
  * Input. A plain stream is fed: one request receives for as long as the stream lives, into buffers
  * that the ring shares with the kernel. A pause is not worth a system call, as hardly any peer
- * sends while it is paused: the request is cancelled when something does come, and what came is
- * kept. The end is not seen then, so a poll waits for it, if the owner asks. Streams with a TLS
+ * sends while it is paused: the request is cancelled when something does come, or at once where
+ * much has come, and what came is kept; the next is asked for when that was taken. The end is not
+ * seen then, so a poll waits for it, if the owner asks. Streams with a TLS
  * session are polled, and read by OpenSSL (see stream_tls.c for why).
  *
  * Output. Bytes that owners queue are borrowed, so they cannot wait in a request. Small pieces are
@@ -26,6 +27,12 @@
 static bool wants_input(const struct stream *stream)
 {
     return (stream->state == STREAM_OPEN && !stream->paused) || stream->state == STREAM_ENDING;
+}
+
+/* Not behind much that is kept and not taken yet: it would grow as fast as the peer can send. */
+static bool wants_more(const struct stream *stream)
+{
+    return wants_input(stream) && stream_kept(stream) < STREAM_READ_SIZE;
 }
 
 static void prepare_feed(struct source *source, struct io_uring_sqe *sqe)
@@ -68,10 +75,12 @@ static void feed_done(struct source *source, int result, uint32_t flags)
         end_of_feed(stream, result);
     if (!stream->fed || stream->ended || stream->withdrawing)
         return;
+    /* Whoever fills a buffer has more to send: of those a pause is worth the request to end it. */
+    bool much = result == URING_BUFFER_SIZE && !wants_more(stream);
     if (flags & IORING_CQE_F_MORE) {
-        if (result > 0 && unwanted)
+        if (result > 0 && (unwanted || much))
             uring_cancel(engine, source);
-    } else if (wants_input(stream)) {
+    } else if (wants_more(stream)) {
         uring_ask(engine, source);
     } else if (stream->tell_hangup) {
         uring_ask(engine, &stream->gone);
@@ -200,7 +209,7 @@ void uring_let_read(struct stream *stream)
 
 void uring_resumed(struct stream *stream)
 {
-    if (stream->fed && !stream->ended && wants_input(stream))
+    if (stream->fed && !stream->ended && wants_more(stream))
         uring_ask(stream->engine, &stream->source);
 }
 
