@@ -43,12 +43,14 @@ static void join(struct queue *queue, struct queue_place *place)
 {
     forget_past(place, queue);
     list_append(&queue->places, &place->link);
+    queue->place_count++;
     queue->count += place->count;
 }
 
 static void leave(struct queue *queue, struct queue_place *place)
 {
     list_remove(&place->link);
+    queue->place_count--;
     queue->count -= place->count;
 }
 
@@ -77,9 +79,10 @@ void queue_remove(struct client *client)
     place->count--;
     if (!is_in(place))
         return;
-    client->place->pool->queue.count--;
+    struct queue *queue = &client->place->pool->queue;
+    queue->count--;
     if (place->count == 0)
-        list_remove(&place->link);
+        leave(queue, place);
 }
 
 void queue_move(struct queue *from, struct queue *to, struct place *place)
@@ -190,14 +193,27 @@ static int64_t long_us(const struct queue *queue, int64_t least_us, int64_t most
     return found_us < least_us ? least_us : found_us > most_us ? most_us : found_us;
 }
 
+static int64_t few_us(const struct queue *queue, int64_t most_us)
+{
+    int64_t found_us = (int64_t)queue->place_count * QUEUE_PATIENCE_PLACE_US;
+    return found_us < most_us ? found_us : most_us;
+}
+
+/* How long a place goes without a backend for others' sake. */
+static int64_t patience_us(const struct queue *queue)
+{
+    return few_us(queue, long_us(queue, QUEUE_PATIENCE_US, QUEUE_PATIENCE_MOST_US));
+}
+
 /* Whether it has waited too long to be kept from that backend for others' sake. */
 static bool is_impatient(const struct place *place, const struct backend *backend, int64_t now_us)
 {
     int64_t waited_us = now_us - head(place)->since_us;
     int64_t kept_us = now_us - backend->idle_since_us;
-    return (waited_us >= QUEUE_PATIENCE_US && kept_us >= QUEUE_KEPT_US) ||
-           without_us(place, now_us) >=
-               long_us(&place->pool->queue, QUEUE_PATIENCE_US, QUEUE_PATIENCE_MOST_US);
+    const struct queue *queue = &place->pool->queue;
+    return (waited_us >= few_us(queue, QUEUE_PATIENCE_US) &&
+            kept_us >= few_us(queue, QUEUE_KEPT_US)) ||
+           without_us(place, now_us) >= patience_us(queue);
 }
 
 static bool may_have(struct place *place, const struct backend *backend, int64_t now_us)
@@ -219,8 +235,7 @@ static bool is_overdue(const struct place *place, int64_t now_us)
 static bool is_preferred(struct place *place, const struct backend *backend, int64_t now_us)
 {
     return home_is_first(place, backend) ||
-           without_us(place, now_us) >=
-               long_us(&place->pool->queue, QUEUE_PATIENCE_US, QUEUE_PATIENCE_MOST_US) / 2;
+           without_us(place, now_us) >= patience_us(&place->pool->queue) / 2;
 }
 
 static bool waits(const struct pool *pool, const struct place *place)
@@ -286,8 +301,9 @@ struct client *queue_next(struct pool *pool, const struct backend *backend, int6
 int64_t queue_next_look_us(const struct pool *pool)
 {
     const struct backend *longest = list_last(&pool->idle, struct backend, idle);
-    int64_t patient_us = queue_oldest(&pool->queue)->since_us + QUEUE_PATIENCE_US;
-    int64_t kept_us = longest->idle_since_us + QUEUE_KEPT_US;
+    int64_t patient_us =
+        queue_oldest(&pool->queue)->since_us + few_us(&pool->queue, QUEUE_PATIENCE_US);
+    int64_t kept_us = longest->idle_since_us + few_us(&pool->queue, QUEUE_KEPT_US);
     return patient_us > kept_us ? patient_us : kept_us;
 }
 

@@ -32,13 +32,16 @@ enum {
     QUEUE_PATIENCE_US = 2000,
     QUEUE_PATIENCE_MOST_US = 100 * 1000,
     QUEUE_PATIENCE_WAITS = 8,
+    /* No longer than this for each place that waits: to keep few tenants apart gains little. */
+    QUEUE_PATIENCE_PLACE_US = 250,
     /* or for so long and where a backend was kept idle for so long. */
     QUEUE_KEPT_US = 2000,
 };
 
 /* Of a pool. */
 struct queue {
-    struct list places;    /* with waiting clients; who was served goes to the end */
+    struct list places; /* with waiting clients; who was served goes to the end */
+    size_t place_count;
     size_t count;          /* of these clients */
     int64_t usual_wait_us; /* of places between two turns while somebody waits, of late */
     int64_t served_us;     /* the backend time that who was served last had had by then */

@@ -76,6 +76,12 @@ static void wait_for_one(struct client *client)
     queue_add(client, now_us);
 }
 
+/* Others, who are not at hand: as if there were as many as there can be. */
+static void wait_for_many(void)
+{
+    pool.queue.place_count += 1000;
+}
+
 /* The backend comes free and goes to whoever is next, for so long. */
 static struct client *serve(struct backend *backend, int64_t used_us)
 {
@@ -254,6 +260,7 @@ static void test_the_first_home_comes_first(void **state)
     places[1].homes.numbers[1] = places[0].homes.numbers[0];
     wait_for_one(&clients[1][0]);
     wait_for_one(&clients[0][0]);
+    wait_for_many();
     assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[0][0]);
     now_us += QUEUE_PATIENCE_US / 2;
     assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[1][0]);
@@ -262,11 +269,34 @@ static void test_the_first_home_comes_first(void **state)
     assert_ptr_equal(queue_next(&pool, backend, now_us), &clients[1][0]);
 }
 
+/* Where hardly anybody waits, hardly anything is gained by waiting. */
+static void test_one_of_few_goes_anywhere_soon(void **state)
+{
+    (void)state;
+    struct backend *strange = not_home_of(0);
+    wait_for_one(&clients[0][0]);
+    now_us += QUEUE_PATIENCE_PLACE_US - 1;
+    strange->idle_since_us = now_us;
+    assert_null(queue_next(&pool, strange, now_us));
+    assert_ptr_equal(queue_next(&pool, strange, now_us + 1), &clients[0][0]);
+    places[1].shared_tables = false;
+    places[1].homes = places[0].homes;
+    wait_for_one(&clients[1][0]);
+    assert_null(queue_next(&pool, strange, now_us + 1));
+    now_us += QUEUE_PATIENCE_PLACE_US;
+    strange->idle_since_us = now_us;
+    assert_null(queue_next(&pool, strange, now_us));
+    assert_ptr_equal(queue_next(&pool, strange, now_us + 1), &clients[0][0]);
+    queue_remove(&clients[1][0]);
+    assert_int_equal(pool.queue.place_count, 1);
+}
+
 static void test_who_has_waited_goes_anywhere(void **state)
 {
     (void)state;
     struct backend *strange = not_home_of(0);
     wait_for_one(&clients[0][0]);
+    wait_for_many();
     now_us += QUEUE_PATIENCE_US - 1;
     strange->idle_since_us = now_us;
     assert_null(queue_next(&pool, strange, now_us));
@@ -281,6 +311,7 @@ static void test_who_waits_as_long_as_all_does_not(void **state)
     struct backend *strange = not_home_of(0);
     pool.queue.usual_wait_us = QUEUE_PATIENCE_US;
     wait_for_one(&clients[0][0]);
+    wait_for_many();
     now_us += QUEUE_PATIENCE_WAITS * QUEUE_PATIENCE_US - 1;
     strange->idle_since_us = now_us;
     assert_null(queue_next(&pool, strange, now_us));
@@ -297,6 +328,7 @@ static void test_when_to_look_again(void **state)
     idle(strange);
     now_us += 500;
     wait_for_one(&clients[0][0]);
+    wait_for_many();
     int64_t look_us = queue_next_look_us(&pool);
     assert_null(queue_next(&pool, strange, look_us - 1));
     assert_non_null(queue_next(&pool, strange, look_us));
@@ -472,27 +504,17 @@ static void test_a_places_clients_move(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_places_clients_in_order),
-        TEST(test_places_take_turns),
-        TEST(test_a_place_stays_for_a_while),
-        TEST(test_time_counts_not_turns),
-        TEST(test_a_pause_gives_no_credit),
-        TEST(test_who_had_much_is_served_in_the_end),
-        TEST(test_overdue_is_more_than_usual),
-        TEST(test_a_backend_is_kept_for_who_is_at_home),
-        TEST(test_the_first_home_comes_first),
-        TEST(test_who_has_waited_goes_anywhere),
-        TEST(test_who_waits_as_long_as_all_does_not),
-        TEST(test_when_to_look_again),
-        TEST(test_none_is_idle),
-        TEST(test_the_one_that_was_entered),
-        TEST(test_at_home_or_not_at_all),
-        TEST(test_shared_tables_spread),
-        TEST(test_ones_own_pool_by_settings),
-        TEST(test_a_closed_place_is_not_served),
-        TEST(test_a_closed_place_gets_no_idle_backend),
-        TEST(test_a_closed_place_moves),
-        TEST(test_what_is_usual_is_a_places_wait),
+        TEST(test_a_places_clients_in_order),    TEST(test_places_take_turns),
+        TEST(test_a_place_stays_for_a_while),    TEST(test_time_counts_not_turns),
+        TEST(test_a_pause_gives_no_credit),      TEST(test_who_had_much_is_served_in_the_end),
+        TEST(test_overdue_is_more_than_usual),   TEST(test_a_backend_is_kept_for_who_is_at_home),
+        TEST(test_the_first_home_comes_first),   TEST(test_one_of_few_goes_anywhere_soon),
+        TEST(test_who_has_waited_goes_anywhere), TEST(test_who_waits_as_long_as_all_does_not),
+        TEST(test_when_to_look_again),           TEST(test_none_is_idle),
+        TEST(test_the_one_that_was_entered),     TEST(test_at_home_or_not_at_all),
+        TEST(test_shared_tables_spread),         TEST(test_ones_own_pool_by_settings),
+        TEST(test_a_closed_place_is_not_served), TEST(test_a_closed_place_gets_no_idle_backend),
+        TEST(test_a_closed_place_moves),         TEST(test_what_is_usual_is_a_places_wait),
         TEST(test_a_places_clients_move),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
