@@ -215,6 +215,15 @@ static const struct setting settings[] = {
      .value = "0 to 1000000",
      .help = "Server connections that one tenant may use at once in one service; others of its "
              "transactions wait. 0: no limit."},
+    {.key = "tenant_transaction_rate",
+     .kind = SETTING_NUMBER,
+     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTION_RATE]),
+     .minimum = 0,
+     .maximum = 1000000,
+     .fallback = "0",
+     .value = "0 to 1000000",
+     .help = "Transactions a second of one tenant in one service; those of a second may come at "
+             "once, others wait. 0: no limit."},
     {.key = "query_timeout",
      .kind = SETTING_DURATION,
      .offset = AT(limits.values[ROUTE_LIMIT_QUERY_US]),

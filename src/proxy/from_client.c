@@ -586,12 +586,12 @@ void client_refuse_waiting(struct client *client)
     client_resume(client);
 }
 
-/* Somebody waits for what the client has, or it may have none now itself. */
+/* Somebody waits for what the client has had for a while. */
 static bool is_in_the_way(const struct client *client)
 {
     const struct backend *backend = client->backend;
-    return client->place->queue.closed || backend->pool->queue.count > 0 ||
-           backend_slot_is_owed(backend);
+    return (backend->pool->queue.count > 0 || backend_slot_is_owed(backend)) &&
+           engine_now_us(client->worker->engine) - backend->linked_us >= PIPELINE_US;
 }
 
 /*
@@ -606,9 +606,8 @@ static bool must_wait_for_answers(const struct client *client)
     if (expect_empty(&backend->expected) || backend->unsynced || backend->copy != COPY_NONE ||
         client->pinned || client->skip_till_sync || mutation("proxy.pipeline"))
         return false;
-    return backend->expected.count >= PIPELINE_DEPTH ||
-           (is_in_the_way(client) &&
-            engine_now_us(client->worker->engine) - backend->linked_us >= PIPELINE_US);
+    return backend->expected.count >= PIPELINE_DEPTH || client->place->queue.closed ||
+           is_in_the_way(client);
 }
 
 static int take_frame(struct client *client, const char *bytes, size_t length, size_t *ret_taken)

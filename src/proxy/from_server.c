@@ -7,6 +7,7 @@
  */
 #include "base/log.h"
 #include "proxy/backend.h"
+#include "proxy/place.h"
 #include "proxy/prepare.h"
 #include "wire/sqlstate.h"
 
@@ -392,8 +393,11 @@ static void query_ended(struct backend *backend)
 {
     if (backend->client)
         list_remove(&backend->client->cancelling);
-    if (backend->status == 'I')
-        count(&backend->worker->counters.transactions, 1);
+    if (backend->status != 'I')
+        return;
+    count(&backend->worker->counters.transactions, 1);
+    if (backend->client)
+        place_count_transaction(backend->client->place);
 }
 
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)

@@ -5,6 +5,8 @@
 
 static const int64_t hold_longest_us = 3600 * (int64_t)TIME_S; /* as the command has it */
 
+enum { RATE_LOOK_US = 10 * TIME_MS };
+
 /* ---- which pool ---- */
 
 /* The pool that the placement's backends are in, and what they log in with. */
@@ -94,11 +96,42 @@ size_t place_free_backends(const struct place *place)
     return lent < (size_t)limit ? (size_t)limit - lent : 0;
 }
 
+/* ---- its rate ---- */
+
+/* As many as a second brings may come at once. */
+static void count_turns(struct place *place, int64_t now_us)
+{
+    double rate = (double)place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE];
+    double gained =
+        place->turns_at_us == 0 ? rate : rate * (double)(now_us - place->turns_at_us) / TIME_S;
+    place->turns = place->turns + gained < rate ? place->turns + gained : rate;
+    place->turns_at_us = now_us;
+}
+
+static bool may_have_turn(struct place *place)
+{
+    int64_t rate = place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE];
+    struct worker *worker = place->worker;
+    list_remove(&place->rated);
+    if (rate <= 0)
+        return true;
+    int64_t now_us = engine_now_us(worker->engine);
+    count_turns(place, now_us);
+    if (place->turns >= 1)
+        return true;
+    int64_t left_us = (int64_t)((1 - place->turns) * TIME_S / (double)rate) + 1;
+    int64_t at_us = now_us + (left_us < RATE_LOOK_US ? RATE_LOOK_US : left_us);
+    list_append(&worker->rated, &place->rated);
+    if (!timer_running(&worker->rate_timer) || worker->rate_timer.deadline_us > at_us)
+        timer_start(&worker->rate_timer, at_us);
+    return false;
+}
+
 /* Whoever waited is served at the end of the turn: this may be called from anywhere, and for a
  * place whose pool is not that of the backend that came free. */
 static void open_or_close(struct place *place)
 {
-    bool closed = place_is_held(place) || place_free_backends(place) == 0;
+    bool closed = place_is_held(place) || place_free_backends(place) == 0 || !may_have_turn(place);
     if (closed && !place->queue.closed) {
         queue_close(place);
     } else if (!closed && place->queue.closed) {
@@ -224,6 +257,7 @@ static struct place *make(struct worker *worker, const struct route_tenant *tena
     place->epoch = -1;
     str_copy(place->tenant, sizeof(place->tenant), tenant->slug);
     list_init(&place->unused);
+    list_init(&place->rated);
     list_init(&place->backends);
     queue_place_init(&place->queue);
     hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
@@ -271,6 +305,29 @@ size_t place_count_clients(const struct place *place)
     return place->client_count + (other ? other->client_count : 0);
 }
 
+void place_count_transaction(struct place *place)
+{
+    if (place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE] <= 0)
+        return;
+    count_turns(place, engine_now_us(place->worker->engine));
+    place->turns -= 1;
+    open_or_close(place);
+}
+
+void places_give_turns(void *owner)
+{
+    struct worker *worker = owner;
+    struct list due;
+    list_init(&due);
+    while (!list_empty(&worker->rated)) {
+        struct place *place = list_first(&worker->rated, struct place, rated);
+        list_remove(&place->rated);
+        list_append(&due, &place->rated);
+    }
+    while (!list_empty(&due)) /* who has none yet is in worker.rated again */
+        open_or_close(list_first(&due, struct place, rated));
+}
+
 void place_lend(struct place *place)
 {
     count_lent(place, 1);
@@ -309,6 +366,7 @@ void place_check_unused(struct place *place)
 
 static void free_place(struct place *place)
 {
+    list_remove(&place->rated);
     forget_backends(place);
     if (place->pool)
         leave_pool(place);

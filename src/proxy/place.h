@@ -29,6 +29,9 @@ struct place {
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
     struct route_limits limits;      /* in force */
+    double turns;                    /* transactions that its rate allows now; below 0: spent */
+    int64_t turns_at_us;             /* as of then; 0: it had none yet */
+    struct list rated;               /* worker.rated: closed until its rate allows one more */
     int64_t held_until_us;           /* new transactions wait until then; 0: they do not */
 };
 
@@ -47,6 +50,10 @@ size_t place_free_backends(const struct place *place);
 /* A client of its gets a backend; gives it back. */
 void place_lend(struct place *place);
 void place_return(struct place *place);
+/* A transaction of its clients has ended. */
+void place_count_transaction(struct place *place);
+/* The worker's timer: who has turns again. */
+void places_give_turns(void *worker);
 /* The time is over for which the operator held some of the worker's places. */
 void places_end_holds(void *worker);
 static inline bool place_is_held(const struct place *place)

@@ -366,6 +366,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     list_init(&worker->waiting);
     list_init(&worker->idle);
     list_init(&worker->linked);
+    list_init(&worker->rated);
     list_init(&worker->cancelling);
     list_init(&worker->starving);
     list_init(&worker->unused);
@@ -391,6 +392,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->cancel_timer, worker->engine, cancel_look, worker);
+    timer_init(&worker->rate_timer, worker->engine, places_give_turns, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;
     return 0;

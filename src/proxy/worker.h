@@ -97,11 +97,12 @@ struct worker {
     struct list waiting;          /* clients that wait for a backend, oldest first */
     struct list idle;             /* idle backends of all clusters, least recently used first */
     struct list linked;           /* struct deadline of backends that a client has */
+    struct list rated;            /* places that wait for turns by their rate */
     struct list cancelling;       /* clients of cancel requests that are to be sent again */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
     struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer,
-        hold_timer, cancel_timer;
+        hold_timer, cancel_timer, rate_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;

@@ -4,6 +4,7 @@ import dataclasses
 import select
 import signal
 import threading
+import time
 
 import psycopg
 import pytest
@@ -151,6 +152,44 @@ def test_transactions_at_once(world, tenant):
         for thread in threads:
             thread.join(60)
         assert counts == [50] * len(connections)
+
+
+RATES = {
+    "queries": wire.query("SELECT 1"),
+    "batches": wire.parse("SELECT 1") + wire.bind() + wire.execute() + wire.sync(),
+}
+
+
+@pytest.mark.parametrize("way", RATES)
+def test_transactions_a_second(world, tenant, way):
+    """Ten at once, then ten a second: also of who sends all of them at once."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "transaction_rate", "10", *of(tenant))
+    with (wire.connect_to_tenant(world.reeve, tenant) as connection,
+          world.reeve.connect(neighbour) as free):
+        connection.ask(wire.query("SELECT 1"))
+        begun = time.monotonic()
+        connection.send(RATES[way] * 200)
+        for _ in range(60):
+            free.execute("SELECT 1")
+        freely = time.monotonic() - begun
+        connection.until_ready(count=200)
+        assert time.monotonic() - begun > 10  # 200 - 10 at once, and some that were under way
+        assert freely < 10
+        set_limit(world, "transaction_rate", "none", *of(tenant))
+        connection.ask(*[wire.query("SELECT 1")] * 100, ready=100)
+
+
+def test_a_rate_holds_for_all_its_clients(world, mode):
+    tenant = world.new_tenant(mode)
+    set_limit(world, "transaction_rate", "20", *of(tenant))
+    begun = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(world.reeve.connect(tenant)) for _ in range(4)]
+        for _ in range(25):
+            for client in clients:
+                assert client.execute("SELECT 1").fetchone() == (1,)
+    assert time.monotonic() - begun > (100 - 20) / 20 - 1
 
 
 def test_more_transactions_at_once_than_before(world, tenant):
