@@ -6,10 +6,11 @@
 
 enum {
     LINE_MAX_BYTES = 4096,
-    NAME_WIDTH = 24,      /* of names, at least; */
-    NAME_WIDTH_MAX = 40,  /* and at most */
-    SECTION_ROWS = 4,     /* clusters, and databases, that a terminal shows */
-    FALLBACK_TENANTS = 3, /* lines of tenants where a terminal is too low for all */
+    NAME_WIDTH = 24,       /* of tenants', databases' and clusters' names, at least; */
+    SHORT_NAME_WIDTH = 12, /* of those that stand behind them; */
+    NAME_WIDTH_MAX = 40,   /* and at most, on a terminal */
+    SECTION_ROWS = 4,      /* clusters, and databases, that a terminal shows */
+    FALLBACK_TENANTS = 3,  /* lines of tenants where a terminal is too low for all */
 };
 
 struct page {
@@ -133,6 +134,24 @@ static const char *name_member(const json_t *object, const char *key)
     return name && *name ? name : "-";
 }
 
+/* ---- columns of names ---- */
+
+static size_t wider(const struct page *page, size_t width, const char *name)
+{
+    size_t length = strlen(name);
+    size_t most = page->screen->columns > 0 ? NAME_WIDTH_MAX : LINE_MAX_BYTES;
+    return length <= width ? width : length < most ? length : most;
+}
+
+static size_t width_of_members(const struct page *page, const json_t *list, const char *key,
+                               size_t least)
+{
+    size_t index;
+    json_t *item;
+    json_array_foreach(list, index, item) least = wider(page, least, name_member(item, key));
+    return least;
+}
+
 /* ---- sections ---- */
 
 static void put_head(struct page *page, const struct top_view *view)
@@ -195,14 +214,15 @@ static void put_clusters(struct page *page, const struct top_view *view)
     const json_t *clusters = json_object_get(view->answer, "clusters");
     size_t shown = shown_of(page, json_array_size(clusters));
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
+    size_t width = width_of_members(page, clusters, "cluster", NAME_WIDTH);
     put_blank(page);
-    append_name(&line, "CLUSTER", NAME_WIDTH);
+    append_name(&line, "CLUSTER", width);
     buffer_printf(&line, "%9s%9s%15s", "BACKENDS", "MAX", "POOLS-WAITING");
     put_line(page, &line, true);
     for (size_t i = 0; i < shown; i++) {
         const json_t *cluster = json_array_get(clusters, i);
         buffer_reset(&line);
-        append_name(&line, name_member(cluster, "cluster"), NAME_WIDTH);
+        append_name(&line, name_member(cluster, "cluster"), width);
         append_number(&line, 9, member(cluster, "backends"));
         append_number(&line, 9, member(cluster, "max_backends"));
         append_number(&line, 15, member(cluster, "pools_waiting"));
@@ -216,16 +236,18 @@ static void put_databases(struct page *page, const struct top_view *view)
     const json_t *databases = json_object_get(view->answer, "databases");
     size_t shown = shown_of(page, json_array_size(databases));
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
+    size_t width = width_of_members(page, databases, "database", NAME_WIDTH);
+    size_t cluster_width = width_of_members(page, databases, "cluster", SHORT_NAME_WIDTH);
     put_blank(page);
-    append_name(&line, "DATABASE", NAME_WIDTH);
-    append_name(&line, "CLUSTER", NAME_WIDTH / 2);
+    append_name(&line, "DATABASE", width);
+    append_name(&line, "CLUSTER", cluster_width);
     buffer_printf(&line, "%9s%9s%12s%9s", "BACKENDS", "IDLE", "CONNECTING", "WAITING");
     put_line(page, &line, true);
     for (size_t i = 0; i < shown; i++) {
         const json_t *database = json_array_get(databases, i);
         buffer_reset(&line);
-        append_name(&line, name_member(database, "database"), NAME_WIDTH);
-        append_name(&line, name_member(database, "cluster"), NAME_WIDTH / 2);
+        append_name(&line, name_member(database, "database"), width);
+        append_name(&line, name_member(database, "cluster"), cluster_width);
         append_number(&line, 9, member(database, "backends"));
         append_number(&line, 9, member(database, "idle"));
         append_number(&line, 12, member(database, "connecting"));
@@ -235,12 +257,16 @@ static void put_databases(struct page *page, const struct top_view *view)
     put_more(page, json_array_size(databases) - shown);
 }
 
+struct widths {
+    size_t tenant, service;
+};
+
 static void put_tenant(struct page *page, const struct top_row *row, const char *tenant,
-                       const char *service, size_t width)
+                       const char *service, struct widths widths)
 {
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
-    append_name(&line, tenant, width);
-    append_name(&line, service, NAME_WIDTH / 2);
+    append_name(&line, tenant, widths.tenant);
+    append_name(&line, service, widths.service);
     append_rate(&line, 9, row, row->rates[PROXY_USE_TRANSACTIONS]);
     append_percent(&line, 8, row);
     append_rate(&line, 8, row, row->rates[PROXY_USE_BACKEND_US] / TIME_S);
@@ -253,15 +279,14 @@ static void put_tenant(struct page *page, const struct top_row *row, const char 
     put_line(page, &line, false);
 }
 
-static size_t name_width(const struct top_view *view)
+static struct widths widths_of(const struct page *page, const struct top_view *view)
 {
-    size_t width = NAME_WIDTH;
+    struct widths widths = {NAME_WIDTH, SHORT_NAME_WIDTH};
     for (size_t i = 0; i < view->count; i++) {
-        size_t length = strlen(view->rows[i].tenant);
-        if (length > width)
-            width = length;
+        widths.tenant = wider(page, widths.tenant, view->rows[i].tenant);
+        widths.service = wider(page, widths.service, view->rows[i].service);
     }
-    return width < NAME_WIDTH_MAX ? width : NAME_WIDTH_MAX;
+    return widths;
 }
 
 /* Lines that are left for them, when one is kept for all others. */
@@ -283,11 +308,11 @@ static size_t tenants_shown(const struct page *page, const struct top_view *view
 static void put_tenants(struct page *page, const struct top_view *view)
 {
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
-    size_t width = name_width(view);
+    struct widths widths = widths_of(page, view);
     enum top_order order = page->screen->order;
     put_blank(page);
-    append_name(&line, "TENANT", width);
-    append_name(&line, "SERVICE", NAME_WIDTH / 2);
+    append_name(&line, "TENANT", widths.tenant);
+    append_name(&line, "SERVICE", widths.service);
     buffer_printf(&line, "%9s%8s%8s%9s%10s%9s%9s%10s%10s",
                   order == TOP_BY_TRANSACTIONS ? "*TRANS/S" : "TRANS/S",
                   order == TOP_BY_BACKEND_TIME ? "*SHARE" : "SHARE", "IN-USE",
@@ -296,11 +321,11 @@ static void put_tenants(struct page *page, const struct top_view *view)
     put_line(page, &line, true);
     size_t shown = tenants_shown(page, view);
     for (size_t i = 0; i < shown; i++)
-        put_tenant(page, &view->rows[i], view->rows[i].tenant, view->rows[i].service, width);
+        put_tenant(page, &view->rows[i], view->rows[i].tenant, view->rows[i].service, widths);
     if (shown < view->count)
         put_more(page, view->count - shown);
     else if (json_is_true(json_object_get(view->answer, "left_out")))
-        put_tenant(page, &view->others, "(others)", "", width);
+        put_tenant(page, &view->others, "(others)", "", widths);
 }
 
 void top_render(struct buffer *buffer, const struct top_view *view, const struct top_screen *screen)

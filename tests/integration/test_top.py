@@ -36,7 +36,7 @@ def busy(world, tenant, text="SELECT 1"):
         with world.reeve.connect(tenant) as connection:
             while not ended.is_set():
                 with contextlib.suppress(psycopg.errors.DivisionByZero):
-                    connection.execute(text)
+                    connection.execute(text, prepare=False)
                 started.set()
 
     thread = threading.Thread(target=run)
