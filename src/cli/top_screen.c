@@ -9,8 +9,9 @@ enum {
     NAME_WIDTH = 24,       /* of tenants', databases' and clusters' names, at least; */
     SHORT_NAME_WIDTH = 12, /* of those that stand behind them; */
     NAME_WIDTH_MAX = 40,   /* and at most, on a terminal */
-    SECTION_ROWS = 4,      /* clusters, and databases, that a terminal shows */
-    FALLBACK_TENANTS = 3,  /* lines of tenants where a terminal is too low for all */
+    SECTION_ROWS = 4,      /* clusters, and databases, that a terminal shows; */
+    LOW_ROWS = 24,         /* one with fewer lines has one of each, */
+    LOWEST_ROWS = 16,      /* and one with fewer none: tenants come first */
 };
 
 struct page {
@@ -194,10 +195,14 @@ static void put_head(struct page *page, const struct top_view *view)
     put_line(page, &line, false);
 }
 
-/* How many of them are shown, and a line that says so where it is not all. */
+/* How many of them are shown; 0: the section is left out. */
 static size_t shown_of(const struct page *page, size_t count)
 {
-    return page->screen->rows > 0 && count > SECTION_ROWS ? SECTION_ROWS : count;
+    size_t rows = page->screen->rows;
+    if (rows == 0)
+        return count;
+    size_t most = rows < LOWEST_ROWS ? 0 : rows < LOW_ROWS ? 1 : SECTION_ROWS;
+    return count < most ? count : most;
 }
 
 static void put_more(struct page *page, size_t left)
@@ -213,6 +218,8 @@ static void put_clusters(struct page *page, const struct top_view *view)
 {
     const json_t *clusters = json_object_get(view->answer, "clusters");
     size_t shown = shown_of(page, json_array_size(clusters));
+    if (shown == 0)
+        return;
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
     size_t width = width_of_members(page, clusters, "cluster", NAME_WIDTH);
     put_blank(page);
@@ -235,6 +242,8 @@ static void put_databases(struct page *page, const struct top_view *view)
 {
     const json_t *databases = json_object_get(view->answer, "databases");
     size_t shown = shown_of(page, json_array_size(databases));
+    if (shown == 0)
+        return;
     _cleanup_buffer_ struct buffer line = BUFFER_INIT(LINE_MAX_BYTES);
     size_t width = width_of_members(page, databases, "database", NAME_WIDTH);
     size_t cluster_width = width_of_members(page, databases, "cluster", SHORT_NAME_WIDTH);
@@ -289,7 +298,7 @@ static struct widths widths_of(const struct page *page, const struct top_view *v
     return widths;
 }
 
-/* Lines that are left for them, when one is kept for all others. */
+/* Lines that are left for them, when one is kept for all others, and one for the keys. */
 static size_t tenants_shown(const struct page *page, const struct top_view *view)
 {
     const struct top_screen *screen = page->screen;
@@ -298,7 +307,7 @@ static size_t tenants_shown(const struct page *page, const struct top_view *view
         shown = screen->tenants_max;
     if (screen->rows > 0) {
         size_t used = page->lines + 1 + (screen->live ? 1 : 0);
-        size_t room = screen->rows > used ? screen->rows - used : FALLBACK_TENANTS;
+        size_t room = screen->rows > used ? screen->rows - used : 0;
         if (shown > room)
             shown = room;
     }

@@ -12,7 +12,7 @@ import pytest
 from support import process
 from support.process import ROOT
 from support.prometheus import Metrics, ask, metrics
-from support.reeve import run, running_reeve, running_serve
+from support.reeve import binary, environment, run, running_reeve, running_serve
 from support.world import World
 
 SOON_SECONDS = 20
@@ -406,6 +406,26 @@ def test_an_address_that_is_taken(world):
                     f"{process.free_port()}", status_socket=serve.folder / "other.sock")
         done = run("serve", "--config", serve.config_path)
         assert done.code != 0 and "metrics_listen: cannot listen on" in done.err, done.text
+
+
+def test_a_new_program_takes_the_port_over(world):
+    """Nobody is refused; the counters are the new one's."""
+    port = process.free_port()
+    with running_serve(world.reeve, metrics_listen=f"127.0.0.1:{port}") as old:
+        def started():
+            with contextlib.suppress(ConnectionResetError):  # cut off by the old one's end
+                return metrics(port).get("process_start_time_seconds")
+
+        before = started()
+        with open(old.log_path, "ab") as log:
+            new = process.spawn([str(binary()), "serve", "--replace", "--config",
+                                 str(old.config_path)], stdout=log, stderr=log, env=environment())
+        try:
+            process.wait_until(lambda: old.process.poll() is not None and started() != before,
+                               "the new one answers", 2 * SOON_SECONDS)
+            assert [started() == before for _ in range(5)] == [False] * 5
+        finally:
+            assert process.stop(new, SOON_SECONDS) == 0, old.log()
 
 
 def test_the_end(world, tenant):
