@@ -5,16 +5,16 @@
 #include "base/time.h"
 #include "metrics/table.h"
 
+/* The second number of /proc/self/statm, in pages. */
 static int64_t resident_bytes(void)
 {
-    long long whole = 0;
-    long long resident = 0;
+    char line[256] = "";
     FILE *file = fopen("/proc/self/statm", "re");
     if (!file)
         return -1;
-    int found = fscanf(file, "%lld %lld", &whole, &resident);
+    const char *second = fgets(line, sizeof(line), file) ? strchr(line, ' ') : NULL;
     fclose(file);
-    return found == 2 ? resident * sysconf(_SC_PAGESIZE) : -1;
+    return second ? strtoll(second, NULL, 10) * sysconf(_SC_PAGESIZE) : -1;
 }
 
 /* Without the one that is needed to look. */

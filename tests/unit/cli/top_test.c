@@ -25,7 +25,7 @@ static json_t *tenant(const char *name, int64_t transactions, int64_t errors, in
     return json_pack("{s:s, s:s, s:o, s:i, s:I, s:i, s:I}", "tenant", name, "service", "orders",
                      "used", used(transactions, errors, backend_us), "clients", 2, "waiting",
                      (json_int_t)waiting, "backends", 1, "longest_wait_us",
-                     (json_int_t)(waiting * 1500000));
+                     (json_int_t)waiting * 1500000);
 }
 
 /* `tenants` and `whole` are taken over. */

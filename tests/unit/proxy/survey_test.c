@@ -13,7 +13,7 @@
 enum { WORKERS = 2, PLACES = 500, LINKED_FOR_US = 1000 };
 
 static struct proxy proxy;
-static struct worker workers[WORKERS];
+static struct worker *workers; /* WORKERS of them */
 static struct place places[WORKERS][PLACES];
 static struct budget budget;
 static int answering; /* workers that answer in time */
@@ -66,6 +66,7 @@ static int set_up(void **state)
     budget_init(&budget, 1, 40);
     budget.used = 7;
     proxy.budgets[proxy.budget_count++] = &budget;
+    workers = xcalloc(WORKERS, sizeof(*workers));
     for (int i = 0; i < WORKERS; i++) {
         workers[i] = (struct worker){.proxy = &proxy, .index = i};
         hash_table_init(&workers[i].places);
@@ -87,6 +88,7 @@ static int tear_down(void **state)
         hash_table_free(&workers[i].pools);
         engine_free(workers[i].engine);
     }
+    free(workers);
     budget_destroy(&budget);
     pthread_mutex_destroy(&proxy.lock);
     return 0;
@@ -190,14 +192,17 @@ static void test_what_runs(void **state)
     struct place *place = add(0, 0, false, "acme");
     struct place *reading = add(0, 1, true, "acme");
     struct pool pool = {.key.cluster_id = 1, .backend_count = 3, .idle_count = 1};
-    struct client clients[] = {{.place = place}, {.place = reading}};
+    struct client one = {.place = place};
+    struct client other = {.place = reading};
     struct backend backends[3];
     int64_t linked_us = engine_now_us(workers[0].engine) - LINKED_FOR_US;
     list_init(&pool.backends);
     str_copy(pool.target.database, sizeof(pool.target.database), "svc_orders");
     for (size_t i = 0; i < array_size(backends); i++) {
-        backends[i] =
-            (struct backend){.client = i < 2 ? &clients[i] : NULL, .linked_us = linked_us};
+        backends[i] = (struct backend){.client = i == 0   ? &one
+                                                 : i == 1 ? &other
+                                                          : NULL,
+                                       .linked_us = linked_us};
         list_append(&pool.backends, &backends[i].link);
     }
     hash_table_insert(&workers[0].pools, &pool.node, 1);
@@ -220,11 +225,15 @@ static void test_what_runs(void **state)
 static void test_pools_of_a_database_are_one(void **state)
 {
     (void)state;
-    struct pool pools[4] = {{.key.cluster_id = 1, .backend_count = 2, .connecting = 1},
-                            {.key.cluster_id = 1, .backend_count = 3},
-                            {.key.cluster_id = 2, .backend_count = 4},
-                            {.key.cluster_id = 1, .backend_count = 9}};
-    for (size_t i = 0; i < array_size(pools); i++) {
+    static const struct {
+        int64_t cluster_id;
+        size_t backends, connecting;
+    } wanted[] = {{1, 2, 1}, {1, 3, 0}, {2, 4, 0}, {1, 9, 0}};
+    struct pool *pools = xcalloc(array_size(wanted), sizeof(*pools));
+    for (size_t i = 0; i < array_size(wanted); i++) {
+        pools[i].key.cluster_id = wanted[i].cluster_id;
+        pools[i].backend_count = wanted[i].backends;
+        pools[i].connecting = wanted[i].connecting;
         list_init(&pools[i].backends);
         str_copy(pools[i].target.database, ROUTE_NAME_SIZE, i == 3 ? "d_000001" : "svc_orders");
         hash_table_insert(&workers[i % WORKERS].pools, &pools[i].node, i);
@@ -239,18 +248,19 @@ static void test_pools_of_a_database_are_one(void **state)
     assert_int_equal(survey.budgets[0].used, 7);
     assert_int_equal(survey.budgets[0].maximum, 40);
     proxy_survey_free(&survey);
-    for (size_t i = 0; i < array_size(pools); i++)
+    for (size_t i = 0; i < array_size(wanted); i++)
         hash_table_remove(&workers[i % WORKERS].pools, &pools[i].node);
+    free(pools);
 }
 
 static void test_who_waits(void **state)
 {
     (void)state;
     struct place *place = add(0, 0, false, "acme");
-    struct client clients[2] = {{.queued_us = engine_now_us(workers[0].engine) - 500},
-                                {.queued_us = engine_now_us(workers[0].engine) - 300}};
-    for (size_t i = 0; i < array_size(clients); i++)
-        list_append(&place->queue.clients, &clients[i].of_place);
+    struct client first = {.queued_us = engine_now_us(workers[0].engine) - 500};
+    struct client second = {.queued_us = engine_now_us(workers[0].engine) - 300};
+    list_append(&place->queue.clients, &first.of_place);
+    list_append(&place->queue.clients, &second.of_place);
     place->queue.count = 2;
     struct proxy_survey survey = take(1);
     assert_int_equal(survey.tenants[0].load.waiting, 2);
