@@ -29,7 +29,7 @@ struct part {
 };
 
 struct candidate {
-    struct proxy_usage used;
+    int64_t backend_us;
     const struct place *place;     /* either of these */
     const struct usage_past *past; /* and the other NULL */
 };
@@ -71,7 +71,7 @@ static void visit_pool(struct hash_node *node, void *argument)
 
 static bool is_less(const struct candidate *a, const struct candidate *b)
 {
-    return a->used.of[PROXY_USE_BACKEND_US] < b->used.of[PROXY_USE_BACKEND_US];
+    return a->backend_us < b->backend_us;
 }
 
 static void swap(struct candidate *a, struct candidate *b)
@@ -138,37 +138,65 @@ static void add_load(struct proxy_load *to, const struct proxy_load *from)
 }
 
 /* Both accesses of a placement are one. */
+static struct proxy_usage usage_of(const struct place *place, const struct place *other)
+{
+    struct proxy_usage used = place->used;
+    used.of[PROXY_USE_BACKEND_US] += place->running_us;
+    if (other) {
+        usage_add(&used, &other->used);
+        used.of[PROXY_USE_BACKEND_US] += other->running_us;
+    }
+    return used;
+}
+
 static void visit_place(struct hash_node *node, void *argument)
 {
     struct part *part = argument;
     struct place *place = container_of(node, struct place, node);
     const struct place *other = place_find_other(place);
-    if (other && place->read_only)
-        return;
-    struct candidate candidate = {.used = place->used, .place = place};
-    candidate.used.of[PROXY_USE_BACKEND_US] += place->running_us;
-    if (other) {
-        usage_add(&candidate.used, &other->used);
-        candidate.used.of[PROXY_USE_BACKEND_US] += other->running_us;
-    }
-    offer(part, &candidate);
-}
-
-static void visit_load(struct hash_node *node, void *argument)
-{
-    struct part *part = argument;
-    struct place *place = container_of(node, struct place, node);
-    place->running_us = 0;
     struct proxy_load load = load_of(part, place);
     load.clients = load.backends = 0; /* counted elsewhere */
     add_load(&part->survey.load, &load);
+    if (other && place->read_only)
+        return;
+    const struct candidate candidate = {
+        .backend_us = usage_of(place, other).of[PROXY_USE_BACKEND_US], .place = place};
+    offer(part, &candidate);
+}
+
+static void forget_running(struct hash_node *node, void *argument)
+{
+    (void)argument;
+    container_of(node, struct place, node)->running_us = 0;
 }
 
 static void visit_past(struct hash_node *node, void *argument)
 {
     const struct usage_past *past = container_of(node, struct usage_past, node);
-    const struct candidate candidate = {.used = past->used, .past = past};
+    const struct candidate candidate = {.backend_us = past->used.of[PROXY_USE_BACKEND_US],
+                                        .past = past};
     offer(argument, &candidate);
+}
+
+static void take_place(const struct part *part, const struct place *place,
+                       struct proxy_tenant_figures *ret)
+{
+    const struct place *other = place_find_other(place);
+    ret->used = usage_of(place, other);
+    ret->load = load_of(part, place);
+    if (other) {
+        struct proxy_load load = load_of(part, other);
+        add_load(&ret->load, &load);
+    }
+    str_copy(ret->tenant, sizeof(ret->tenant), place->tenant);
+    str_copy(ret->service, sizeof(ret->service), place->service);
+}
+
+static void take_past(const struct usage_past *past, struct proxy_tenant_figures *ret)
+{
+    ret->used = past->used;
+    str_copy(ret->tenant, sizeof(ret->tenant), past->tenant);
+    str_copy(ret->service, sizeof(ret->service), past->service);
 }
 
 static void take_candidates(struct part *part)
@@ -177,20 +205,11 @@ static void take_candidates(struct part *part)
     survey->tenants = xcalloc(part->heap_count + 1, sizeof(*survey->tenants));
     for (size_t i = 0; i < part->heap_count; i++) {
         const struct candidate *candidate = &part->heap[i];
-        const struct place *place = candidate->place;
         struct proxy_tenant_figures *figures = &survey->tenants[survey->tenant_count++];
-        figures->used = candidate->used;
-        str_copy(figures->tenant, sizeof(figures->tenant),
-                 place ? place->tenant : candidate->past->tenant);
-        str_copy(figures->service, sizeof(figures->service),
-                 place ? place->service : candidate->past->service);
-        const struct place *other = place ? place_find_other(place) : NULL;
-        if (place)
-            figures->load = load_of(part, place);
-        if (other) {
-            struct proxy_load load = load_of(part, other);
-            add_load(&figures->load, &load);
-        }
+        if (candidate->place)
+            take_place(part, candidate->place, figures);
+        else
+            take_past(candidate->past, figures);
     }
     free(part->heap);
 }
@@ -241,9 +260,9 @@ static void survey_worker(struct gathering *gathering, struct worker *worker)
     take_totals(&part);
     hash_table_each(&worker->pools, visit_pool, &part);
     hash_table_each(&worker->places, visit_place, &part);
-    hash_table_each(&worker->places, visit_load, &part);
     hash_table_each(&worker->past, visit_past, &part);
     take_candidates(&part);
+    hash_table_each(&worker->places, forget_running, NULL);
     pthread_mutex_lock(&gathering->lock);
     merge(&asked->survey, &part.survey);
     pthread_mutex_unlock(&gathering->lock);
