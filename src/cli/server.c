@@ -458,7 +458,13 @@ static int start_metrics(struct server *server, struct error *err)
                                             .proxy = server->proxy,
                                             .routes = server->routes,
                                             .tenants = (size_t)server->config->metrics_tenants};
-    return options.listen_count > 0 ? metrics_server_start(&options, &server->metrics, err) : 0;
+    if (options.listen_count == 0)
+        return 0;
+    int result = metrics_server_start(&options, &server->metrics, err);
+    if (result == 0)
+        log_info("metrics are told on %s:%d", server->config->metrics_listen.host,
+                 server->config->metrics_listen.port);
+    return result;
 }
 
 /* Told before anything is opened, as everything else that is wrong with the configuration. */

@@ -15,6 +15,9 @@
 
 enum { TOP_TENANTS_MAX = 1000 };
 
+/* "transactions" ...: what answers call the figures, by enum proxy_use. */
+extern const char *const top_use_names[PROXY_USES];
+
 /* ---- the server's side ---- */
 
 /* `status` is taken over. */

@@ -3,12 +3,23 @@
 
 static const int64_t survey_timeout_us = 2 * (int64_t)TIME_S;
 
+const char *const top_use_names[PROXY_USES] = {
+    [PROXY_USE_TRANSACTIONS] = "transactions",
+    [PROXY_USE_QUERIES] = "queries",
+    [PROXY_USE_ERRORS] = "errors",
+    [PROXY_USE_BACKEND_US] = "backend_us",
+    [PROXY_USE_WAITS] = "waits",
+    [PROXY_USE_WAIT_US] = "wait_us",
+    [PROXY_USE_BYTES_IN] = "bytes_in",
+    [PROXY_USE_BYTES_OUT] = "bytes_out",
+};
+
 static json_t *usage_object(const struct proxy_usage *used)
 {
-    json_t *list = json_array();
+    json_t *object = json_object();
     for (size_t i = 0; i < PROXY_USES; i++)
-        json_array_append_new(list, json_integer(used->of[i]));
-    return list;
+        json_object_set_new(object, top_use_names[i], json_integer(used->of[i]));
+    return object;
 }
 
 static json_t *tenant_object(const struct proxy_tenant_figures *figures)

@@ -30,7 +30,7 @@ static const char *text(const json_t *object, const char *key)
 
 static int64_t use(const json_t *object, size_t which)
 {
-    return json_integer_value(json_array_get(json_object_get(object, "used"), which));
+    return number(json_object_get(object, "used"), top_use_names[which]);
 }
 
 /* Slugs and names of services have no slash. */

@@ -280,9 +280,14 @@ def test_the_terminal_goes_away(world):
     """Its end is the command's: nothing spins."""
     with live(world) as terminal:
         terminal.wait_for("TENANT")
-        terminal.process.send_signal(signal.SIGSTOP)
-        terminal.process.send_signal(signal.SIGCONT)
-        terminal.press("\x04")  # no end of file: keys come raw
+        terminal.hang_up()
+        assert terminal.process.wait(SOON_SECONDS) == -signal.SIGHUP
+
+
+def test_control_d_is_a_key_like_others(world):
+    with live(world) as terminal:
+        terminal.wait_for("TENANT")
+        terminal.press("\x04")
         seen = terminal.screens()
         process.wait_until(lambda: terminal.screens() > seen, "it goes on", SOON_SECONDS)
         end(terminal)

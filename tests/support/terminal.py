@@ -100,12 +100,17 @@ class Terminal:
         process.wait_until(lambda: self.read() or self.process.poll() is not None, "it ends", seconds)
         return self.process.returncode, self.process.stderr.read().decode()
 
+    def hang_up(self):
+        os.close(self.master)
+        self.master = None
+
     def close(self):
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
         self.process.stderr.close()
-        os.close(self.master)
+        if self.master is not None:
+            os.close(self.master)
         os.close(self.slave)
 
 

@@ -10,13 +10,8 @@
 
 static json_t *used(int64_t transactions, int64_t errors, int64_t backend_us)
 {
-    json_t *list = json_array();
-    for (size_t i = 0; i < PROXY_USES; i++)
-        json_array_append_new(list, json_integer(i == PROXY_USE_TRANSACTIONS ? transactions
-                                                 : i == PROXY_USE_ERRORS     ? errors
-                                                 : i == PROXY_USE_BACKEND_US ? backend_us
-                                                                             : 0));
-    return list;
+    return json_pack("{s:I, s:I, s:I}", "transactions", (json_int_t)transactions, "errors",
+                     (json_int_t)errors, "backend_us", (json_int_t)backend_us);
 }
 
 static json_t *tenant(const char *name, int64_t transactions, int64_t errors, int64_t backend_us,
