@@ -146,14 +146,17 @@ def test_clusters_and_databases(world, tenant):
         connection.execute("BEGIN")
         database = world.placement(tenant)["database"]
         labels = {"cluster": "local", "database": database}
-        found = wait_for(world.port, lambda now: now.get("reeve_database_backends", **labels),
-                         "a connection to the database")
-        assert found.get("reeve_database_backends_idle", **labels) < \
-            found.get("reeve_database_backends", **labels)
+
+        def in_use(now):
+            return (now.get("reeve_database_backends", **labels) or 0) > \
+                (now.get("reeve_database_backends_idle", **labels) or 0)
+
+        found = wait_for(world.port, in_use, "a connection to the database is in use")
         assert found.get("reeve_database_clients_waiting", **labels) == 0
         used = found.get("reeve_cluster_backends", cluster="local")
         assert 1 <= used <= found.get("reeve_cluster_backends_max", cluster="local")
-        assert sum(found.all("reeve_database_backends").values()) == found.get("reeve_backends")
+        wait_for(world.port, lambda now: sum(now.all("reeve_database_backends").values()) ==
+                 now.get("reeve_backends"), "all server connections are some database's")
 
 
 def test_the_process(world):
