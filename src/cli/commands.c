@@ -10,6 +10,7 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_service,
     &cli_noun_tenant,
     &cli_noun_placement,
+    &cli_noun_top,
     &cli_noun_ps,
     &cli_noun_kill,
     &cli_noun_token,

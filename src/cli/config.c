@@ -10,12 +10,15 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "cli/cli.h"
+#include "cli/config_listen.h"
+#include "metrics/metrics.h"
 #include "pg/conninfo.h"
 
 enum { MAX_FILE_BYTES = 1 << 20 };
 
 enum setting_kind {
-    SETTING_LISTEN, /* may be repeated */
+    SETTING_LISTEN,  /* may be repeated */
+    SETTING_ADDRESS, /* TCP, with its port, or "off" */
     SETTING_CONNINFO,
     SETTING_PATH,
     SETTING_NUMBER,
@@ -285,7 +288,25 @@ static const struct setting settings[] = {
      .fallback = "status.sock",
      .restart = true,
      .value = "FILE",
-     .help = "Unix socket on which `reeve serve` tells `reeve status` its figures."},
+     .help = "Unix socket on which `reeve serve` tells `reeve status`, `reeve ps` and `reeve top` "
+             "its figures."},
+    {.key = "metrics_listen",
+     .kind = SETTING_ADDRESS,
+     .offset = AT(metrics_listen),
+     .fallback = "off",
+     .restart = true,
+     .value = "HOST:PORT | [IPV6]:PORT | *:PORT | off",
+     .help = "Where Prometheus finds `GET /metrics` ([metrics.md](metrics.md)): plain HTTP, for "
+             "whoever reaches it, with names of tenants in it."},
+    {.key = "metrics_tenants",
+     .kind = SETTING_NUMBER,
+     .offset = AT(metrics_tenants),
+     .minimum = 0,
+     .maximum = METRICS_TENANTS_MAX,
+     .fallback = "100",
+     .value = "0 to 10000",
+     .help = "Tenants, each in a service, with metrics of their own: those with most backend time. "
+             "The others are told as one."},
 };
 
 enum { SETTING_COUNT = array_size(settings) };
@@ -406,83 +427,29 @@ static int set_conninfo(struct reader *reader, const struct setting *setting, co
     return 0;
 }
 
-/* Takes ":PORT" off the end, when there is one. False when what stands there is no port. */
-static bool split_port(char *text, int *ret_port)
-{
-    char *colon = strrchr(text, ':');
-    if (!colon)
-        return true;
-    int64_t port;
-    if (!str_to_i64(colon + 1, 1, 65535, &port))
-        return false;
-    *colon = '\0';
-    *ret_port = (int)port;
-    return true;
-}
-
-static int bad_listen(struct error *err, const char *value, const char *reason)
-{
-    int result = error_set(err, ERROR_CONFIG, "cannot listen on \"%s\": %s", value, reason);
-    error_hint(err, "write HOST:PORT, [IPV6]:PORT, *:PORT, or a folder for a Unix socket");
-    return result;
-}
-
-static int parse_unix(struct reader *reader, char *text, const char *value,
-                      struct config_listen *listen, struct error *err)
-{
-    if (!split_port(text, &listen->port))
-        return bad_listen(err, value, "the port must be a number from 1 to 65535");
-    size_t length = strlen(text);
-    while (length > 1 && text[length - 1] == '/')
-        text[--length] = '\0';
-    listen->folder =
-        text[0] == '/' ? text : arena_printf(reader->arena, "%s/%s", reader->config->folder, text);
-    const char *path = config_socket_path(reader->arena, listen);
-    if (strlen(path) > CONFIG_SOCKET_PATH_MAX) {
-        int result = error_set(err, ERROR_CONFIG, "the Unix socket's path is too long: %s", path);
-        error_detail(err, "it has %zu bytes; the system allows %d", strlen(path),
-                     CONFIG_SOCKET_PATH_MAX);
-        error_hint(err, "choose a folder with a shorter path");
-        return result;
-    }
-    return 0;
-}
-
-static int parse_tcp(char *text, const char *value, struct config_listen *listen, struct error *err)
-{
-    bool bracketed = text[0] == '[';
-    char *close = bracketed ? strchr(text, ']') : NULL;
-    if (bracketed && (!close || (close[1] && close[1] != ':')))
-        return bad_listen(err, value, "an IPv6 address stands in brackets, as in [::1]:6432");
-    if (!bracketed && strchr(text, ':') != strrchr(text, ':'))
-        return bad_listen(err, value, "an IPv6 address stands in brackets, as in [::1]:6432");
-    bool has_port = close ? close[1] == ':' : strchr(text, ':') != NULL;
-    if (has_port && !split_port(text, &listen->port))
-        return bad_listen(err, value, "the port must be a number from 1 to 65535");
-    if (close) {
-        *close = '\0';
-        text++;
-    }
-    if (!*text || strpbrk(text, " \t,/"))
-        return bad_listen(err, value, "there is no such form of address");
-    listen->host = text;
-    return 0;
-}
-
 static int set_listen(struct reader *reader, const char *value, struct error *err)
 {
     struct config *config = reader->config;
     if (config->listen_count == PROXY_MAX_LISTEN)
         return error_set(err, ERROR_CONFIG, "listen may be given %d times at most",
                          PROXY_MAX_LISTEN);
-    struct config_listen listen = {.port = CONFIG_DEFAULT_PORT};
-    char *text = arena_strdup(reader->arena, value);
-    int result = value[0] == '/' || value[0] == '.' ? parse_unix(reader, text, value, &listen, err)
-                                                    : parse_tcp(text, value, &listen, err);
+    struct config_listen *listen = &config->listen[config->listen_count];
+    int result = config_parse_listen(value, reader->arena, config->folder, listen, err);
+    if (result == 0)
+        config->listen_count++;
+    return result;
+}
+
+static int set_address(struct reader *reader, const struct setting *setting, const char *value,
+                       struct error *err)
+{
+    struct config_listen *listen = slot(reader->config, setting);
+    if (strcmp(value, "off") == 0)
+        return 0;
+    int result = config_parse_address(value, reader->arena, listen, err);
     if (result < 0)
-        return result;
-    config->listen[config->listen_count++] = listen;
-    return 0;
+        error_prefix(err, "%s", setting->key);
+    return result;
 }
 
 static int set_value(struct reader *reader, const struct setting *setting, const char *value,
@@ -491,6 +458,8 @@ static int set_value(struct reader *reader, const struct setting *setting, const
     switch (setting->kind) {
     case SETTING_LISTEN:
         return set_listen(reader, value, err);
+    case SETTING_ADDRESS:
+        return set_address(reader, setting, value, err);
     case SETTING_CONNINFO:
         return set_conninfo(reader, setting, value, err);
     case SETTING_PATH:
@@ -737,12 +706,6 @@ int config_find(const char *explicit_path, struct arena *arena, const char **ret
     error_detail(err, "looked for ./reeve.conf and /etc/reeve/reeve.conf");
     error_hint(err, "pass --config FILE, set REEVE_CONFIG, or run \"reeve dev\" to begin");
     return result;
-}
-
-const char *config_socket_path(struct arena *arena, const struct config_listen *listen)
-{
-    return arena_printf(arena, "%s/.s.PGSQL.%d",
-                        strcmp(listen->folder, "/") == 0 ? "" : listen->folder, listen->port);
 }
 
 /* ---- the reference ---- */

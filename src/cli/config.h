@@ -42,6 +42,8 @@ struct config {
     int64_t slow_transaction_us;
     int64_t log_level; /* enum log_level */
     const char *status_socket;
+    struct config_listen metrics_listen; /* host NULL: off */
+    int64_t metrics_tenants;
 };
 
 /* ERROR_CONFIG "FILE:LINE: ..." with the nearest key or the values that would do. Everything that

@@ -1,12 +1,19 @@
 #include "cli/handover.h"
 
-json_t *handover_describe(const struct listen_set *set, struct status_descriptors *ret)
+static void describe(const struct listen_set *set, json_t *names, struct status_descriptors *ret)
 {
-    json_t *names = json_array();
     for (int i = 0; i < set->count && ret->count < STATUS_DESCRIPTORS_MAX; i++) {
         json_array_append_new(names, json_string(set->names[i]));
         ret->fds[ret->count++] = set->fds[i];
     }
+}
+
+json_t *handover_describe(const struct listen_set *set, const struct listen_set *metrics,
+                          struct status_descriptors *ret)
+{
+    json_t *names = json_array();
+    describe(set, names, ret);
+    describe(metrics, names, ret);
     return json_pack("{s:o}", "listen", names);
 }
 
@@ -15,7 +22,7 @@ static int read_names(const json_t *names, struct status_descriptors *descriptor
                       struct arena *arena, struct listen_set *ret, struct error *err)
 {
     size_t count = json_array_size(names);
-    if (count != descriptors->count || count > PROXY_MAX_LISTEN)
+    if (count != descriptors->count || count > LISTEN_SET_MAX)
         return error_set(err, ERROR_PROTOCOL,
                          "the running server hands over %zu sockets under %zu names",
                          descriptors->count, count);

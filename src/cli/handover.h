@@ -6,7 +6,7 @@
  *               <----- descriptors, names            of its listening sockets; both may accept
  *   starts, accepts
  *   "retire"    ------------------------>
- *               <-------------- {granted}            once only
+ *               <-------------- {granted}            once only; answers no more for metrics
  *   takes the status socket's path        accepts no more; RETIRE_LINGER_US later it stops as at
  *                                         SIGTERM, but leaves the sockets and their files alone
  *
@@ -24,7 +24,8 @@
 #define RETIRE_LINGER_US ((int64_t)1 * TIME_S)
 
 /* The old one's answer to "handover". */
-json_t *handover_describe(const struct listen_set *set, struct status_descriptors *ret);
+json_t *handover_describe(const struct listen_set *set, const struct listen_set *metrics,
+                          struct status_descriptors *ret);
 /* Asks for it. Nobody there: *ret is empty. ERROR_PROTOCOL: it is too old to know. Descriptors are
  * the caller's; names live in the arena. */
 int handover_ask(const char *status_path, struct arena *arena, struct listen_set *ret,

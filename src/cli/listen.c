@@ -89,6 +89,25 @@ int listen_open(const struct config *config, struct listen_set *handed, struct a
     return result;
 }
 
+int listen_open_metrics(const struct config *config, struct listen_set *handed, struct arena *arena,
+                        struct listen_set *ret, struct error *err)
+{
+    const struct config_listen *listen = &config->metrics_listen;
+    struct listen_set set = {0};
+    int result = 0;
+    if (!listen->host)
+        return 0;
+    const char *name = arena_printf(arena, "metrics %s", name_of(listen, arena));
+    if (take_handed(name, false, handed, &set) == 0)
+        result = open_one(listen, name, &set, err);
+    if (result < 0) {
+        error_prefix(err, "metrics_listen");
+        return result;
+    }
+    *ret = set;
+    return 0;
+}
+
 void listen_give_up_paths(struct listen_set *set)
 {
     for (int i = 0; i < set->count; i++)

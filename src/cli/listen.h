@@ -6,13 +6,18 @@
 
 #include "cli/config.h"
 
+enum { LISTEN_SET_MAX = 2 * PROXY_MAX_LISTEN }; /* clients' and metrics' together */
+
 struct listen_set {
-    int fds[PROXY_MAX_LISTEN];
+    int fds[LISTEN_SET_MAX];
     int count;
-    const char *paths[PROXY_MAX_LISTEN]; /* of Unix sockets, removed at the end; or NULL */
-    const char *names[PROXY_MAX_LISTEN]; /* what the configuration asks for: HOST:PORT or a path */
+    const char *paths[LISTEN_SET_MAX]; /* of Unix sockets, removed at the end; or NULL */
+    const char *names[LISTEN_SET_MAX]; /* what the configuration asks for: HOST:PORT or a path */
 };
 
+/* Those of `metrics_listen`, the same way; before listen_open. None when it is off. */
+int listen_open_metrics(const struct config *config, struct listen_set *handed, struct arena *arena,
+                        struct listen_set *ret, struct error *err);
 /* All of them, or none and an error that names the one. Those that `handed` has under the same name
  * are taken from there; what is left in it is closed. NULL: nothing was handed over. Texts live in
  * the arena. */

@@ -1,12 +1,13 @@
 #include "cli/nouns.h"
 
 #include "cli/config.h"
+#include "metrics/metrics.h"
 
 /* ---- help ---- */
 
 static const char *reference_choice(size_t index)
 {
-    static const char *const names[] = {"cli", "config", NULL};
+    static const char *const names[] = {"cli", "config", "metrics", NULL};
     return names[index];
 }
 
@@ -31,6 +32,8 @@ static int run_help(struct cli *cli, struct error *err)
     if (page) {
         if (strcmp(page, "config") == 0)
             config_write_reference(stdout);
+        else if (strcmp(page, "metrics") == 0)
+            metrics_write_reference(stdout);
         else
             cli_write_reference(stdout, cli_nouns);
         return 0;

@@ -28,6 +28,7 @@ extern const struct cli_noun cli_noun_service;
 extern const struct cli_noun cli_noun_status;
 extern const struct cli_noun cli_noun_tenant;
 extern const struct cli_noun cli_noun_token;
+extern const struct cli_noun cli_noun_top;
 extern const struct cli_noun cli_noun_url;
 extern const struct cli_noun cli_noun_version;
 

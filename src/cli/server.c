@@ -15,7 +15,9 @@
 #include "cli/connector.h"
 #include "cli/handover.h"
 #include "cli/tls.h"
+#include "cli/top.h"
 #include "job/job.h"
+#include "metrics/metrics.h"
 #include "net/engine.h"
 #include "provision/provision.h"
 #include "route/route.h"
@@ -35,6 +37,8 @@ struct server {
     int64_t retire_us;    /* when it stops then; 0: it does not */
     struct status_server *status;
     struct listen_set listen;
+    struct listen_set metrics_listen;
+    struct metrics_server *metrics; /* NULL: off */
     struct proxy_connector connector;
     struct route_table *routes;
     struct catalog_follower *follower;
@@ -126,6 +130,8 @@ static void warn_about_restart(const struct config *old, const struct config *ne
         same_listen = same_text(old->listen[i].host, new->listen[i].host) &&
                       same_text(old->listen[i].folder, new->listen[i].folder) &&
                       old->listen[i].port == new->listen[i].port;
+    bool same_metrics = same_text(old->metrics_listen.host, new->metrics_listen.host) &&
+                        old->metrics_listen.port == new->metrics_listen.port;
     const struct {
         const char *name;
         bool same;
@@ -134,7 +140,8 @@ static void warn_about_restart(const struct config *old, const struct config *ne
                     {"key_file", same_text(old->key_file, new->key_file)},
                     {"workers", old->workers == new->workers},
                     {"engine", old->engine == new->engine},
-                    {"status_socket", same_text(old->status_socket, new->status_socket)}};
+                    {"status_socket", same_text(old->status_socket, new->status_socket)},
+                    {"metrics_listen", same_metrics}};
     for (size_t i = 0; i < array_size(settings); i++) {
         if (!settings[i].same)
             log_warning("%s was changed; it takes effect when Reeve is started anew",
@@ -152,6 +159,8 @@ static int apply_config(struct server *server, const struct config *config, stru
     if (result < 0)
         return result;
     result = proxy_reload(server->proxy, &proxy, err);
+    if (server->metrics)
+        metrics_server_set_tenants(server->metrics, (size_t)config->metrics_tenants);
     free_proxy_config(&proxy);
     return result;
 }
@@ -234,6 +243,14 @@ static json_t *make_backend_list(struct server *server)
     return json_pack("{s:o, s:b}", "backends", list.rows, "complete", complete);
 }
 
+static json_t *make_top(struct server *server)
+{
+    json_t *status = make_status(server);
+    if (server->stopping) /* there may be workers no more */
+        return json_pack("{s:o, s:b}", "server", status, "complete", false);
+    return top_answer(server->proxy, server->routes, status);
+}
+
 /* ---- ending a server connection ---- */
 
 struct kill_request {
@@ -309,6 +326,7 @@ static void retire(struct server *server)
     log_info("another server takes over: no new clients here; running transactions may finish");
     status_server_give_up_path(server->status);
     listen_give_up_paths(&server->listen);
+    server->metrics = metrics_server_stop(server->metrics);
     proxy_stop_accepting(server->proxy);
     server->deaf = true; /* the sockets are the other's as well: they must not be shut */
     server->retire_us = time_monotonic_us() + RETIRE_LINGER_US;
@@ -319,13 +337,15 @@ static json_t *answer(void *owner, const char *question, struct status_descripto
 {
     struct server *server = owner;
     if (strcmp(question, "handover") == 0 && !server->spec->embedded)
-        return handover_describe(&server->listen, ret);
+        return handover_describe(&server->listen, &server->metrics_listen, ret);
     if (strcmp(question, "retire") == 0 && !server->spec->embedded)
         return grant_retirement(server);
     if (strcmp(question, "status") == 0)
         return make_status(owner);
     if (strcmp(question, "ps") == 0)
         return make_backend_list(owner);
+    if (strcmp(question, "top") == 0)
+        return make_top(owner);
     if (strncmp(question, kill_word, strlen(kill_word)) == 0)
         return kill_backend(owner, question + strlen(kill_word), false);
     if (strncmp(question, cancel_word, strlen(cancel_word)) == 0)
@@ -431,6 +451,22 @@ static int wait_for_end(struct server *server, struct error *err)
 
 /* ---- starting ---- */
 
+static int start_metrics(struct server *server, struct error *err)
+{
+    const struct metrics_options options = {.listen_fds = server->metrics_listen.fds,
+                                            .listen_count = server->metrics_listen.count,
+                                            .proxy = server->proxy,
+                                            .routes = server->routes,
+                                            .tenants = (size_t)server->config->metrics_tenants};
+    if (options.listen_count == 0)
+        return 0;
+    int result = metrics_server_start(&options, &server->metrics, err);
+    if (result == 0)
+        log_info("metrics are told on %s:%d", server->config->metrics_listen.host,
+                 server->config->metrics_listen.port);
+    return result;
+}
+
 /* Told before anything is opened, as everything else that is wrong with the configuration. */
 static int check_tls(const struct config *config, struct error *err)
 {
@@ -450,8 +486,13 @@ static int open_sockets(struct server *server, struct error *err)
         result = handover_ask(server->config->status_socket, &server->arena, &handed, err);
     server->takes_over = handed.count > 0;
     if (result == 0)
+        result = listen_open_metrics(server->config, &handed, &server->arena,
+                                     &server->metrics_listen, err);
+    if (result == 0)
         result = listen_open(server->config, server->takes_over ? &handed : NULL, &server->arena,
                              &server->listen, err);
+    else
+        listen_close(&handed);
     return result;
 }
 
@@ -536,7 +577,9 @@ static int start(struct server *server, struct error *err)
         proxy_wait(server->proxy);
         return error_errno(err, failed, "cannot start a thread");
     }
-    result = start_status(server, err);
+    result = start_metrics(server, err);
+    if (result == 0)
+        result = start_status(server, err);
     if (result < 0) {
         proxy_shut_down(server->proxy);
         pthread_join(server->waiter, NULL);
@@ -555,6 +598,7 @@ static void clean_up(struct server *server)
 {
     atomic_store(&server->jobs_cancelled, true);
     status_server_stop(server->status);
+    metrics_server_stop(server->metrics);
     job_runner_stop(server->runner);
     catalog_follower_stop(server->follower);
     proxy_free(server->proxy);
@@ -562,6 +606,7 @@ static void clean_up(struct server *server)
     if (server->takes_over) /* it did not: the files are still the other's */
         listen_give_up_paths(&server->listen);
     listen_close(&server->listen);
+    listen_close(&server->metrics_listen);
     close_descriptor(server->signal_fd);
     close_descriptor(server->ended_fd);
     close_descriptor(server->retire_fd);

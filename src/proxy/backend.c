@@ -1,6 +1,7 @@
 #include "proxy/backend.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
+#include "proxy/usage.h"
 
 #include <sys/socket.h>
 #include <unistd.h>
@@ -455,6 +456,7 @@ void backend_unlink(struct backend *backend)
     deadline_stop(backend);
     note_slow(backend, used_us);
     queue_charge(client->place, used_us);
+    usage_count(backend->worker, client->place, PROXY_USE_BACKEND_US, used_us);
     backend->client = NULL;
     client->backend = NULL;
     client->skip_till_sync = false;

@@ -64,7 +64,8 @@ struct client {
     struct list of_place;    /* place.queue.clients */
     struct list of_tenant;   /* tenant_clients.clients */
     struct list cancelling;  /* worker.cancelling: a cancel request is to be sent again */
-    int64_t since_us;        /* when it began to log in or to wait */
+    int64_t since_us;        /* when it began to log in or to wait, as far as timeouts go */
+    int64_t queued_us;       /* when it began to wait for a backend */
     struct hash_node key_node;
     /* Its key; of one that is here to cancel, the key that it has sent. */
     uint32_t cancel_id; /* worker index in the low 6 bits, random above */

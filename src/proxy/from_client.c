@@ -12,6 +12,7 @@
 #include "proxy/backend.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
+#include "proxy/usage.h"
 #include "wire/sqlstate.h"
 
 enum {
@@ -119,7 +120,7 @@ static int take_query(struct client *client, const struct message *message)
     forget_unnamed(client);
     apply_flags(client, flags);
     note_run(client, message->whole ? flags : 0);
-    count(&client->worker->counters.queries, 1);
+    usage_count(client->worker, client->place, PROXY_USE_QUERIES, 1);
     push(client, (struct expect){
                      .kind = EXPECT_QUERY, .flags = flags & TEXT_CHANGES_NAMES, .names = names});
     if (!replaced)
@@ -211,7 +212,7 @@ static int take_parse(struct client *client, const struct message *message)
             return violation(client, "the name of a prepared statement is too long");
         return MORE;
     }
-    count(&client->worker->counters.queries, 1);
+    usage_count(client->worker, client->place, PROXY_USE_QUERIES, 1);
     bool unnamed = end == message->body;
     if (message->whole || (unnamed && !fits))
         return unnamed ? take_unnamed_parse(client, message)
@@ -671,7 +672,7 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
 size_t client_received(struct client *client, const char *bytes, size_t length)
 {
     size_t at = 0;
-    count(&client->worker->counters.bytes_in, (int64_t)length);
+    usage_count(client->worker, client->place, PROXY_USE_BYTES_IN, (int64_t)length);
     while (at < length) {
         if (client->in_message) {
             at += pass_on(client, bytes + at, length - at);

@@ -9,6 +9,7 @@
 #include "proxy/backend.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
+#include "proxy/usage.h"
 #include "wire/sqlstate.h"
 
 enum {
@@ -49,6 +50,12 @@ static void to_client(struct backend *backend)
     if (backend->client)
         stream_write(backend->client->stream, buffer_string(out), out->length);
     buffer_reset(out);
+}
+
+/* NULL: there is no client. */
+static struct place *place_of_client(const struct backend *backend)
+{
+    return backend->client ? backend->client->place : NULL;
 }
 
 /* ---- the proxy's own answers ---- */
@@ -395,7 +402,7 @@ static void query_ended(struct backend *backend)
         list_remove(&backend->client->cancelling);
     if (backend->status != 'I')
         return;
-    count(&backend->worker->counters.transactions, 1);
+    usage_count(backend->worker, place_of_client(backend), PROXY_USE_TRANSACTIONS, 1);
     if (backend->client)
         place_count_transaction(backend->client->place);
 }
@@ -487,8 +494,12 @@ static enum verdict take_reply(struct backend *backend, const struct reply *repl
         return middle(backend, reply);
     case 'G':
         return take_copy_in(backend, reply);
-    case 'E':
-        return take_error(backend, reply);
+    case 'E': {
+        enum verdict verdict = take_error(backend, reply);
+        if ((verdict == PASS || verdict == REPLACED) && backend->client)
+            usage_count(backend->worker, backend->client->place, PROXY_USE_ERRORS, 1);
+        return verdict;
+    }
     case 'N':
         return take_notice(backend);
     case 'S':
@@ -658,7 +669,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
     struct run run = {NULL, 0};
     size_t at = 0;
     bool first_due = false;
-    count(&backend->worker->counters.bytes_out, (int64_t)length);
+    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
             at += continue_message(backend, &run, bytes + at, length - at);

@@ -1,39 +1,21 @@
 /*
  * list.c - what every backend is doing, for operators, and ending one of them.
- *
- * Each worker is sent a letter and writes down its own backends; the asking thread waits for all of
- * them, with a deadline. The request is counted, as a worker may come to its letter later than
- * that.
  */
-#include <stdatomic.h>
-#include <time.h>
-
 #include "base/log.h"
-#include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/gather.h"
 #include "proxy/place.h"
 #include "wire/sqlstate.h"
 
 struct listing {
-    _Atomic int references;
-    pthread_mutex_t lock;
-    pthread_cond_t done;
-    int left; /* workers that have not answered */
+    struct gathering gathering; /* first */
     struct proxy_backend *rows;
     size_t count, capacity;
 };
 
-struct list_note {
-    struct note note;
-    struct listing *listing;
-};
-
-static void listing_unref(struct listing *listing)
+static void release_listing(struct gathering *gathering)
 {
-    if (atomic_fetch_sub(&listing->references, 1) > 1)
-        return;
-    pthread_mutex_destroy(&listing->lock);
-    pthread_cond_destroy(&listing->done);
+    struct listing *listing = container_of(gathering, struct listing, gathering);
     free(listing->rows);
     free(listing);
 }
@@ -93,55 +75,25 @@ static void list_pool(struct hash_node *node, void *argument)
         add_row(argument, list_entry(link, struct backend, link));
 }
 
-static void list_received(struct worker *worker, struct note *note)
+static void list_worker(struct gathering *gathering, struct worker *worker)
 {
-    struct list_note *list = container_of(note, struct list_note, note);
-    struct listing *listing = list->listing;
-    free(list);
-    pthread_mutex_lock(&listing->lock);
+    struct listing *listing = container_of(gathering, struct listing, gathering);
+    pthread_mutex_lock(&gathering->lock);
     hash_table_each(&worker->pools, list_pool, listing);
-    if (--listing->left == 0)
-        pthread_cond_signal(&listing->done);
-    pthread_mutex_unlock(&listing->lock);
-    listing_unref(listing);
-}
-
-static struct listing *listing_new(int workers)
-{
-    struct listing *listing = xcalloc(1, sizeof(*listing));
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_mutex_init(&listing->lock, NULL);
-    pthread_cond_init(&listing->done, &attributes);
-    pthread_condattr_destroy(&attributes);
-    listing->left = workers;
-    atomic_init(&listing->references, workers + 1);
-    return listing;
+    pthread_mutex_unlock(&gathering->lock);
 }
 
 bool proxy_list_backends(struct proxy *proxy, int64_t timeout_us,
                          void (*found)(void *owner, const struct proxy_backend *backend),
                          void *owner)
 {
-    struct listing *listing = listing_new(proxy->worker_count);
-    for (int i = 0; i < proxy->worker_count; i++) {
-        struct list_note *note = xcalloc(1, sizeof(*note));
-        note->listing = listing;
-        worker_post(proxy->workers[i], &note->note, LETTER_TASK, list_received);
-    }
-    int64_t deadline_us = time_monotonic_us() + timeout_us;
-    struct timespec deadline = {.tv_sec = deadline_us / TIME_S,
-                                .tv_nsec = (deadline_us % TIME_S) * 1000};
-    int waited = 0;
-    pthread_mutex_lock(&listing->lock);
-    while (listing->left > 0 && waited == 0)
-        waited = pthread_cond_timedwait(&listing->done, &listing->lock, &deadline);
-    bool complete = listing->left == 0;
+    struct listing *listing = xcalloc(1, sizeof(*listing));
+    listing->gathering.answer = list_worker;
+    listing->gathering.release = release_listing;
+    bool complete = gather_begin(proxy, &listing->gathering, timeout_us);
     for (size_t i = 0; i < listing->count; i++)
         found(owner, &listing->rows[i]);
-    pthread_mutex_unlock(&listing->lock);
-    listing_unref(listing);
+    gather_end(&listing->gathering);
     return complete;
 }
 

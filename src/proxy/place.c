@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/usage.h"
 
 static const int64_t hold_longest_us = 3600 * (int64_t)TIME_S; /* as the command has it */
 
@@ -80,8 +81,8 @@ static void choose_store(struct place *place, const struct route_placement *plac
 
 static struct place *find(struct worker *worker, int64_t placement_id, bool read_only);
 
-/* The same placement's with the other access, or NULL: both count for its limits. */
-static struct place *find_other(const struct place *place)
+/* Both count for its limits. */
+struct place *place_find_other(const struct place *place)
 {
     return find(place->worker, place->placement_id, !place->read_only);
 }
@@ -91,7 +92,7 @@ size_t place_free_backends(const struct place *place)
     int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
     if (limit <= 0)
         return SIZE_MAX;
-    const struct place *other = find_other(place);
+    const struct place *other = place_find_other(place);
     size_t lent = place->lent_count + (other ? other->lent_count : 0);
     return lent < (size_t)limit ? (size_t)limit - lent : 0;
 }
@@ -146,7 +147,7 @@ static void count_lent(struct place *place, int by)
     place->lent_count += (size_t)by;
     open_or_close(place);
     struct place *other =
-        place->limits.values[ROUTE_LIMIT_TRANSACTIONS] > 0 ? find_other(place) : NULL;
+        place->limits.values[ROUTE_LIMIT_TRANSACTIONS] > 0 ? place_find_other(place) : NULL;
     if (other && other->pool)
         open_or_close(other);
 }
@@ -256,11 +257,13 @@ static struct place *make(struct worker *worker, const struct route_tenant *tena
     place->read_only = read_only;
     place->epoch = -1;
     str_copy(place->tenant, sizeof(place->tenant), tenant->slug);
+    str_copy(place->service, sizeof(place->service), placement->service);
     list_init(&place->unused);
     list_init(&place->rated);
     list_init(&place->backends);
     queue_place_init(&place->queue);
     hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
+    usage_recall(place, place_find_other(place));
     return place;
 }
 
@@ -301,7 +304,7 @@ bool place_refresh(struct place *place, const struct route_snapshot *snapshot)
 
 size_t place_count_clients(const struct place *place)
 {
-    const struct place *other = find_other(place);
+    const struct place *other = place_find_other(place);
     return place->client_count + (other ? other->client_count : 0);
 }
 
@@ -367,6 +370,7 @@ void place_check_unused(struct place *place)
 static void free_place(struct place *place)
 {
     list_remove(&place->rated);
+    usage_keep(place, place_find_other(place));
     forget_backends(place);
     if (place->pool)
         leave_pool(place);

@@ -24,7 +24,7 @@ struct place {
     bool read_only;
     bool shared_tables; /* other tenants' rows are in the same tables */
     bool own_database;  /* nobody else is in its database */
-    char tenant[ROUTE_NAME_SIZE];
+    char tenant[ROUTE_NAME_SIZE], service[ROUTE_NAME_SIZE];
     struct route_entry entry;        /* under the guard: what a backend is entered with */
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
@@ -33,6 +33,8 @@ struct place {
     int64_t turns_at_us;             /* as of then; 0: it had none yet */
     struct list rated;               /* worker.rated: closed until its rate allows one more */
     int64_t held_until_us;           /* new transactions wait until then; 0: they do not */
+    struct proxy_usage used;         /* since it was made, and before: see usage.h */
+    int64_t running_us;              /* while a survey is taken */
 };
 
 /* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
@@ -42,6 +44,8 @@ struct place *place_of(struct worker *worker, const struct route_snapshot *snaps
 /* Takes over what changed in the catalog. Its waiting clients go along when it has another pool
  * now. False when the placement is gone. */
 bool place_refresh(struct place *place, const struct route_snapshot *snapshot);
+/* The same placement's with the other access, or NULL. */
+struct place *place_find_other(const struct place *place);
 /* Of the placement, with either access; at least one of the worker's places. */
 size_t place_count_clients(const struct place *place);
 void place_add_client(struct place *place, struct client *client);

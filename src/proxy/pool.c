@@ -4,6 +4,7 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
+#include "proxy/usage.h"
 
 enum {
     RETRY_FIRST_US = 100 * TIME_MS,
@@ -297,6 +298,7 @@ bool pool_checkout(struct client *client)
         return true;
     }
     queue_add(client, now_us);
+    client->queued_us = now_us;
     list_append(&worker->waiting, &client->timed);
     count(&worker->counters.clients_waiting, 1);
     if (!timer_running(&worker->wait_timer))
@@ -315,6 +317,7 @@ static void forget_waiting(struct client *client)
 {
     list_remove(&client->timed);
     count(&client->worker->counters.clients_waiting, -1);
+    usage_wait_ended(client, engine_now_us(client->worker->engine));
 }
 
 void pool_stop_waiting(struct client *client)

@@ -473,11 +473,11 @@ void proxy_get_statistics(struct proxy *proxy, struct proxy_statistics *ret)
         ret->clients_waiting += atomic_load(&counters->clients_waiting);
         ret->backends += atomic_load(&counters->backends);
         ret->backends_idle += atomic_load(&counters->backends_idle);
-        ret->transactions += atomic_load(&counters->transactions);
-        ret->queries += atomic_load(&counters->queries);
+        ret->transactions += atomic_load(&counters->used[PROXY_USE_TRANSACTIONS]);
+        ret->queries += atomic_load(&counters->used[PROXY_USE_QUERIES]);
         ret->logins += atomic_load(&counters->logins);
         ret->logins_failed += atomic_load(&counters->logins_failed);
-        ret->bytes_in += atomic_load(&counters->bytes_in);
-        ret->bytes_out += atomic_load(&counters->bytes_out);
+        ret->bytes_in += atomic_load(&counters->used[PROXY_USE_BYTES_IN]);
+        ret->bytes_out += atomic_load(&counters->used[PROXY_USE_BYTES_OUT]);
     }
 }

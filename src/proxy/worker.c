@@ -6,6 +6,7 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
+#include "proxy/usage.h"
 #include "wire/sqlstate.h"
 
 /* ---- letters ---- */
@@ -455,6 +456,7 @@ void worker_free(struct worker *worker)
     places_free_unused(worker);
     hash_table_each(&worker->pools, free_pool_node, NULL);
     pools_free_unused(worker);
+    usage_free(worker);
     hash_table_each(&worker->clusters, free_cluster_node, NULL);
     hash_table_free(&worker->pools);
     hash_table_free(&worker->places);

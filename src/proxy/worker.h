@@ -18,6 +18,7 @@
 #include "proxy/pairs.h"
 #include "proxy/proxy.h"
 #include "proxy/statement.h"
+#include "proxy/survey.h"
 #include "proxy/threads.h"
 
 struct client;
@@ -60,8 +61,8 @@ struct job {
 };
 
 struct counters {
-    _Atomic int64_t clients, clients_waiting, backends, backends_idle, transactions, queries,
-        logins, logins_failed, bytes_in, bytes_out;
+    _Atomic int64_t clients, clients_waiting, backends, backends_idle, logins, logins_failed;
+    _Atomic int64_t used[PROXY_USES], waits[PROXY_WAIT_BOUNDS + 1];
 };
 
 /* One writer a counter: no read-modify-write on the bus. */
@@ -92,6 +93,7 @@ struct worker {
     struct hash_table tenants;    /* struct tenant_clients by tenant id */
     struct hash_table keys;       /* struct client by cancel key */
     struct hash_table clusters;   /* struct worker_cluster by id */
+    struct hash_table past;       /* struct usage_past by placement */
     struct list clients;          /* every client of this worker */
     struct list logins;           /* clients that are logging in, oldest first */
     struct list waiting;          /* clients that wait for a backend, oldest first */
@@ -108,6 +110,7 @@ struct worker {
     struct counters counters;
     int jobs; /* tasks under way on other threads */
     uint64_t next_serial, next_turn, next_backend;
+    bool past_given_up;
     bool shutting_down, stopping;
     struct buffer scratch; /* for messages that are made here; empty between uses */
 };

@@ -11,7 +11,7 @@ from support.process import temporary_folder
 from support.world import DATA, unique
 
 USAGE, NO_SUCH, EXISTS, INVALID, STATE = 2, 66, 73, 65, 74
-NOUNS = ("dev", "serve", "init", "status", "cluster", "service", "tenant", "placement", "token",
+NOUNS = ("dev", "serve", "init", "status", "top", "cluster", "service", "tenant", "placement", "token",
          "password", "url", "issuer", "migrate", "audit", "job", "events", "completion", "version",
          "help")
 

@@ -56,6 +56,8 @@ static void test_fallbacks(void **state reeve_unused)
     assert_string_equal(config.control, "host=/run/pg dbname=reeve");
     assert_string_equal(config.key_file, arena_printf(&arena, "%s/key", folder));
     assert_string_equal(config.status_socket, arena_printf(&arena, "%s/status.sock", folder));
+    assert_null(config.metrics_listen.host);
+    assert_int_equal(config.metrics_tenants, 100);
     assert_int_equal(config.workers, 0);
     assert_int_equal(config.engine, ENGINE_AUTO);
     assert_null(config.tls_cert);
@@ -80,6 +82,8 @@ static void test_values(void **state reeve_unused)
                                "tls_required = on\n"
                                "auth = password\n"
                                "max_clients = 17\n"
+                               "metrics_listen = [::]:9187\n"
+                               "metrics_tenants = 0\n"
                                "queue_timeout = 2m\n"
                                "shutdown_timeout = 0s\n"
                                "log_level = debug";
@@ -100,6 +104,9 @@ static void test_values(void **state reeve_unused)
     assert_true(config.tls_required);
     assert_int_equal(config.auth, PROXY_AUTH_CLEARTEXT);
     assert_int_equal(config.max_clients, 17);
+    assert_string_equal(config.metrics_listen.host, "::");
+    assert_int_equal(config.metrics_listen.port, 9187);
+    assert_int_equal(config.metrics_tenants, 0);
     assert_int_equal(config.queue_timeout_us, 120 * (int64_t)TIME_S);
     assert_int_equal(config.shutdown_timeout_us, 0);
     assert_int_equal(config.log_level, LOG_DEBUG);
@@ -136,6 +143,12 @@ static void test_refusals(void **state reeve_unused)
          ":2: cannot listen on \"h:70000\": the port must be a number from 1 to 65535"},
         {CONTROL "listen = a b:1\n",
          ":2: cannot listen on \"a b:1\": there is no such form of address"},
+        {CONTROL "metrics_listen = localhost\n",
+         ":2: metrics_listen: cannot listen on \"localhost\": there is no port"},
+        {CONTROL "metrics_listen = ./here:1\n",
+         ":2: metrics_listen: cannot listen on \"./here:1\": there is no such form of address"},
+        {CONTROL "metrics_tenants = 10001\n",
+         ":2: metrics_tenants must be a number from 0 to 10000, not \"10001\""},
         {CONTROL "tls_cert = x\n", ": tls_cert and tls_key must be set together"},
         {CONTROL "tls_required = on\n", ": tls_required needs tls_cert and tls_key"},
         {CONTROL "control = \x01\n", ":2: there is a control character"},
