@@ -95,15 +95,32 @@ static struct statement *copy_for_client(struct client *client, const struct sta
     return intern_in(client->backend, &scope, statement);
 }
 
+/* ---- LISTEN ---- */
+
+/* A statement that fails in the server, so that the error is in its place in pipeline and
+ * transaction. */
+static const char listen_refused[] = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
+                                     " MESSAGE = 'LISTEN is not supported in transaction pooling',"
+                                     " HINT = 'connections to the server are shared between "
+                                     "transactions; a tenant with a database of"
+                                     " its own can listen'; END $$";
+
 /* ---- sending ---- */
 
 static void put_definition(struct backend *backend, const char *name,
                            const struct statement *statement)
 {
+    const struct client *client = backend->client;
     struct buffer *out = &backend->worker->scratch;
     size_t mark = wire_begin(out, 'P');
     wire_put_cstring(out, name);
-    buffer_append(out, statement->definition, statement->length);
+    size_t sent = 0;
+    if ((statement->flags & TEXT_LISTENS) && !(client && client->place->own_database)) {
+        sent = strlen(statement->definition);
+        buffer_append(out, statement->definition, text_before_listen(statement->definition, sent));
+        buffer_append_string(out, listen_refused);
+    }
+    buffer_append(out, statement->definition + sent, statement->length - sent);
     wire_end(out, mark);
     send(backend);
 }
@@ -192,14 +209,6 @@ void prepare_placeholder_gone(struct backend *backend, size_t number)
 }
 
 /* ---- texts that cannot be sent as they are ---- */
-
-/* A statement that fails in the server, so that the error is in its place in pipeline and
- * transaction. */
-static const char listen_refused[] = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
-                                     " MESSAGE = 'LISTEN is not supported in transaction pooling',"
-                                     " HINT = 'connections to the server are shared between "
-                                     "transactions; a tenant with a database of"
-                                     " its own can listen'; END $$";
 
 /* Writes the text with placeholders for the names that it deallocates, which `names` are. What
  * looks like a name of the proxy's own is nobody's. */

@@ -1,4 +1,4 @@
-"""What the drivers in other languages found, run once a mode."""
+"""What the drivers in other languages found, each run once a mode."""
 import functools
 
 import pytest
@@ -7,14 +7,6 @@ from support import foreign
 
 
 @pytest.fixture(scope="session")
-def node_outcomes(world):
-    """mode -> {check: error or None}"""
-    folder = foreign.node_folder()
-    return functools.cache(lambda mode: foreign.node_outcome(folder, world, mode))
-
-
-@pytest.fixture(scope="session")
-def jdbc_outcomes(world):
-    """mode -> {check: error or None}"""
-    folder = foreign.jdbc_folder()
-    return functools.cache(lambda mode: foreign.jdbc_outcome(folder, world, mode))
+def foreign_outcome(world):
+    """(program, mode) -> {check: error or None}"""
+    return functools.cache(lambda name, mode: foreign.outcome(name, world, mode))

@@ -7,10 +7,10 @@ CHECKS = ["insert_select", "generated_keys", "transactions", "isolation_level", 
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_jdbc(jdbc_outcomes, mode, name):
-    error = jdbc_outcomes(mode)[name]
+def test_jdbc(foreign_outcome, mode, name):
+    error = foreign_outcome("jdbc", mode)[name]
     assert error is None, error
 
 
-def test_jdbc_ran_all(jdbc_outcomes, mode):
-    assert sorted(jdbc_outcomes(mode)) == sorted(CHECKS)
+def test_jdbc_ran_all(foreign_outcome, mode):
+    assert sorted(foreign_outcome("jdbc", mode)) == sorted(CHECKS)

@@ -1,15 +1,16 @@
-"""node-postgres: node/checks.js does the work, once a mode."""
+"""node-postgres: node/node_postgres.js does the work, once a mode."""
 import pytest
 
 CHECKS = ["insert_select", "transactions", "prepared_1000", "errors", "failed_transaction",
-          "several_statements", "queue", "copy_out", "copy_in", "large", "cursor", "cancel", "pool"]
+          "several_statements", "queue", "copy_out", "copy_in", "large", "cursor", "cancel", "pool",
+          "pools_of_two_tenants", "settings", "query_timeout", "listen"]
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_node(node_outcomes, mode, name):
-    error = node_outcomes(mode)[name]
+def test_node(foreign_outcome, mode, name):
+    error = foreign_outcome("node-postgres", mode)[name]
     assert error is None, error
 
 
-def test_node_ran_all(node_outcomes, mode):
-    assert sorted(node_outcomes(mode)) == sorted(CHECKS)
+def test_node_ran_all(foreign_outcome, mode):
+    assert sorted(foreign_outcome("node-postgres", mode)) == sorted(CHECKS)

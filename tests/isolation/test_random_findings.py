@@ -366,6 +366,18 @@ def test_listen_behind_another_statement_is_refused(one):
     assert error_of(one.ask(query("SELECT 1; LISTEN something"))) == "0A000"
 
 
+@pytest.mark.parametrize("mode", ["row", "schema"])  # the database is shared
+@pytest.mark.parametrize("name", ["", "named"])
+def test_listen_as_a_prepared_statement_is_refused(world, tenant, name):
+    """What nobody would ever hear must not look as if it listened; and the session goes on."""
+    with wire.connect_to_tenant(world.reeve, tenant) as one:
+        for _ in range(2):
+            found = one.ask(parse('listen "something"', name), bind([], name), execute(), sync())
+            assert error_of(found) == "0A000"
+            one.ask(close("S", name), sync())
+        assert values(one.ask(query("SELECT 1"))) == [[b"1"]]
+
+
 def test_what_stands_before_listen_is_done(one):
     one.ask(query("BEGIN"))
     found = one.ask(query("SELECT 1; COMMIT; SELECT 2; LISTEN something; SELECT 3"))

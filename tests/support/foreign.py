@@ -1,74 +1,103 @@
-"""Drivers in other languages: building their checks, and running them once a mode."""
-import fcntl
-import hashlib
-import json
-import shutil
+"""Drivers in other languages: one program each, run once a mode, that prints a line a check: "ok NAME"
+or "failed NAME: REASON". In its environment:
+
+    PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE   the tenant
+    NEIGHBOUR_USER NEIGHBOUR_PASSWORD NEIGHBOUR_DATABASE   another tenant of the same mode
+    COPY_IN=yes|no    whether COPY FROM works: not under row-level security
+    DIRECT=yes|no     whether this is PostgreSQL itself, and no Reeve
+"""
+import os
 import subprocess
 
+from support import made
 from support.process import ROOT
 
-BUILD = ROOT / "build" / "drivers"
 SOURCES = ROOT / "tests" / "drivers"
 JDBC = "/usr/share/java/postgresql.jar"
+GO = {**os.environ, "GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": "-p=2"}
 SECONDS = 150
 
 
-def make_once(name, sources, make):
-    """Calls make(folder) when the sources are not those of the last time. Workers take turns."""
-    folder = BUILD / name
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
-    with open(BUILD / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        made = folder / "made-of"
-        if not made.exists() or made.read_text() != digest:
-            for source in sources:
-                shutil.copy(source, folder)
-            make(folder)
-            made.write_text(digest)
-    return folder
+def node_modules():
+    """As tests/drivers/node/package-lock.json says."""
+    return made.make_once("drivers/node", sorted((SOURCES / "node").glob("package*.json")),
+                          made.npm_ci) / "node_modules"
 
 
-def run(command, folder):
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS)
-    assert done.returncode == 0, f"{' '.join(command)}:\n{done.stdout}{done.stderr}"
+def node(program, *arguments):
+    def command():
+        return (["node", SOURCES / "node" / program, *arguments], {"NODE_PATH": node_modules()})
+
+    return command
 
 
-def node_folder():
-    """build/drivers/node with node_modules as package-lock.json says."""
-    return make_once("node", sorted((SOURCES / "node").glob("*.js*")), lambda folder: run(
-        ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder))
+def script(interpreter, path):
+    def command():
+        return [interpreter, SOURCES / path], {}
+
+    return command
 
 
-def jdbc_folder():
-    """build/drivers/jdbc with the compiled checks."""
-    return make_once("jdbc", sorted((SOURCES / "jdbc").glob("*.java")), lambda folder: run(
-        ["javac", "-cp", JDBC, "Checks.java"], folder))
+def jdbc():
+    folder = made.make_once("drivers/jdbc", sorted((SOURCES / "jdbc").glob("*.java")),
+                            lambda path: made.run(["javac", "-cp", JDBC, "Checks.java"], path))
+    return ["java", "-cp", f"{JDBC}:{folder}", "Checks"], {}
 
 
-def node_outcome(folder, world, mode):
-    tenant = world.tenant(mode)
-    url = (f"postgres://{tenant.slug}:{tenant.secret}"
-           f"@127.0.0.1:{world.reeve.port}/{tenant.service}")
-    copy_in = "no" if mode == "row" and not world.direct else "yes"
-    done = subprocess.run(["node", "checks.js", url, copy_in], cwd=folder, capture_output=True,
-                          text=True, timeout=SECONDS)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {line["name"]: line["error"] for line in lines}
+def go(name):
+    """A program of two files: its own and what all of them share."""
+    def command():
+        sources = [SOURCES / "go" / "checks.go", SOURCES / "go" / f"{name}.go"]
+        folder = made.make_once(
+            f"drivers/go-{name}", sources,
+            lambda path: made.run(["go", "build", "-o", "checks",
+                                   *(source.name for source in sources)], path,
+                                  env={**GO, "GOCACHE": str(path.parent / "go-cache")}))
+        return [folder / "checks"], {}
+
+    return command
 
 
-def jdbc_outcome(folder, world, mode):
-    tenant = world.tenant(mode)
-    url = f"jdbc:postgresql://127.0.0.1:{world.reeve.port}/{tenant.service}"
-    copy_in = "no" if mode == "row" and not world.direct else "yes"
-    done = subprocess.run(
-        ["java", "-cp", f"{JDBC}:.", "Checks", url, tenant.slug, tenant.secret,
-         copy_in], cwd=folder, capture_output=True, text=True, timeout=SECONDS)
+# name -> the function that builds it, unless it is built, and gives (command, environment)
+PROGRAMS = {
+    "jdbc": jdbc,
+    "node-postgres": node("node_postgres.js"),
+    "postgres-js": node("postgres_js.js"),
+    "drizzle over node-postgres": node("drizzle.js", "node-postgres"),
+    "drizzle over postgres-js": node("drizzle.js", "postgres-js"),
+    "ruby": script("ruby", "ruby/checks.rb"),
+    "perl": script("perl", "perl/checks.pl"),
+    "php": script("php", "php/checks.php"),
+    "lib/pq": go("libpq"),
+    "pgx": go("pgx"),
+}
+
+
+def environment(world, mode):
+    tenant, neighbour = world.tenant(mode), world.tenant(mode, "b")
+    return {
+        "PGHOST": "127.0.0.1", "PGPORT": str(world.reeve.port), "PGUSER": tenant.slug,
+        "PGPASSWORD": tenant.secret, "PGDATABASE": tenant.service, "PGSSLMODE": "disable",
+        "NEIGHBOUR_USER": neighbour.slug, "NEIGHBOUR_PASSWORD": neighbour.secret,
+        "NEIGHBOUR_DATABASE": neighbour.service,
+        "COPY_IN": "no" if mode == "row" and not world.direct else "yes",
+        "DIRECT": "yes" if world.direct else "no",
+    }
+
+
+def outcome(name, world, mode):
+    """{check: error or None}"""
+    command, extra = PROGRAMS[name]()
+    values = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    values.update(environment(world, mode))
+    values.update({key: str(value) for key, value in extra.items()})
+    done = subprocess.run(list(map(str, command)), env=values, capture_output=True, text=True,
+                          timeout=SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     found = {}
     for line in done.stdout.splitlines():
         verdict, _, rest = line.partition(" ")
-        name, _, error = rest.partition(": ")
-        found[name] = None if verdict == "ok" else error
+        assert verdict in ("ok", "failed"), done.stdout
+        check, _, error = rest.partition(": ")
+        found[check] = None if verdict == "ok" else error
     return found

@@ -7,7 +7,7 @@ import subprocess
 
 import psycopg
 
-from support import process
+from support import newer, process
 from support.guard_library import library
 
 BIN = pathlib.Path(os.environ.get("REEVE_PG_BIN", "/usr/lib/postgresql/15/bin"))
@@ -28,7 +28,10 @@ class Postgres:
 
     password = "secret"
 
-    def __init__(self, folder, port=None, settings=None):
+    def __init__(self, folder, port=None, settings=None, version=None):
+        """version: one of newer.VERSIONS, else that of BIN, which alone has the guard."""
+        self.version = version
+        self.bin = BIN
         self.folder = pathlib.Path(folder)
         self.data = self.folder / "data"
         self.port = port or process.free_port()
@@ -39,17 +42,20 @@ class Postgres:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         process.give_away(self.folder)
+        if self.version:
+            self.bin = newer.install(self.version, self.folder / "server")
         password_file = self.folder / "password"
         password_file.write_text(self.password)
         process.give_away(password_file)
         subprocess.run(
-            [BIN / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
+            [self.bin / "initdb", "-D", self.data, "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8",
              "--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={password_file}",
              "--no-sync"],
             check=True, stdout=subprocess.DEVNULL, cwd=self.folder, **process.unprivileged())
-        self.guard = self.folder / "reeve_guard.so"
-        self.guard.write_bytes(library().read_bytes())
-        self.guard.chmod(0o755)
+        if not self.version:
+            self.guard = self.folder / "reeve_guard.so"
+            self.guard.write_bytes(library().read_bytes())
+            self.guard.chmod(0o755)
         rules = self.data / "pg_hba.conf"
         rules.write_text("local all postgres trust\nlocal all all scram-sha-256\n"
                          + rules.read_text())
@@ -67,7 +73,7 @@ class Postgres:
         (self.data / "pg_hba.conf").write_text(rules.replace("\nhost ", "\nhostssl "))
 
     def start(self):
-        command = [BIN / "postgres", "-D", self.data, "-k", self.folder, "-p", str(self.port),
+        command = [self.bin / "postgres", "-D", self.data, "-k", self.folder, "-p", str(self.port),
                    "-h", "127.0.0.1"]
         for name, value in self.settings.items():
             command += ["-c", f"{name}={value}"]

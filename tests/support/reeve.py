@@ -132,6 +132,8 @@ class Reeve:
         if ENGINE and not self.has_setting("engine"):
             self.configure(engine=ENGINE)
         command = [str(binary()), "dev", "--dir", str(self.folder), "--port", str(self.port)]
+        if "REEVE_PG_BIN" in os.environ:
+            command += ["--pg-bindir", os.environ["REEVE_PG_BIN"]]
         with open(self.log_path, "ab") as log:
             self.process = process.spawn(command, stdout=log, stderr=log,
                                          env=environment(**env), cwd=self.folder.parent)

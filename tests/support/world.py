@@ -18,10 +18,10 @@ def unique(prefix="x"):
     return f"{prefix}-{uuid.uuid4().hex[:10]}"
 
 
-def create_service(reeve, name, migrations, default="row"):
+def create_service(reeve, name, migrations, default="row", cluster="local"):
     others = [mode for mode in MODES if mode != default]
     reeve.cli("service", "create", name, "--migrations", migrations, "--isolation", default,
-              "--allow", ",".join(others), "--cluster", "local")
+              "--allow", ",".join(others), "--cluster", cluster)
 
 
 class World:

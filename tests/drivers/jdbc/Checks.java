@@ -1,5 +1,5 @@
 // pgjdbc against one tenant. Prints a line a check: "ok NAME" or "failed NAME: REASON".
-// Usage: java -cp postgresql.jar Checks.java URL USER PASSWORD (copy-in works: yes|no)
+// tests/support/foreign.py says what the environment holds.
 
 import java.io.ByteArrayOutputStream;
 import java.io.StringReader;
@@ -299,11 +299,13 @@ public class Checks {
     }
 
     public static void main(String[] arguments) throws Exception {
-        url = arguments[0];
+        Map<String, String> env = System.getenv();
+        url = String.format("jdbc:postgresql://%s:%s/%s", env.get("PGHOST"), env.get("PGPORT"),
+                            env.get("PGDATABASE"));
         properties = new Properties();
-        properties.setProperty("user", arguments[1]);
-        properties.setProperty("password", arguments[2]);
-        copyIn = arguments[3].equals("yes");
+        properties.setProperty("user", env.get("PGUSER"));
+        properties.setProperty("password", env.get("PGPASSWORD"));
+        copyIn = env.get("COPY_IN").equals("yes");
         Map<String, Check> checks = new LinkedHashMap<>();
         checks.put("insert_select", Checks::insertSelect);
         checks.put("generated_keys", Checks::generatedKeys);

@@ -1,28 +1,13 @@
-// node-postgres against one tenant. Prints one JSON object a check: {"name", "ok", "error"}.
-// Usage: node checks.js URL (copy-in works: yes|no)
+// node-postgres: its client, its pool, cursors and COPY streams.
 'use strict';
 
 const assert = require('assert');
-const crypto = require('crypto');
 const { pipeline } = require('stream/promises');
 const { Readable, Writable } = require('stream');
 const pg = require('pg');
 const Cursor = require('pg-cursor');
 const copy = require('pg-copy-streams');
-
-const [url, copyIn] = process.argv.slice(2);
-const LARGE = 20 * 1024 * 1024;
-const unique = (prefix) => `${prefix}-${crypto.randomBytes(6).toString('hex')}`;
-
-async function rejected(promise, code) {
-  try {
-    await promise;
-  } catch (error) {
-    assert.strictEqual(error.code, code, error.message);
-    return error;
-  }
-  throw new Error(`no error ${code}`);
-}
+const { LARGE, copyIn, direct, neighbour, rejected, runAll, tenant, unique } = require('./common');
 
 const checks = {
   async insert_select(client) {
@@ -49,7 +34,7 @@ const checks = {
   },
 
   async prepared_1000(client) {
-    const other = new pg.Client(url);
+    const other = new pg.Client(tenant);
     await other.connect();
     try {
       for (let i = 0; i < 1000; i++) {
@@ -104,7 +89,7 @@ const checks = {
     const lines = Array.from({ length: 1000 }, (_, i) => `${prefix}${i}\t${i}\n`);
     const load = pipeline(Readable.from(lines),
       client.query(copy.from('COPY thing (name, amount) FROM STDIN')));
-    if (copyIn !== 'yes') {
+    if (!copyIn) {
       const error = await rejected(load, '0A000');
       assert.match(error.hint, /INSERT/);
       return;
@@ -149,7 +134,7 @@ const checks = {
     failed.then((value) => { error = value; });
     const end = Date.now() + 30000;
     while (error === undefined && Date.now() < end) {
-      const canceller = new pg.Client(url);
+      const canceller = new pg.Client(tenant);
       canceller.connection.on('error', () => {});
       canceller.cancel(client, query);
       await Promise.race([failed, new Promise((resolve) => { setTimeout(resolve, 200); })]);
@@ -161,29 +146,66 @@ const checks = {
   },
 
   async pool() {
-    const pool = new pg.Pool({ connectionString: url, max: 8 });
+    const pool = new pg.Pool({ ...tenant, max: 8 });
     const asked = [];
     for (let i = 0; i < 200; i++) asked.push(pool.query('SELECT $1::int AS n', [i]));
     (await Promise.all(asked)).forEach((result, i) => assert.strictEqual(result.rows[0].n, i));
     await pool.end();
   },
+
+  // Everybody writes the same natural key, and reads his own row alone.
+  async pools_of_two_tenants() {
+    const name = unique('shared');
+    const pools = [tenant, neighbour].map((who) => new pg.Pool({ ...who, max: 4 }));
+    await Promise.all(pools.map((pool, i) => pool.query(
+      'INSERT INTO thing (name, body) VALUES ($1, $2)', [name, String(i)])));
+    const asked = [];
+    for (let i = 0; i < 200; i++) {
+      asked.push(pools[i % 2].query({ name: 'body', text: 'SELECT body FROM thing WHERE name = $1',
+        values: [name] }));
+    }
+    (await Promise.all(asked)).forEach((result, i) => assert.deepStrictEqual(result.rows,
+      [{ body: String(i % 2) }]));
+    await Promise.all(pools.map((pool) => pool.end()));
+  },
+
+  async settings() {
+    const zones = ['Asia/Tokyo', 'America/New_York', 'Europe/Berlin'];
+    const pools = zones.map((zone) => new pg.Pool({ ...tenant, max: 2,
+      options: `-c TimeZone=${zone}`, application_name: `app ${zone}` }));
+    const asked = [];
+    for (let i = 0; i < 60; i++) {
+      asked.push(pools[i % 3].query("SELECT current_setting('TimeZone') AS zone,"
+        + " current_setting('application_name') AS app"));
+    }
+    (await Promise.all(asked)).forEach((result, i) => assert.deepStrictEqual(result.rows,
+      [{ zone: zones[i % 3], app: `app ${zones[i % 3]}` }]));
+    await Promise.all(pools.map((pool) => pool.end()));
+  },
+
+  async query_timeout() {
+    const client = new pg.Client({ ...tenant, statement_timeout: 300 });
+    await client.connect();
+    try {
+      await rejected(client.query('SELECT pg_sleep(60)'), '57014');
+      assert.strictEqual((await client.query('SELECT 1 AS n')).rows[0].n, 1);
+    } finally {
+      await client.end();
+    }
+  },
+
+  async listen(client) {
+    if (direct) return;
+    await rejected(client.query('LISTEN news'), '0A000');
+    assert.strictEqual((await client.query('SELECT 1 AS n')).rows[0].n, 1);
+  },
 };
 
-async function main() {
-  for (const [name, check] of Object.entries(checks)) {
-    const client = new pg.Client(url);
-    client.on('error', () => {});
-    let error = null;
-    try {
-      await client.connect();
-      await check(client);
-    } catch (thrown) {
-      error = String(thrown.stack || thrown);
-    } finally {
-      await client.end().catch(() => {});
-    }
-    console.log(JSON.stringify({ name, ok: error === null, error }));
-  }
+async function connect() {
+  const client = new pg.Client(tenant);
+  client.on('error', () => {});
+  await client.connect();
+  return client;
 }
 
-main();
+runAll(checks, connect, (client) => client.end());
