@@ -7,7 +7,8 @@ SHARED = ["insert_select", "transactions", "prepared_1000", "many_statements", "
           "listen", "pools_of_two_tenants"]
 OWN = {
     "lib/pq": ["copy_in", "arrays", "binary_parameters", "listener"],
-    "pgx": ["batch", "batch_with_error", "copy_in", "cache_modes", "simple_protocol", "pgxpool"],
+    "pgx": ["batch", "batch_with_error", "copy_in", "cache_modes", "simple_protocol", "notification",
+            "pgxpool"],
 }
 CASES = [(driver, name) for driver, own in OWN.items() for name in SHARED + own]
 

@@ -4,6 +4,7 @@ or "failed NAME: REASON". In its environment:
     PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE PGSSLMODE   the tenant
     NEIGHBOUR_USER NEIGHBOUR_PASSWORD NEIGHBOUR_DATABASE   another tenant of the same mode
     COPY_IN=yes|no    whether COPY FROM works: not under row-level security
+    LISTENS=yes|no    whether LISTEN is allowed: where no other tenant is in the database
     DIRECT=yes|no     whether this is PostgreSQL itself, and no Reeve
 """
 import os
@@ -81,6 +82,7 @@ def environment(world, mode):
         "NEIGHBOUR_USER": neighbour.slug, "NEIGHBOUR_PASSWORD": neighbour.secret,
         "NEIGHBOUR_DATABASE": neighbour.service,
         "COPY_IN": "no" if mode == "row" and not world.direct else "yes",
+        "LISTENS": "yes" if mode == "database" or world.direct else "no",
         "DIRECT": "yes" if world.direct else "no",
     }
 

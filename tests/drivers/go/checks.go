@@ -23,9 +23,9 @@ type check struct {
 }
 
 var (
-	copyIn = os.Getenv("COPY_IN") == "yes"
-	direct = os.Getenv("DIRECT") == "yes"
-	all    = context.Background()
+	copyIn  = os.Getenv("COPY_IN") == "yes"
+	listens = os.Getenv("LISTENS") == "yes"
+	all     = context.Background()
 )
 
 func url(user, password, database string) string {
@@ -250,7 +250,7 @@ var shared = []check{
 	}},
 
 	{"listen", func(db *sql.DB) {
-		if !direct {
+		if !listens {
 			_, err := db.Exec("LISTEN news")
 			fails("0A000", err)
 		}

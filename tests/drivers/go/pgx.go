@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgconn"
 	"github.com/jackc/pgx/v4"
@@ -106,6 +107,23 @@ var own = []check{
 		var found string
 		must(conn.QueryRow(all, "SELECT $1 || 'x'", pgx.QuerySimpleProtocol(true), "it's").Scan(&found))
 		same(found, "it'sx")
+	}},
+
+	{"notification", func(db *sql.DB) {
+		conn := connect("")
+		defer conn.Close(all)
+		_, err := conn.Exec(all, "LISTEN news")
+		if !listens {
+			fails("0A000", err)
+			return
+		}
+		must(err)
+		run(db, "NOTIFY news, 'hello'")
+		until, end := context.WithTimeout(all, 20*time.Second)
+		defer end()
+		heard, err := conn.WaitForNotification(until)
+		must(err)
+		same(heard.Payload, "hello")
 	}},
 
 	{"pgxpool", func(_ *sql.DB) {

@@ -54,6 +54,7 @@ module.exports = {
   rejected,
   runAll,
   copyIn: env.COPY_IN === 'yes',
+  listens: env.LISTENS === 'yes',
   direct: env.DIRECT === 'yes',
   LARGE: 8 * 1024 * 1024,
 };

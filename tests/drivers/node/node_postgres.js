@@ -7,7 +7,7 @@ const { Readable, Writable } = require('stream');
 const pg = require('pg');
 const Cursor = require('pg-cursor');
 const copy = require('pg-copy-streams');
-const { LARGE, copyIn, direct, neighbour, rejected, runAll, tenant, unique } = require('./common');
+const { LARGE, copyIn, listens, neighbour, rejected, runAll, tenant, unique } = require('./common');
 
 const checks = {
   async insert_select(client) {
@@ -195,8 +195,16 @@ const checks = {
   },
 
   async listen(client) {
-    if (direct) return;
-    await rejected(client.query('LISTEN news'), '0A000');
+    if (!listens) {
+      await rejected(client.query('LISTEN news'), '0A000');
+      return;
+    }
+    const heard = new Promise((resolve) => { client.on('notification', resolve); });
+    const other = await connect();
+    await client.query('LISTEN news');
+    await other.query("NOTIFY news, 'hello'");
+    assert.strictEqual((await heard).payload, 'hello');
+    await other.end();
     assert.strictEqual((await client.query('SELECT 1 AS n')).rows[0].n, 1);
   },
 };

@@ -5,7 +5,7 @@ const assert = require('assert');
 const { pipeline } = require('stream/promises');
 const { Readable } = require('stream');
 const postgres = require('postgres');
-const { LARGE, copyIn, direct, neighbour, rejected, runAll, tenant, unique } = require('./common');
+const { LARGE, copyIn, listens, neighbour, rejected, runAll, tenant, unique } = require('./common');
 
 const quiet = { onnotice: () => {} };
 
@@ -189,9 +189,16 @@ const checks = {
   },
 
   async listen(sql) {
-    if (direct) return;
-    await rejected(sql`LISTEN news`, '0A000');
-    await rejected(sql.listen('news', () => {}), '0A000');
+    if (!listens) {
+      await rejected(sql`LISTEN news`, '0A000');
+      await rejected(sql.listen('news', () => {}), '0A000');
+      return;
+    }
+    let hear;
+    const heard = new Promise((resolve) => { hear = resolve; });
+    await sql.listen('news', hear);
+    await sql.notify('news', 'hello');
+    assert.strictEqual(await heard, 'hello');
     assert.strictEqual((await sql`SELECT 1 AS n`)[0].n, 1);
   },
 

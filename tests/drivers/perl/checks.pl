@@ -11,7 +11,7 @@ use DBI;
 use constant LARGE => 8 * 1024 * 1024;
 
 my $copy_in = $ENV{COPY_IN} eq 'yes';
-my $direct = $ENV{DIRECT} eq 'yes';
+my $listens = $ENV{LISTENS} eq 'yes';
 my $serial = 0;
 
 # The host, the port and the password stand in the environment, where libpq finds them.
@@ -232,7 +232,18 @@ my @checks = (
 
     listen => sub {
         my ($db) = @_;
-        fails('0A000', $db, sub { $db->do('LISTEN news') }) unless $direct;
+        if ($listens) {
+            my ($heard, $end) = (undef, time + 20);
+            my $other = tenant();
+            $db->do('LISTEN news');
+            $other->do(q{NOTIFY news, 'hello'});
+            $other->disconnect;
+            $heard = $db->pg_notifies until $heard || time > $end;
+            same($heard && $heard->[2], 'hello');
+        }
+        else {
+            fails('0A000', $db, sub { $db->do('LISTEN news') });
+        }
         same(value($db, 'SELECT 1'), 1);
     },
 

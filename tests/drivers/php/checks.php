@@ -7,7 +7,7 @@ const LARGE = 8 * 1024 * 1024;
 
 ini_set('memory_limit', '512M');
 $copyIn = getenv('COPY_IN') === 'yes';
-$direct = getenv('DIRECT') === 'yes';
+$listens = getenv('LISTENS') === 'yes';
 
 function connect(string $who = 'PG', array $options = []): PDO
 {
@@ -190,8 +190,12 @@ $checks = [
         }
     },
 
-    'listen' => function (PDO $db) use ($direct): void {
-        if (!$direct) {
+    'listen' => function (PDO $db) use ($listens): void {
+        if ($listens) {
+            $db->exec('LISTEN news');
+            connect()->exec("NOTIFY news, 'hello'");
+            same($db->pgsqlGetNotify(PDO::FETCH_ASSOC, 20000)['payload'], 'hello');
+        } else {
             fails('0A000', fn () => $db->exec('LISTEN news'));
             fails('0A000', fn () => rows($db, 'LISTEN news'));
         }

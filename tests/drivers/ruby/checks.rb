@@ -5,7 +5,7 @@ require "securerandom"
 
 LARGE = 8 * 1024 * 1024
 COPY_IN = ENV["COPY_IN"] == "yes"
-DIRECT = ENV["DIRECT"] == "yes"
+LISTENS = ENV["LISTENS"] == "yes"
 NEIGHBOUR = { user: ENV["NEIGHBOUR_USER"], password: ENV["NEIGHBOUR_PASSWORD"],
               dbname: ENV["NEIGHBOUR_DATABASE"] }.freeze
 
@@ -204,7 +204,15 @@ CHECKS = {
   end,
 
   listen: lambda do |db|
-    fails(PG::FeatureNotSupported) { db.exec("LISTEN news") } unless DIRECT
+    if LISTENS
+      db.exec("LISTEN news")
+      connect.tap { |other| other.exec("NOTIFY news, 'hello'") }.close
+      heard = nil
+      db.wait_for_notify(20) { |_channel, _pid, payload| heard = payload }
+      same(heard, "hello")
+    else
+      fails(PG::FeatureNotSupported) { db.exec("LISTEN news") }
+    end
     same(db.exec("SELECT 1").getvalue(0, 0), "1")
   end,
 
