@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <libpq-fe.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <time.h>
 
 #include "base/str.h"
 #include "base/time.h"
@@ -142,39 +145,72 @@ static int finish_login(PGconn *connection, int64_t timeout_us, struct error *er
     return 0;
 }
 
-/* ---- the guard ---- */
+/* ---- a deadline for what libpq only does waiting ---- */
 
-/* What a query answers, or NULL at the deadline or an error. */
-static PGresult *ask(PGconn *connection, const char *sql, int64_t timeout_us)
+/* Ends the connection under it at the deadline: libpq then stops waiting. */
+struct watch {
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int fd;
+    int64_t deadline_us;
+    bool over, expired;
+};
+
+static void *keep_watch(void *argument)
 {
-    int64_t deadline_us = time_monotonic_us() + timeout_us;
-    if (!PQsendQuery(connection, sql))
-        return NULL;
-    while (PQisBusy(connection)) {
-        if (!wait_socket(connection, PGRES_POLLING_READING, deadline_us) ||
-            !PQconsumeInput(connection))
-            return NULL;
-    }
-    PGresult *result = PQgetResult(connection);
-    while (result) {
-        PGresult *next = PQgetResult(connection);
-        if (!next)
-            break;
-        PQclear(result);
-        result = next;
-    }
-    return result;
+    struct watch *watch = argument;
+    const struct timespec deadline = {.tv_sec = watch->deadline_us / TIME_S,
+                                      .tv_nsec = watch->deadline_us % TIME_S * 1000};
+    pthread_mutex_lock(&watch->lock);
+    while (!watch->over && !watch->expired)
+        watch->expired =
+            pthread_cond_timedwait(&watch->changed, &watch->lock, &deadline) == ETIMEDOUT;
+    if (!watch->over)
+        (void)shutdown(watch->fd, SHUT_RDWR);
+    pthread_mutex_unlock(&watch->lock);
+    return NULL;
 }
+
+static int watch_begin(struct watch *watch, int fd, int64_t timeout_us, struct error *err)
+{
+    pthread_condattr_t attributes;
+    *watch = (struct watch){.fd = fd, .deadline_us = time_monotonic_us() + timeout_us};
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&watch->lock, NULL);
+    pthread_cond_init(&watch->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    if (pthread_create(&watch->thread, NULL, keep_watch, watch) == 0)
+        return 0;
+    pthread_cond_destroy(&watch->changed);
+    pthread_mutex_destroy(&watch->lock);
+    return error_set(err, ERROR_INTERNAL, "cannot start a thread");
+}
+
+/* Whether the deadline had come. */
+static bool watch_end(struct watch *watch)
+{
+    pthread_mutex_lock(&watch->lock);
+    watch->over = true;
+    pthread_cond_signal(&watch->changed);
+    pthread_mutex_unlock(&watch->lock);
+    pthread_join(watch->thread, NULL);
+    pthread_cond_destroy(&watch->changed);
+    pthread_mutex_destroy(&watch->lock);
+    return watch->expired;
+}
+
+/* ---- the guard ---- */
 
 static const char functions_sql[] =
     "SELECT 'reeve.arm(bytea)'::pg_catalog.regprocedure::pg_catalog.oid,"
     " 'reeve.enter(bytea, bigint, integer, bytea)'::pg_catalog.regprocedure::pg_catalog.oid";
 
 /* By a function call and not by a query: arguments of those are in no log. */
-static int arm(PGconn *connection, int64_t timeout_us, struct proxy_connection *ret,
-               struct error *err)
+static int arm(PGconn *connection, struct proxy_connection *ret, struct error *err)
 {
-    PGresult *found = ask(connection, functions_sql, timeout_us);
+    PGresult *found = PQexec(connection, functions_sql);
     bool good = PQresultStatus(found) == PGRES_TUPLES_OK && PQntuples(found) == 1;
     unsigned long function = good ? strtoul(PQgetvalue(found, 0, 0), NULL, 10) : 0;
     ret->enter_function = good ? (uint32_t)strtoul(PQgetvalue(found, 0, 1), NULL, 10) : 0;
@@ -195,6 +231,20 @@ static int arm(PGconn *connection, int64_t timeout_us, struct proxy_connection *
                          (int)strcspn(PQerrorMessage(connection), "\n"),
                          PQerrorMessage(connection));
     return 0;
+}
+
+static int arm_in_time(PGconn *connection, int64_t timeout_us, struct proxy_connection *ret,
+                       struct error *err)
+{
+    struct watch watch;
+    int result = watch_begin(&watch, PQsocket(connection), timeout_us, err);
+    if (result < 0)
+        return result;
+    result = arm(connection, ret, err);
+    if (watch_end(&watch))
+        result = error_set(err, ERROR_CONNECTION, "the server did not answer within %lld s",
+                           (long long)(timeout_us / TIME_S));
+    return result;
 }
 
 static void fill_connection(PGconn *connection, struct proxy_connection *ret)
@@ -265,7 +315,7 @@ static int log_in(const struct proxy_target *target, const char *password,
     if (result == 0)
         fill_connection(connection, &made);
     if (result == 0 && target->guarded)
-        result = arm(connection, target->timeout_us, &made, err);
+        result = arm_in_time(connection, target->timeout_us, &made, err);
     if (result == 0 && PQsetnonblocking(connection, 1) != 0)
         result = error_set(err, ERROR_CONNECTION, "the connection was lost after its login");
     if (result < 0) {
