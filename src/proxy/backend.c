@@ -460,6 +460,7 @@ void backend_unlink(struct backend *backend)
     backend->client = NULL;
     client->backend = NULL;
     client->skip_till_sync = false;
+    client->half_told = backend->forward_left > 0;
     place_return(client->place);
 }
 

@@ -198,8 +198,11 @@ void client_fail(struct client *client, const char *sqlstate, const char *messag
 {
     struct buffer *out = &client->worker->scratch;
     buffer_reset(out);
-    wire_put_error(out, "FATAL", sqlstate, message, NULL, hint);
-    stream_write(client->stream, buffer_string(out), out->length);
+    /* In the middle of a message it would be read as the rest of that. */
+    if (!client->half_told && !(client->backend && client->backend->forward_left > 0)) {
+        wire_put_error(out, "FATAL", sqlstate, message, NULL, hint);
+        stream_write(client->stream, buffer_string(out), out->length);
+    }
     stream_flush(client->stream);
     buffer_reset(out);
     stream_close_after_write(take_pointer(client->stream), FAREWELL_GRACE_US);

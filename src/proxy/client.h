@@ -83,6 +83,7 @@ struct client {
     bool listens;           /* is told of notifications, on the backend that it keeps */
     bool checking_settings; /* waits for a backend in order to log in */
     bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
+    bool half_told;         /* its backend was taken away in the middle of a message to it */
     enum client_refusal refusal;
     bool in_message; /* `forward_left` or `drop_left` belong to a message under way */
 
