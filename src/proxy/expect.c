@@ -18,8 +18,12 @@ static void count_in(struct expect_queue *queue, const struct expect *entry)
     queue->names_changing += entry->flags != 0;
     if (entry->assumed)
         queue->names_open++;
+    if (entry->takes_unnamed)
+        queue->unnamed_open++;
     if (entry->kind != EXPECT_SYNC)
         return;
+    queue->unnamed_in_doubt += queue->unnamed_open;
+    queue->unnamed_open = 0;
     queue->names_in_doubt += queue->names_open;
     queue->names_open = 0;
 }
@@ -29,7 +33,10 @@ static void drop(struct expect_queue *queue, struct expect *entry)
     queue->names_changing -= entry->flags != 0;
     if (entry->assumed)
         --*(queue->names_in_doubt > 0 ? &queue->names_in_doubt : &queue->names_open);
+    if (entry->takes_unnamed)
+        --*(queue->unnamed_in_doubt > 0 ? &queue->unnamed_in_doubt : &queue->unnamed_open);
     statement_unref(entry->statement);
+    statement_unref(entry->unnamed);
     client_statement_unref(entry->name);
     client_names_free(entry->names);
 }
@@ -72,6 +79,8 @@ bool expect_push(struct expect_queue *queue, const struct expect *entry)
     place->assumed = is_assumed(entry);
     if (place->statement)
         statement_ref(place->statement);
+    if (place->unnamed)
+        statement_ref(place->unnamed);
     if (place->name)
         place->name->references++;
     count_in(queue, place);

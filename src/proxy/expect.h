@@ -38,13 +38,16 @@ enum expect_action {
 struct expect {
     enum expect_kind kind : 8;
     enum expect_action action : 8;
-    bool parsed_once : 1;          /* a Describe's ParameterDescription has come */
+    bool answered : 1;             /* something of its answer has come */
     bool assumed : 1;              /* set by expect_push: later messages count on it */
+    bool takes_unnamed : 1;        /* it replaces the client's unnamed statement, or drops it */
     unsigned flags;                /* TEXT_DISCARDS, TEXT_DEALLOCATES: what it may do to names */
     struct statement *statement;   /* PARSE: what becomes prepared; CLOSE: what was evicted;
                                       BIND, DESCRIBE_STATEMENT: what is used */
-    struct client_statement *name; /* PARSE, CLOSE: what must be undone after an error */
+    struct client_statement *name; /* PARSE, CLOSE: what must be undone after an error; BIND: what
+                                      the client calls the statement */
     struct client_names *names;    /* EXECUTE, QUERY: what it deallocates; the entry's own */
+    struct statement *unnamed;     /* what `takes_unnamed` replaces, or NULL */
 };
 
 enum { EXPECT_MAX = 32768 };
@@ -55,7 +58,8 @@ struct expect_queue {
     /* Entries that later messages count on: behind the last Sync, and in front of a Sync that was
      * not answered. */
     size_t names_open, names_in_doubt;
-    size_t names_changing; /* entries with flags */
+    size_t unnamed_open, unnamed_in_doubt; /* the same of entries with `takes_unnamed` */
+    size_t names_changing;                 /* entries with flags */
 };
 
 void expect_init(struct expect_queue *queue);
@@ -76,6 +80,11 @@ void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum
 static inline bool expect_names_in_doubt(const struct expect_queue *queue)
 {
     return queue->names_in_doubt > 0;
+}
+/* The same of the unnamed statement, unless it was replaced since. */
+static inline bool expect_unnamed_in_doubt(const struct expect_queue *queue)
+{
+    return queue->unnamed_in_doubt > 0 && queue->unnamed_open == 0;
 }
 /* The same, since what is under way may deallocate them. */
 static inline bool expect_names_changing(const struct expect_queue *queue)

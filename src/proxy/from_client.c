@@ -68,6 +68,14 @@ static int violation(struct client *client, const char *text)
     return GONE;
 }
 
+/* Nothing more can be taken before the server has answered what it was sent. */
+static int wait_for_answers(struct client *client)
+{
+    stream_flush(client->backend->stream);
+    stream_pause_read(client->stream);
+    return MORE;
+}
+
 /* ---- what a text does to the session ---- */
 
 static void apply_flags(struct client *client, unsigned flags)
@@ -91,13 +99,26 @@ static void note_run(struct client *client, unsigned flags)
         client->backend->pristine = false;
 }
 
-static void forget_unnamed(struct client *client)
+/* `statement`, or NULL, is the unnamed one from here on, with the caller's reference. Gives back
+ * the one before, for the entry of the message that does this. */
+static struct statement *replace_unnamed(struct client *client, struct statement *statement)
 {
-    statement_unref(client->unnamed);
-    statement_unref(client->backend->unnamed);
-    client->unnamed = client->backend->unnamed = NULL;
-    client->backend->unnamed_client = client->serial;
-    client->backend->unnamed_streamed = false;
+    struct backend *backend = client->backend;
+    struct statement *before = client->unnamed;
+    client->unnamed = statement;
+    statement_unref(backend->unnamed);
+    backend->unnamed = statement ? statement_ref(statement) : NULL;
+    backend->unnamed_client = client->serial;
+    backend->unnamed_streamed = false;
+    return before;
+}
+
+static void push_replacing(struct client *client, struct expect entry, struct statement *before)
+{
+    entry.takes_unnamed = true;
+    entry.unnamed = before;
+    push(client, entry);
+    statement_unref(before);
 }
 
 /* ---- prepared statements ---- */
@@ -111,18 +132,22 @@ static int take_query(struct client *client, const struct message *message)
     const char *text = message->body;
     size_t length = strnlen(text, message->available);
     unsigned flags = text_flags(text, length);
+    if ((flags & TEXT_DEALLOCATES) && expect_names_in_doubt(&client->backend->expected))
+        return wait_for_answers(client);
     _cleanup_buffer_ struct buffer instead = BUFFER_INIT(PREPARE_REPLACEMENT_MAX);
     struct client_names *names = NULL;
+    /* A Sync of ours in the middle of a pipeline would end what an error in it has skipped. */
+    bool apart = !client->backend->unsynced && expect_empty(&client->backend->expected);
     bool replaced =
-        message->whole && prepare_replacement(client, flags, text, length, true, &instead, &names);
+        message->whole && prepare_replacement(client, flags, text, length, apart, &instead, &names);
     if (flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, text, length);
-    forget_unnamed(client);
     apply_flags(client, flags);
     note_run(client, message->whole ? flags : 0);
     usage_count(client->worker, client->place, PROXY_USE_QUERIES, 1);
-    push(client, (struct expect){
-                     .kind = EXPECT_QUERY, .flags = flags & TEXT_CHANGES_NAMES, .names = names});
+    struct expect entry = {
+        .kind = EXPECT_QUERY, .flags = flags & TEXT_CHANGES_NAMES, .names = names};
+    push_replacing(client, entry, replace_unnamed(client, NULL));
     if (!replaced)
         return forward(client, message);
     wire_put_query(&client->worker->scratch, buffer_string(&instead));
@@ -132,10 +157,10 @@ static int take_query(struct client *client, const struct message *message)
 
 static int take_unnamed_parse(struct client *client, const struct message *message)
 {
-    forget_unnamed(client);
+    struct expect entry = {.kind = EXPECT_PARSE};
     if (!message->whole) {
+        push_replacing(client, entry, replace_unnamed(client, NULL));
         client->backend->unnamed_streamed = true;
-        push(client, (struct expect){.kind = EXPECT_PARSE});
         return forward(client, message);
     }
     const char *definition = message->body + 1;
@@ -145,11 +170,9 @@ static int take_unnamed_parse(struct client *client, const struct message *messa
     struct statement *statement = statement_intern(prepare_store(client), definition, length);
     if (statement->flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, definition, strlen(definition));
-    client->unnamed = statement;
-    client->backend->unnamed = statement_ref(statement);
-    client->backend->unnamed_client = client->serial;
+    struct statement *before = replace_unnamed(client, statement);
     bool replaced = prepare_unnamed_replacement(client);
-    push(client, (struct expect){.kind = EXPECT_PARSE});
+    push_replacing(client, entry, before);
     return replaced ? TAKEN : forward(client, message);
 }
 
@@ -179,8 +202,15 @@ static int take_named_parse(struct client *client, const struct message *message
     if (known) {
         char server_name[STATEMENT_SERVER_NAME_SIZE];
         statement_server_name(prepare_ensure(client, known->statement), server_name);
-        /* For the error alone, so a short text will do. */
-        wire_put_parse(&client->worker->scratch, server_name, "SELECT 1", NULL, 0);
+        /* For the error alone: that of the text, which comes first, unless it is large. */
+        struct buffer *out = &client->worker->scratch;
+        size_t mark = wire_begin(out, 'P');
+        wire_put_cstring(out, server_name);
+        if (length <= LARGE_STATEMENT)
+            buffer_append(out, definition, length);
+        else
+            buffer_append(out, "SELECT 1\0\0", sizeof("SELECT 1\0\0"));
+        wire_end(out, mark);
         prepare_send(client);
         push(client,
              (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_DUPLICATE, .name = known});
@@ -197,8 +227,14 @@ static int take_named_parse(struct client *client, const struct message *message
     if (statement->flags & TEXT_CHANGES_SETTINGS)
         session_note_names(client, definition, strlen(definition));
     known = client_statement_add(&client->statements, name, statement);
-    if (!prepare_parse(client, statement, known))
-        push(client, (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_FAKE, .name = known});
+    if (!prepare_parse(client, statement, known)) {
+        /* Where the transaction may have failed, the server refuses what it has parsed before. */
+        if (client->backend->status == 'E' || !expect_empty(&client->backend->expected))
+            prepare_probe(client, statement, known);
+        else
+            push(client,
+                 (struct expect){.kind = EXPECT_PARSE, .action = EXPECT_FAKE, .name = known});
+    }
     statement_unref(statement);
     return TAKEN;
 }
@@ -265,6 +301,8 @@ static int take_bind(struct client *client, const struct message *message)
         return MORE;
     }
     if (*name == '\0') {
+        if (expect_unnamed_in_doubt(&client->backend->expected))
+            return wait_for_answers(client);
         prepare_unnamed(client);
         client->portal_flags = client->unnamed ? client->unnamed->flags : 0;
         note_run(client, client->portal_flags);
@@ -292,7 +330,7 @@ static int take_bind(struct client *client, const struct message *message)
     stream_queue(client->backend->stream, name_end + 1, here);
     client->forward_left = rest - here;
     client->in_message = client->forward_left > 0;
-    push(client, (struct expect){.kind = EXPECT_BIND, .statement = used});
+    push(client, (struct expect){.kind = EXPECT_BIND, .statement = used, .name = known});
     return TAKEN;
 }
 
@@ -310,13 +348,18 @@ static int take_describe(struct client *client, const struct message *message)
         return violation(client, "invalid Describe or Close message");
     bool closes = message->type == 'C';
     if (what == 'P' || *name == '\0') {
-        if (what == 'S' && closes)
-            forget_unnamed(client);
-        else if (what == 'S')
+        struct expect entry = {.kind = closes        ? EXPECT_CLOSE
+                                       : what == 'S' ? EXPECT_DESCRIBE_STATEMENT
+                                                     : EXPECT_DESCRIBE_PORTAL};
+        if (what == 'S' && closes) {
+            push_replacing(client, entry, replace_unnamed(client, NULL));
+            return forward(client, message);
+        }
+        if (what == 'S' && expect_unnamed_in_doubt(&client->backend->expected))
+            return wait_for_answers(client);
+        if (what == 'S')
             prepare_unnamed(client);
-        push(client, (struct expect){.kind = closes        ? EXPECT_CLOSE
-                                             : what == 'S' ? EXPECT_DESCRIBE_STATEMENT
-                                                           : EXPECT_DESCRIBE_PORTAL});
+        push(client, entry);
         return forward(client, message);
     }
     struct client_statement *known = client_statement_find(&client->statements, name);
@@ -340,6 +383,7 @@ static int take_describe(struct client *client, const struct message *message)
 static int take_execute(struct client *client, const struct message *message)
 {
     unsigned flags = client->portal_flags;
+    client->backend->copy_data_sent = client->backend->copy_sync_late = false;
     const struct statement *unnamed = client->unnamed;
     struct client_names *names = NULL;
     if ((flags & TEXT_DEALLOCATES) && unnamed)
@@ -370,6 +414,7 @@ static int take_copy(struct client *client, const struct message *message)
     struct backend *backend = client->backend;
     if (!copy_possible(backend))
         return drop(client, message); /* left over from a COPY that failed */
+    backend->copy_data_sent = message->type == 'd';
     if (message->type != 'd') {
         if (backend->copy == COPY_IN)
             backend->copy = COPY_IN_ENDED;
@@ -384,6 +429,8 @@ static int take_copy(struct client *client, const struct message *message)
 static int take_flush(struct client *client, const struct message *message)
 {
     struct backend *backend = client->backend;
+    if (message->body_length != 0)
+        return violation(client, "invalid Flush message");
     backend_answer_fakes(backend);
     backend->flushed = !expect_empty(&backend->expected);
     if (!backend->batch_open && !backend->reply_due && !mutation("proxy.flush"))
@@ -415,6 +462,7 @@ static int take_by_type(struct client *client, const struct message *message)
         if (message->body_length != 0)
             return violation(client, "invalid Sync message");
         client->skip_till_sync = false;
+        backend->copy_sync_late |= backend->copy_data_sent;
         /* The server ignores Sync while it copies in. */
         if (backend->copy != COPY_IN)
             push(client, (struct expect){.kind = EXPECT_SYNC});
@@ -644,12 +692,8 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         stream_flush(client->backend->stream);
     if (client->backend->expected.count >= QUEUE_FULL ||
         stream_pending(client->backend->stream) > OUTPUT_HIGH_WATER ||
-        must_wait_for_names(client, frame.type) || must_wait_for_answers(client)) {
-        stream_flush(client->backend->stream);
-        /* Read on when replies have come, or when the server has read. */
-        stream_pause_read(client->stream);
-        return MORE;
-    }
+        must_wait_for_names(client, frame.type) || must_wait_for_answers(client))
+        return wait_for_answers(client); /* or until it has read */
     size_t here = length - WIRE_HEADER_SIZE;
     struct message message = {.type = frame.type,
                               .body_length = frame.body_length,

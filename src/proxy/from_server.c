@@ -112,6 +112,30 @@ static void undo(struct backend *backend, struct expect *entry)
         client_statement_restore(&client->statements, entry->name);
 }
 
+/* The unnamed statement before the messages that were skipped is the client's still; a Parse that
+ * failed has dropped it. What is behind them counts from there. */
+static void restore_unnamed(struct backend *backend, size_t skipped)
+{
+    struct expect_queue *expected = &backend->expected;
+    struct statement *before = NULL;
+    size_t first = 0;
+    while (first < skipped && !expect_at(expected, first)->takes_unnamed)
+        first++;
+    if (first == skipped || !backend->client)
+        return;
+    if (first > 0 && expect_at(expected, first)->unnamed)
+        before = statement_ref(expect_at(expected, first)->unnamed);
+    struct statement **holder = &backend->client->unnamed;
+    for (size_t i = skipped; i < expected->count; i++) {
+        if (expect_at(expected, i)->takes_unnamed) {
+            holder = &expect_at(expected, i)->unnamed;
+            break;
+        }
+    }
+    statement_unref(*holder);
+    *holder = before;
+}
+
 /* The server reads on only from Sync. The last is undone first: a name may have been closed and
  * taken again. */
 static void discard_till_sync(struct backend *backend)
@@ -122,6 +146,7 @@ static void discard_till_sync(struct backend *backend)
         discarded++;
     for (size_t i = discarded; i > 0; i--)
         undo(backend, expect_at(expected, i - 1));
+    restore_unnamed(backend, discarded);
     for (; discarded > 0; discarded--)
         expect_pop(expected);
     /* A Parse of the unnamed statement may have been among them. A statement that was streamed
@@ -170,6 +195,34 @@ static enum verdict tell_duplicate(struct backend *backend, const struct client_
     return REPLACED;
 }
 
+/* The server calls a statement by the name that it has on this backend. */
+static enum verdict tell_own_name(struct backend *backend, const struct wire_error_fields *fields,
+                                  const struct expect *used)
+{
+    char server_name[STATEMENT_SERVER_NAME_SIZE];
+    statement_server_name(used->statement, server_name);
+    const char *found = strstr(fields->message, server_name);
+    if (!found)
+        return PASS;
+    _cleanup_buffer_ struct buffer message =
+        BUFFER_INIT(strlen(fields->message) + STATEMENT_NAME_MAX + 1);
+    buffer_append(&message, fields->message, (size_t)(found - fields->message));
+    buffer_append_string(&message, used->name->name);
+    wire_put_cstring(&message, found + strlen(server_name));
+    wire_put_error(&backend->worker->scratch, fields->severity, fields->sqlstate,
+                   buffer_string(&message), fields->detail, fields->hint);
+    to_client(backend);
+    return REPLACED;
+}
+
+/* Whether the server had begun to read: "COPY thing, line 1, column ...", or a header that is none.
+ */
+static bool is_in_copy_data(const struct wire_error_fields *fields)
+{
+    return (fields->context && str_has_prefix(fields->context, "COPY ")) ||
+           (fields->sqlstate && strcmp(fields->sqlstate, SQLSTATE_BAD_COPY_FILE_FORMAT) == 0);
+}
+
 static enum verdict take_error(struct backend *backend, const struct reply *reply)
 {
     struct wire_error_fields fields;
@@ -184,6 +237,7 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
     struct expect *head = next_expected(backend);
     if (!head)
         return out_of_step(backend, "an error that nothing was waiting for", reply->type);
+    head->answered = true;
     enum verdict verdict = PASS;
     if (head->action == EXPECT_SETTINGS) {
         session_refused(backend, &fields);
@@ -198,6 +252,10 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
     else if (head->action == EXPECT_DUPLICATE && head->name && fields.sqlstate &&
              strcmp(fields.sqlstate, SQLSTATE_DUPLICATE_PREPARED_STATEMENT) == 0)
         verdict = tell_duplicate(backend, head->name);
+    else if (head->kind == EXPECT_BIND && head->name && fields.sqlstate && fields.message &&
+             reply->available == reply->body_length &&
+             strcmp(fields.sqlstate, SQLSTATE_PROTOCOL_VIOLATION) == 0)
+        verdict = tell_own_name(backend, &fields, head);
     else if (fields.sqlstate && strcmp(fields.sqlstate, SQLSTATE_INVALID_COLUMN_REFERENCE) == 0 &&
              reply->available == reply->body_length && !fields.hint && fields.message &&
              strstr(fields.message, "ON CONFLICT"))
@@ -207,11 +265,11 @@ static enum verdict take_error(struct backend *backend, const struct reply *repl
         strcmp(fields.sqlstate, SQLSTATE_FEATURE_NOT_SUPPORTED) == 0)
         backend_statements_set_stale(&backend->statements, head->statement);
     backend->copy = COPY_NONE;
-    if (backend->copy_syncs > 0) {
-        /* Nobody knows which of them the server read before it failed, and which it answers yet. */
-        backend->copy_syncs = 0;
+    /* Nobody knows which of them the server read before it failed, and which it answers yet; where
+     * all are in front of data that it has read, it has ignored them. */
+    if (backend->copy_syncs > 0 && (backend->copy_sync_late || !is_in_copy_data(&fields)))
         backend->doubtful = backend->tainted = true;
-    }
+    backend->copy_syncs = 0;
     if (head->kind != EXPECT_QUERY && head->kind != EXPECT_FUNCTION_CALL &&
         head->kind != EXPECT_SYNC)
         discard_till_sync(backend);
@@ -318,6 +376,7 @@ static enum verdict middle(struct backend *backend, const struct reply *reply)
     struct expect *head = next_expected(backend);
     if (!head)
         return out_of_step(backend, "a message that nothing was waiting for", reply->type);
+    head->answered = true;
     return verdict_of(head);
 }
 
@@ -327,6 +386,7 @@ static enum verdict take_command_complete(struct backend *backend, const struct 
     if (!head || (head->kind != EXPECT_EXECUTE && head->kind != EXPECT_QUERY))
         return out_of_step(backend, "unexpected completion", reply->type);
     enum verdict verdict = verdict_of(head);
+    head->answered = true;
     backend->copy = COPY_NONE;
     backend->copy_syncs = 0; /* all of them were ignored */
     if (verdict == PASS && reply->type == 'C')
@@ -389,6 +449,14 @@ static enum verdict take_doubtful_ready(struct backend *backend, const struct re
     return PASS;
 }
 
+/* Whether a ReadyForQuery can be the end of what is expected now. */
+static bool may_be_ready(const struct expect *head)
+{
+    return head &&
+           (head->kind == EXPECT_SYNC ||
+            (head->answered && (head->kind == EXPECT_QUERY || head->kind == EXPECT_FUNCTION_CALL)));
+}
+
 static bool settings_follow(struct backend *backend)
 {
     const struct expect *head = expect_first(&backend->expected);
@@ -410,7 +478,7 @@ static void query_ended(struct backend *backend)
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
 {
     struct expect *head = next_expected(backend);
-    if (!head && backend->doubtful && reply->body_length == 1)
+    if (backend->doubtful && reply->body_length == 1 && !may_be_ready(head))
         return take_doubtful_ready(backend, reply);
     if (!head || reply->body_length != 1 ||
         (head->kind != EXPECT_SYNC && head->kind != EXPECT_QUERY &&
@@ -453,12 +521,13 @@ static enum verdict take_parameter(struct backend *backend, const struct reply *
         return KEEP; /* told when all of them are in force */
     pairs_replace(&client->parameters, pairs_ref(with));
     backend->settings_dirty = true; /* a function may have set it */
+    next_expected(backend);         /* answers of ours that come before it */
     return PASS;
 }
 
 static enum verdict take_notice(struct backend *backend)
 {
-    struct expect *head = expect_first(&backend->expected);
+    const struct expect *head = next_expected(backend);
     return head && verdict_of(head) == PASS ? PASS : KEEP;
 }
 

@@ -338,6 +338,19 @@ struct statement *prepare_parse(struct client *client, struct statement *stateme
     return sent ? used : NULL;
 }
 
+void prepare_probe(struct client *client, struct statement *statement,
+                   struct client_statement *name)
+{
+    static const char probe[] = "reeve_probe";
+    struct backend *backend = client->backend;
+    put_definition(backend, probe, statement);
+    expect_push(&backend->expected, &(struct expect){.kind = EXPECT_PARSE, .name = name});
+    wire_put_close_statement(&backend->worker->scratch, probe);
+    send(backend);
+    expect_push(&backend->expected,
+                &(struct expect){.kind = EXPECT_CLOSE, .action = EXPECT_SWALLOW});
+}
+
 void prepare_unnamed(struct client *client)
 {
     struct backend *backend = client->backend;

@@ -27,6 +27,9 @@ struct statement *prepare_ensure(struct client *client, struct statement *statem
  * undoes. NULL when it is prepared already: nothing was sent. */
 struct statement *prepare_parse(struct client *client, struct statement *statement,
                                 struct client_statement *name);
+/* Has the server parse it once more, under a name that is gone at once, for its answer alone. */
+void prepare_probe(struct client *client, struct statement *statement,
+                   struct client_statement *name);
 /* The backend's unnamed statement becomes the client's own, or none: never another client's. */
 void prepare_unnamed(struct client *client);
 

@@ -87,7 +87,7 @@ int wire_options_read(const char *options,
 
 /* ---- ErrorResponse and NoticeResponse ---- */
 struct wire_error_fields { /* into the message; NULL where absent or cut off */
-    const char *severity, *sqlstate, *message, *detail, *hint;
+    const char *severity, *sqlstate, *message, *detail, *hint, *context;
 };
 /* Never fails: unknown fields are skipped and a body that ends early gives what was there. */
 void wire_error_read(const char *body, size_t length, struct wire_error_fields *ret);

@@ -94,6 +94,8 @@ void wire_error_read(const char *body, size_t length, struct wire_error_fields *
             keep_first(&fields.detail, text);
         else if (code == 'H')
             keep_first(&fields.hint, text);
+        else if (code == 'W')
+            keep_first(&fields.context, text);
     }
     /* S is translated by lc_messages; V, since PostgreSQL 9.6, never is. */
     if (!fields.severity)

@@ -47,12 +47,12 @@ static void test_an_entry_is_kept_as_it_is(void **state)
     expect_init(&queue);
     expect_push(&queue, &(struct expect){.kind = EXPECT_COPY_END,
                                          .action = EXPECT_SETTINGS,
-                                         .parsed_once = true,
+                                         .answered = true,
                                          .flags = 77});
     const struct expect *first = expect_first(&queue);
     assert_int_equal(first->kind, EXPECT_COPY_END);
     assert_int_equal(first->action, EXPECT_SETTINGS);
-    assert_true(first->parsed_once);
+    assert_true(first->answered);
     assert_int_equal(first->flags, 77);
     assert_null(first->statement);
     assert_null(first->name);
@@ -362,6 +362,29 @@ static void test_against_a_model(void **state)
     expect_free(&queue);
 }
 
+/* What replaces the unnamed statement is in doubt from its Sync until that is answered, unless
+ * something replaces it again. */
+static void test_the_unnamed_statement_in_doubt(void **state)
+{
+    (void)state;
+    struct expect_queue queue;
+    expect_init(&queue);
+    expect_push(&queue, &(struct expect){.kind = EXPECT_PARSE, .takes_unnamed = true});
+    assert_false(expect_unnamed_in_doubt(&queue));
+    push_kind(&queue, EXPECT_SYNC, 0);
+    assert_true(expect_unnamed_in_doubt(&queue));
+    expect_push(&queue, &(struct expect){.kind = EXPECT_PARSE, .takes_unnamed = true});
+    assert_false(expect_unnamed_in_doubt(&queue));
+    push_kind(&queue, EXPECT_SYNC, 0);
+    assert_true(expect_unnamed_in_doubt(&queue));
+    expect_pop(&queue);
+    expect_pop(&queue);
+    assert_true(expect_unnamed_in_doubt(&queue));
+    expect_pop(&queue);
+    assert_false(expect_unnamed_in_doubt(&queue));
+    expect_free(&queue);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +400,7 @@ int main(void)
         cmocka_unit_test(test_the_last_reference_is_the_queue_s),
         cmocka_unit_test(test_names_in_doubt),
         cmocka_unit_test(test_against_a_model),
+        cmocka_unit_test(test_the_unnamed_statement_in_doubt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,13 +68,22 @@ static void test_cut_off_anywhere(void **state)
 static void test_no_body(void **state)
 {
     (void)state;
-    struct wire_error_fields fields = {"x", "x", "x", "x", "x"};
+    struct wire_error_fields fields = {"x", "x", "x", "x", "x", "x"};
     wire_error_read(NULL, 0, &fields);
     assert_null(fields.severity);
     assert_null(fields.sqlstate);
     assert_null(fields.message);
     assert_null(fields.detail);
     assert_null(fields.hint);
+    assert_null(fields.context);
+}
+
+static void test_context(void **state)
+{
+    (void)state;
+    struct wire_error_fields fields;
+    READ("SERROR\0C22P04\0WCOPY thing, line 1\0\0", &fields);
+    assert_string_equal(fields.context, "COPY thing, line 1");
 }
 
 int main(void)
@@ -85,6 +94,7 @@ int main(void)
         cmocka_unit_test(test_unknown_and_repeated_fields),
         cmocka_unit_test(test_cut_off_anywhere),
         cmocka_unit_test(test_no_body),
+        cmocka_unit_test(test_context),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
