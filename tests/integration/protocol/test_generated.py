@@ -19,7 +19,7 @@ from support.reeve import MODES
 from support.world import DATA
 
 SECONDS = float(os.environ.get("REEVE_GENERATED_SECONDS", "10"))
-CUTS = ["steps", "whole", "bytes"]
+CUTS = ["steps", "whole"]
 
 
 def corpus(folder):
