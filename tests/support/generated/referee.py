@@ -8,8 +8,8 @@ arose, table OIDs):
 - Errors of rights (42501) may say it in the guard's words.
 - Where a text has a DEALLOCATE, what it names is called otherwise on the server, and an error's position
   behind it is another.
-- In a failed transaction an error may be 25P02, that it has failed, whatever else is wrong with the
-  message: an unnamed statement may have to be parsed again, and there that fails.
+- In a failed transaction the answer up to the next ReadyForQuery may be 25P02, that it has failed: on
+  this backend a statement may have to be parsed again, and there that fails.
 - A malformed message may end the connection with a FATAL 08P01 of Reeve's, where PostgreSQL reports an
   ERROR, or skips it behind another; and so may a message in the middle of COPY data, where PostgreSQL
   has both an ERROR and a FATAL. What came before must have been answered alike, as far as it was.
@@ -55,17 +55,25 @@ def _deallocates(conversation):
     return any("DEALLOCATE" in str(step) for step in conversation["steps"])
 
 
-def _is_told_failed(expected, found, at):
-    """Whether both are errors, and the transaction has failed for Reeve."""
-    if expected[at][0] != "E" or found[at][0] != "E" or dict(found[at][1])["C"] != FAILED:
-        return False
-    return next((later for later in found[at:] if later[0] == "Z"), None) == ("Z", b"E")
+def _to_ready(transcript, at):
+    while at < len(transcript) and transcript[at][0] != "Z":
+        at += 1
+    return at
 
 
 def are_same(expected, found):
-    return len(expected) == len(found) and all(
-        one == other or _is_told_failed(expected, found, at)
-        for at, (one, other) in enumerate(zip(expected, found)))
+    """Up to where Reeve says that the transaction has failed: there both go on with the next
+    ReadyForQuery, which must say so too."""
+    at = there = 0
+    while at < len(expected) and there < len(found):
+        if expected[at] != found[there]:
+            if found[there][0] != "E" or dict(found[there][1])["C"] != FAILED:
+                return False
+            at, there = _to_ready(expected, at), _to_ready(found, there)
+            if expected[at:at + 1] != [("Z", b"E")] or found[there:there + 1] != [("Z", b"E")]:
+                return False
+        at, there = at + 1, there + 1
+    return at == len(expected) and there == len(found)
 
 
 def is_malformed(conversation):
