@@ -340,27 +340,37 @@ class Grammar:
         return {"copy_in": self.copy_in, "cut": cut, "steps": self.steps}
 
 
-def syncs_in_data(steps):
-    """Whether a Sync stands behind CopyData that nothing ended: see tests/data/differential/known."""
+def speaks_in_data(steps):
+    """Whether something stands behind CopyData that nothing ended: see tests/data/differential/known. Where
+    the COPY has failed, and the proxy has not heard of it, it ends the connection."""
     in_data = False
     for kind in (step[0] for step in steps):
-        if kind == "sync" and in_data:
+        if kind in ("copy_data", "copy_done", "copy_fail"):
+            in_data = kind == "copy_data"
+        elif kind not in ("flush", "pause") and in_data:
             return True
-        if kind not in ("flush", "pause"):
-            in_data = kind == "copy_data" or in_data and kind not in ("copy_done", "copy_fail")
     return False
 
 
-def discards_badly(steps):
-    """Whether DISCARD ALL stands in a pipeline: PostgreSQL 15 itself crashes on some of those (behind an
-    error in the same Query, Execute of the unnamed portal finds statements that were freed)."""
-    return any(step == ["query", DISCARD] and before[0] != "sync"
-               for before, step in zip([["none"], *steps], steps))
+def crashes_postgresql(steps):
+    """What may crash PostgreSQL 15 itself: Execute or Describe of the unnamed portal that a Query has left
+    behind finds statements that were freed. And DISCARD ALL in a pipeline."""
+    bound = False
+    for before, step in zip([["none"], *steps], steps):
+        if step[0] == "bind" and step[1] == "":
+            bound = True
+        elif step[0] in ("query", "call", "sync"):
+            bound = False
+        if step == ["query", DISCARD] and before[0] != "sync":
+            return True
+        if not bound and (step[:2] == ["execute", ""] or step == ["describe", "P", ""]):
+            return True
+    return False
 
 
 def conversation(seed, copy_in):
     chance = random.Random(seed)
     while True:
         found = Grammar(chance, copy_in).conversation()
-        if not syncs_in_data(found["steps"]) and not discards_badly(found["steps"]):
+        if not speaks_in_data(found["steps"]) and not crashes_postgresql(found["steps"]):
             return found
