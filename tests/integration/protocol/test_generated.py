@@ -58,9 +58,15 @@ def arena(world, plain, database, tight, mode):
     return arenas.Arena(plain, database, world.reeve, tight[mode, "a"])
 
 
+def new_seed():
+    """The ordinary run says the same each time: it is there to notice a change of Reeve's. Who asks for
+    more time looks for what nobody has found yet."""
+    return str(random.randrange(1 << 30)) if "REEVE_GENERATED_SECONDS" in os.environ else "reeve"
+
+
 @pytest.mark.timeout(SECONDS + 180)
 def test_random_conversations(arena, company, mode):
-    seed = os.environ.get("REEVE_GENERATED_SEED") or str(random.randrange(1 << 30))
+    seed = os.environ.get("REEVE_GENERATED_SEED") or new_seed()
     print(f"REEVE_GENERATED_SEED={seed}")
     end = time.monotonic() + SECONDS
     number = 0

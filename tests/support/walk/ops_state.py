@@ -303,6 +303,8 @@ class ShadowTable(TemporaryTable):
 
 
 class Listen(Operation):
+    """Where it is refused: integration/test_listen.py has the others."""
+
     always_fails = True
     sql = "LISTEN walk"
     weight = 1
@@ -310,7 +312,8 @@ class Listen(Operation):
 
     @classmethod
     def make(cls, plan):
-        return cls() if plan.client.tenant.rules.is_tenant else None
+        rules = plan.client.tenant.rules
+        return cls() if rules.is_tenant and not rules.listens else None
 
     def refused(self, session):
         return {"0A000"}

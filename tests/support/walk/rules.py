@@ -7,7 +7,8 @@ import dataclasses
 class Rules:
     """Of one tenant."""
 
-    is_tenant: bool = True  # DML alone; no temporary tables, no LISTEN; reference data are shared
+    is_tenant: bool = True  # DML alone; no temporary tables; reference data are shared
+    listens: bool = False  # LISTEN works, and keeps the server connection
     guarded: bool = False  # its sessions are others' too, and the guard's
     copies_in: bool = True  # COPY FROM; row security refuses it
     locks_keys: bool = True  # advisory locks
@@ -25,5 +26,6 @@ def rules_of(mode, enforcement):
     shared = mode != "database"
     guarded = shared and enforcement == "guard"
     return Rules(guarded=guarded, copies_in=mode != "row", locks_keys=guarded or not shared,
+                 listens=not shared,
                  locks_tables=not (guarded and mode == "row"), sees_prepared=not shared,
                  own_meanings=guarded and mode == "row")
