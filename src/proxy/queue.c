@@ -196,7 +196,7 @@ static int64_t long_us(const struct queue *queue, int64_t least_us, int64_t most
 static int64_t few_us(const struct queue *queue, int64_t most_us)
 {
     int64_t found_us = (int64_t)queue->place_count * QUEUE_PATIENCE_PLACE_US;
-    return found_us < most_us ? found_us : most_us;
+    return queue->place_count < QUEUE_PATIENCE_FEW && found_us < most_us ? found_us : most_us;
 }
 
 /* How long a place goes without a backend for others' sake. */

@@ -32,8 +32,9 @@ enum {
     QUEUE_PATIENCE_US = 2000,
     QUEUE_PATIENCE_MOST_US = 100 * 1000,
     QUEUE_PATIENCE_WAITS = 8,
-    /* No longer than this for each place that waits: to keep few tenants apart gains little. */
+    /* Where few places wait, no longer than this for each: to keep few apart gains little. */
     QUEUE_PATIENCE_PLACE_US = 250,
+    QUEUE_PATIENCE_FEW = 8,
     /* or for so long and where a backend was kept idle for so long. */
     QUEUE_KEPT_US = 2000,
 };
