@@ -68,10 +68,10 @@ struct backend {
     enum backend_state state;
     enum copy_state copy;
     unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */
-    bool copy_data_sent; /* CopyData was, behind the last command */
-    bool copy_sync_late; /* one of `copy_syncs` may stand behind some of it */
     int cancels;         /* cancel requests under way */
     char status;         /* of the last ReadyForQuery */
+    bool copy_data_sent; /* CopyData was, behind the last command */
+    bool copy_sync_late; /* one of `copy_syncs` may stand behind some of it */
     bool seated;         /* see home.h */
     bool unsynced;   /* messages were taken that no Sync, Query or FunctionCall stands behind yet */
     bool connected;  /* `connection` is to be closed */
