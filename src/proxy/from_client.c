@@ -600,9 +600,22 @@ static void tell_refused(struct client *client, bool error, bool ready)
     buffer_reset(out);
 }
 
+/* A Query drops the unnamed statement, and so does a Parse of another, before either can fail. */
+static void forget_unnamed_refused(struct client *client, const struct message *message)
+{
+    bool parses_unnamed =
+        message->type == 'P' && message->body_length > 0 && *message->body == '\0';
+    if (message->type != 'Q' && !parses_unnamed)
+        return;
+    statement_unref(client->unnamed);
+    client->unnamed = NULL;
+}
+
 static int refuse(struct client *client, const struct message *message)
 {
     bool told = client->refusal == REFUSE_TILL_SYNC;
+    if (!told)
+        forget_unnamed_refused(client, message);
     switch (message->type) {
     case 'Q':
     case 'F':
@@ -679,7 +692,10 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
         return drop(client, &left_over);
     }
     if (client->refusal != REFUSE_NOTHING) {
-        struct message refused = {.type = frame.type, .body_length = frame.body_length};
+        struct message refused = {
+            .type = frame.type, .body_length = frame.body_length, .body = bytes + WIRE_HEADER_SIZE};
+        if (frame.type == 'P' && frame.body_length > 0 && length == WIRE_HEADER_SIZE)
+            return MORE; /* whether it has a name */
         *ret_taken = WIRE_HEADER_SIZE;
         return refuse(client, &refused);
     }

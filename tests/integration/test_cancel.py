@@ -89,6 +89,19 @@ def test_of_a_batch_that_waits(world, tenant, client, held):
     check_it_goes_on(client)
 
 
+def test_of_an_unnamed_statement_that_waits(world, tenant, client):
+    """The one before is gone, as in PostgreSQL: what is bound is never another than was parsed last."""
+    client.ask(wire.parse("SELECT 'before'") + wire.sync())
+    world.reeve.cli("hold", tenant.slug)
+    world.reeve.wait_until_heard()
+    found = cancel_while_it_waits(world, client, wire.parse("SELECT $1, $2") + wire.sync())
+    assert types(found) == "EZ" and found[0].sqlstate == CANCELED
+    release(world, tenant)
+    found = client.ask(wire.bind() + wire.execute() + wire.sync())
+    assert types(found) == "EZ" and found[0].sqlstate == "26000"
+    check_it_goes_on(client)
+
+
 def test_of_a_batch_without_a_sync(world, tenant, client, held):
     """The error comes without one, as from PostgreSQL; what else comes is skipped until it."""
     client.send(extended("SELECT pg_sleep(60)") + wire.flush())
