@@ -614,28 +614,16 @@ static void forget_unnamed_refused(struct client *client, const struct message *
 static int refuse(struct client *client, const struct message *message)
 {
     bool told = client->refusal == REFUSE_TILL_SYNC;
+    if (message->type == '\0' || !strchr("QFSPBDCEH", message->type))
+        return violation(client, "invalid frontend message type");
     if (!told)
         forget_unnamed_refused(client, message);
-    switch (message->type) {
-    case 'Q':
-    case 'F':
-    case 'S':
+    if (message->type == 'S' || (!told && strchr("QF", message->type))) {
         client->refusal = REFUSE_NOTHING;
-        tell_refused(client, !told && message->type != 'S', true);
-        break;
-    case 'P':
-    case 'B':
-    case 'D':
-    case 'C':
-    case 'E':
+        tell_refused(client, message->type != 'S', true);
+    } else if (!told && message->type != 'H') {
         client->refusal = REFUSE_TILL_SYNC;
-        if (!told)
-            tell_refused(client, true, false);
-        break;
-    case 'H':
-        break;
-    default:
-        return violation(client, "invalid frontend message type");
+        tell_refused(client, true, false);
     }
     return drop(client, message);
 }

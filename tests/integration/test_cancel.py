@@ -114,6 +114,17 @@ def test_of_a_batch_without_a_sync(world, tenant, client, held):
     check_it_goes_on(client)
 
 
+def test_of_a_query_behind_a_batch_without_a_sync(world, tenant, client, held):
+    """As PostgreSQL, which skips it as well: only a Sync ends what the error has begun."""
+    client.send(extended("SELECT pg_sleep(60)") + wire.flush())
+    wait_until(lambda: waits(world), "it waits", SOON_SECONDS)
+    send_cancel(world.reeve, *client.key)
+    assert client.receive().sqlstate == CANCELED
+    assert types(client.ask(wire.query("SELECT 2") + wire.sync())) == "Z"
+    release(world, tenant)
+    check_it_goes_on(client)
+
+
 def test_of_the_first_of_several_that_wait(world, tenant, client, held):
     """A cancel request is for one query: the next is run when its turn comes."""
     client.send(wire.query("SELECT pg_sleep(60)") + wire.query("SELECT 2"))

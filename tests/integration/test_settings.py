@@ -215,10 +215,9 @@ def test_session_advisory_lock_is_kept_or_refused(world, mode):
         assert one.execute("SELECT pg_advisory_unlock(%s)", [key]).fetchone() == (True,)
 
 
+@pytest.mark.parametrize("mode", ["row", "schema"])
 def test_listen_is_refused(connection, mode):
     """Where a tenant has its own database: test_listen.py."""
-    if mode == "database":
-        return
     error = error_of(connection.execute, "LISTEN something")
     assert error.sqlstate == "0A000"
     assert "transaction pooling" in str(error)
