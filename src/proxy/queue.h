@@ -34,7 +34,7 @@ enum {
     QUEUE_PATIENCE_WAITS = 8,
     /* Where few places wait, no longer than this for each: to keep few apart gains little. */
     QUEUE_PATIENCE_PLACE_US = 250,
-    QUEUE_PATIENCE_FEW = 8,
+    QUEUE_PATIENCE_FEW = 3,
     /* or for so long and where a backend was kept idle for so long. */
     QUEUE_KEPT_US = 2000,
 };

@@ -8,6 +8,8 @@ from support.attacked import ATTACKED, attack, create_things, ids, results, thro
 
 pytestmark = pytest.mark.timeout(900)
 
+RUNS = 3  # of the suite, at most
+
 
 @pytest.fixture(scope="module")
 def server():
@@ -209,14 +211,20 @@ def test_open_schemas(server):
     assert not {"context.set", "role.set", "rows.insert", "suspend.open_connection"} & found
 
 
-def attacked_without(*defences):
-    """What is found with these defences taken out."""
+def attacked_without(*defences, any_of=()):
+    """What is found with these defences taken out: in one run, or in the first of a few that finds
+    any of `any_of`. Chance decides which tenants meet in a server session."""
+    found = set()
     with reeve_support.running_reeve(REEVE_MUTATE=",".join(defences)) as server:
         create_things(server)
-        done = attack(server, "--isolation", "row,schema", json=True, check=False)
-        assert done.code == ATTACKED
-        assert throwaway(server) == []
-        return ids(done.json, "FINDING")
+        for _ in range(RUNS):
+            done = attack(server, "--isolation", "row,schema", json=True, check=False)
+            assert done.code == ATTACKED
+            assert throwaway(server) == []
+            found |= ids(done.json, "FINDING")
+            if not any_of or found & any_of:
+                break
+    return found
 
 
 def test_a_guard_that_lets_roles_go():
@@ -226,10 +234,11 @@ def test_a_guard_that_lets_roles_go():
 
 def test_a_guard_that_forgets_to_clear():
     """Sessions must be shared between attacker and victim for this to be seen."""
+    left = {"leftover.settings", "leftover.sequence"}
     found = attacked_without("guard.settings", "guard.sequences", "guard.random", "guard.prepared",
-                             "guard.advisory", "guard.names", "guard.utility")
+                             "guard.advisory", "guard.names", "guard.utility", any_of=left)
     assert {"guard.password", "guard.listen", "guard.statements"} <= found
-    assert {"leftover.settings", "leftover.sequence"} & found, found
+    assert left & found, found
 
 
 def test_a_proxy_that_does_not_hear_of_suspension():

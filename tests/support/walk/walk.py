@@ -281,6 +281,9 @@ class Walk:
         """The client goes away: at once, or when the server has."""
         self.begin(client, step)
         self._asked(client, step)
+        if client.session:  # the server may have ended it before the end is seen here
+            client.tenant.locks.give_up(client.session, When(step.sent, NEVER, step.number),
+                                        released=False)
         client.line.send(step.data[:step.cut])
         step.cut = min(step.cut, step.cut - len(client.line.out))
         if step.half:
