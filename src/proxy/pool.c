@@ -276,11 +276,30 @@ void pool_connect_failed(struct pool *pool, const struct error *err)
 
 /* ---- checkout ---- */
 
+/* Whether those who wait need more backends than there are: what is idle is not for them. */
+static bool is_short(const struct pool *pool)
+{
+    return pool->queue.count > 0 && (list_empty(&pool->idle) || queue_has_reserve_only(pool));
+}
+
+/* What is idle is kept for a while only. */
 static void look_later(struct pool *pool)
 {
     int64_t soonest_us = engine_now_us(pool->worker->engine) + LOOK_SOONEST_US;
     int64_t look_us = queue_next_look_us(pool);
-    timer_start(&pool->look_timer, look_us > soonest_us ? look_us : soonest_us);
+    if (look_us < soonest_us)
+        look_us = soonest_us;
+    if (!timer_running(&pool->look_timer) || pool->look_timer.deadline_us > look_us)
+        timer_start(&pool->look_timer, look_us);
+}
+
+/* Those who wait need something to happen that they are served by. */
+static void go_on(struct pool *pool)
+{
+    if (is_short(pool))
+        connect_more(pool);
+    else if (pool->queue.count > 0)
+        look_later(pool);
 }
 
 bool pool_checkout(struct client *client)
@@ -306,10 +325,7 @@ bool pool_checkout(struct client *client)
                     client->since_us + atomic_load(&worker->proxy->queue_timeout_us));
     client_set_state(client, CLIENT_WAITING);
     stream_pause_read(client->stream);
-    if (list_empty(&pool->idle))
-        connect_more(pool);
-    else if (pool->queue.count > 0 && !timer_running(&pool->look_timer))
-        look_later(pool);
+    go_on(pool);
     return false;
 }
 
@@ -380,15 +396,13 @@ void pool_serve(struct pool *pool)
     while (serve_one(pool))
         ;
     give_spare_away(pool);
-    /* Those that are kept idle will do for some of those who wait. */
-    if (pool->queue.count <= pool->idle_count + pool->connecting)
+    /* Those that are kept idle for who is at home there will do for some of those who wait. */
+    size_t idle = queue_has_reserve_only(pool) ? 0 : pool->idle_count;
+    if (pool->queue.count <= idle + pool->connecting)
         withdraw_claim(pool);
     else if (!list_empty(&pool->starving))
         budget_renew(pool->cluster->budget, &pool->claim, queue_oldest(&pool->queue)->since_us);
-    if (pool->queue.count > 0 && list_empty(&pool->idle))
-        connect_more(pool);
-    else if (pool->queue.count > 0)
-        look_later(pool);
+    go_on(pool);
     pool->held = false;
     pool_check_unused(pool);
 }

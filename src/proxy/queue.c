@@ -109,6 +109,65 @@ void queue_open(struct place *place)
         join(&place->pool->queue, &place->queue);
 }
 
+/* ---- how long is long ---- */
+
+static struct client *head(const struct place *place)
+{
+    return list_first(&place->queue.clients, struct client, of_place);
+}
+
+/* How long the place has been without a backend while somebody waited. */
+static int64_t without_us(const struct place *place, int64_t now_us)
+{
+    int64_t since_us = head(place)->since_us;
+    if (since_us < place->queue.served_at_us)
+        since_us = place->queue.served_at_us;
+    return now_us - since_us;
+}
+
+/* So many times what is usual, between the two. */
+static int64_t long_us(const struct queue *queue, int64_t least_us, int64_t most_us)
+{
+    int64_t found_us = QUEUE_PATIENCE_WAITS * queue->usual_wait_us;
+    return found_us < least_us ? least_us : found_us > most_us ? most_us : found_us;
+}
+
+/* Whether nobody of the place had a backend for so long that what it has had before is no reason to
+ * wait any longer. */
+static bool is_overdue(const struct place *place, int64_t now_us)
+{
+    return without_us(place, now_us) >=
+           long_us(&place->pool->queue, QUEUE_OVERDUE_US, QUEUE_OVERDUE_MOST_US);
+}
+
+/* ---- the reserve ---- */
+
+static bool keeps_reserve(const struct pool *pool)
+{
+    return pool->idle_count == 1 && pool->backend_count >= QUEUE_RESERVE_FROM &&
+           !mutation("proxy.reserve");
+}
+
+/* Whether what is idle is kept from the place. */
+static bool is_reserved_from(const struct pool *pool, const struct place *place)
+{
+    return place->lent_count > 0 && keeps_reserve(pool);
+}
+
+bool queue_has_reserve_only(const struct pool *pool)
+{
+    if (!pool_is_guarded(pool) || !keeps_reserve(pool))
+        return false;
+    int looked_at = 0;
+    list_for_each (link, &pool->queue.places) {
+        if (!is_reserved_from(pool, list_entry(link, struct place, queue.link)))
+            return false;
+        if (++looked_at == PLACES_SEARCH)
+            break;
+    }
+    return true;
+}
+
 /* ---- an idle backend for a client ---- */
 
 /* Where the same place was before and nothing has come between. */
@@ -162,6 +221,8 @@ struct backend *queue_find_backend(struct client *client, int64_t now_us)
         return NULL;
     if (!pool_is_guarded(pool))
         return find_own(pool, client);
+    if (is_reserved_from(pool, place))
+        return NULL;
     struct backend *found = find_entered(place);
     if (!found)
         found = home_idle(place);
@@ -171,27 +232,6 @@ struct backend *queue_find_backend(struct client *client, int64_t now_us)
 }
 
 /* ---- a client for an idle backend ---- */
-
-static struct client *head(const struct place *place)
-{
-    return list_first(&place->queue.clients, struct client, of_place);
-}
-
-/* How long the place has been without a backend while somebody waited. */
-static int64_t without_us(const struct place *place, int64_t now_us)
-{
-    int64_t since_us = head(place)->since_us;
-    if (since_us < place->queue.served_at_us)
-        since_us = place->queue.served_at_us;
-    return now_us - since_us;
-}
-
-/* So many times what is usual, between the two. */
-static int64_t long_us(const struct queue *queue, int64_t least_us, int64_t most_us)
-{
-    int64_t found_us = QUEUE_PATIENCE_WAITS * queue->usual_wait_us;
-    return found_us < least_us ? least_us : found_us > most_us ? most_us : found_us;
-}
 
 static int64_t few_us(const struct queue *queue, int64_t most_us)
 {
@@ -222,14 +262,6 @@ static bool may_have(struct place *place, const struct backend *backend, int64_t
            is_impatient(place, backend, now_us);
 }
 
-/* Whether nobody of the place had a backend for so long that what it has had before is no reason to
- * wait any longer. */
-static bool is_overdue(const struct place *place, int64_t now_us)
-{
-    return without_us(place, now_us) >=
-           long_us(&place->pool->queue, QUEUE_OVERDUE_US, QUEUE_OVERDUE_MOST_US);
-}
-
 /* Of those that a backend may serve it serves those first whose first home it is: it knows their
  * tables best, and the others have it elsewhere. Nobody waits long for that. */
 static bool is_preferred(struct place *place, const struct backend *backend, int64_t now_us)
@@ -255,7 +287,8 @@ static struct place *choose_place(const struct pool *pool, const struct backend 
     list_for_each (link, &pool->queue.places) {
         struct place *place = list_entry(link, struct place, queue.link);
         bool was_last = backend->place && place == backend->place;
-        if (!was_last && may_have(place, backend, now_us)) {
+        if (!was_last && !is_reserved_from(pool, place) &&
+            may_have(place, backend, now_us)) {
             if (is_overdue(place, now_us))
                 return place;
             found[count_++] = place;
@@ -290,6 +323,8 @@ struct client *queue_next(struct pool *pool, const struct backend *backend, int6
     if (!pool_is_guarded(pool))
         return queue_oldest(&pool->queue);
     const struct place *last = waits(pool, backend->place) ? backend->place : NULL;
+    if (last && is_reserved_from(pool, last))
+        last = NULL;
     if (last && mutation("proxy.patience"))
         return head(last);
     const struct place *next = choose_place(pool, backend, now_us);
@@ -301,8 +336,8 @@ struct client *queue_next(struct pool *pool, const struct backend *backend, int6
 int64_t queue_next_look_us(const struct pool *pool)
 {
     const struct backend *longest = list_last(&pool->idle, struct backend, idle);
-    int64_t patient_us =
-        queue_oldest(&pool->queue)->since_us + few_us(&pool->queue, QUEUE_PATIENCE_US);
+    const struct client *oldest = queue_oldest(&pool->queue);
+    int64_t patient_us = oldest->since_us + few_us(&pool->queue, QUEUE_PATIENCE_US);
     int64_t kept_us = longest->idle_since_us + few_us(&pool->queue, QUEUE_KEPT_US);
     return patient_us > kept_us ? patient_us : kept_us;
 }

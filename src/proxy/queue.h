@@ -11,6 +11,9 @@
  * place that a backend served last keeps it until it has had QUEUE_LEAD_US more than who is next.
  * And a backend goes to a place that is at home there (home.h), as long as none that is not has
  * waited for long.
+ *
+ * Who comes while others hold all that there is has to wait for one of them to end. So the last
+ * idle backend of a pool that has some is not given to a place that has one already.
  */
 #ifndef PROXY_QUEUE_H
 #define PROXY_QUEUE_H
@@ -21,6 +24,8 @@
 struct client;
 
 enum {
+    /* In a pool that has so many backends the last idle one is for a place that has none. */
+    QUEUE_RESERVE_FROM = 8,
     QUEUE_LEAD_US = 500,
     QUEUE_SLACK_US = 20 * 1000,
     QUEUE_DEBT_US = 1000 * 1000,
@@ -78,6 +83,8 @@ struct backend *queue_find_backend(struct client *client, int64_t now_us);
  * queue_next_look_us. */
 struct client *queue_next(struct pool *pool, const struct backend *backend, int64_t now_us);
 int64_t queue_next_look_us(const struct pool *pool);
+/* Whether all idle backends are kept for places that have none, and no such place waits. */
+bool queue_has_reserve_only(const struct pool *pool);
 /* The client gets a backend, without having been in the queue: `since_us` is now. */
 void queue_served(struct client *client, int64_t now_us);
 /* The client leaves the queue, as it gets a backend. */

@@ -227,12 +227,12 @@ def pipeline(server, attacker, victim, messages):
 
 
 @contextlib.contextmanager
-def narrow(world, name):
-    """Two tenants on a server connection of their own; who is not served fails an assertion."""
+def narrow(world, name, backends=1, mode="row"):
+    """Two tenants with so few server connections; who is not served fails an assertion."""
     with running_postgres() as cluster:
-        world.add_cluster(name, cluster, 1)
+        world.add_cluster(name, cluster, backends)
         try:
-            yield [world.new_tenant("row", cluster=name) for _ in range(2)]
+            yield [world.new_tenant(mode, cluster=name) for _ in range(2)]
         except psycopg.Error as error:
             raise AssertionError(f"the neighbour is told {error}") from error
 
@@ -257,3 +257,47 @@ def attack_by_pipeline(world):
                 assert True in answer, "the neighbour is not served"
         finally:
             thread.join()
+
+
+# ---- the last one is for somebody else ----
+
+SEVERAL = 9  # server connections: of 8 and more one is kept
+
+
+def hold_all(world, attacker, victim):
+    """More clients than there are server connections begin a transaction and stay in it."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(SEVERAL + 3):
+            client = stack.enter_context(wire.connect_to_tenant(world.reeve, attacker))
+            client.send(wire.query("BEGIN"))
+        process.wait_until(lambda: used(world, attacker) >= SEVERAL - 1, "they have begun", 20)
+        answer = []
+        thread = threading.Thread(target=lambda: answer.append(served(world.reeve, victim)))
+        thread.start()
+        try:
+            with contextlib.suppress(process.Deadline):
+                process.wait_until(lambda: answer, "the neighbour is served", 5)
+            assert answer == [True], "the neighbour is not served"
+            assert used(world, attacker) == SEVERAL - 1
+        finally:
+            stack.close()
+            thread.join()
+
+
+def used(world, tenant):
+    """How many server connections its clients are in a transaction on."""
+    found = world.reeve.cli("ps", json=True).json
+    return sum(entry["tenant"] == tenant.slug and entry["state"] == "idle in transaction"
+               for entry in found)
+
+
+@pytest.mark.skipif(ENFORCEMENT == "login", reason="of shared sessions: it runs under the guard")
+@pytest.mark.parametrize("shared", ["row", "schema"])
+def test_the_last_is_for_somebody_else(world, shared):
+    with narrow(world, f"several-{shared}", SEVERAL, shared) as (attacker, victim):
+        hold_all(world, attacker, victim)
+
+
+def attack_reserve(world):
+    with narrow(world, "several", SEVERAL) as (attacker, victim):
+        hold_all(world, attacker, victim)

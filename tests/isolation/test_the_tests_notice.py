@@ -318,11 +318,12 @@ ATTACKS = {
     "proxy.patience": test_fairness.attack_starvation,
     "proxy.pipeline": test_fairness.attack_by_pipeline,
     "proxy.pristine": attack_meaning,
+    "proxy.reserve": test_fairness.attack_reserve,
     "proxy.settings": attack_settings,
     "proxy.suspend": attack_suspension,
     "proxy.undone": attack_undone,
 }
-GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.patience", "proxy.pristine"}
+GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.patience", "proxy.pristine", "proxy.reserve"}
 LOGIN_ALONE = {"proxy.notify"}  # the guard has LISTEN refused
 
 # 4, 6 and 30, each by an attack that no other of these defences would stop: out all at once.

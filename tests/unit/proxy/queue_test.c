@@ -339,6 +339,60 @@ static void test_when_to_look_again(void **state)
     assert_non_null(queue_next(&pool, strange, look_us));
 }
 
+/* ---- the reserve ---- */
+
+/* A pool of so many backends, of which one is idle. */
+static void leave_one_of(size_t count)
+{
+    pool.backend_count = count;
+    idle(&backends[0]);
+    pool.idle_count = 1;
+}
+
+static void test_the_last_one_is_for_who_has_none(void **state)
+{
+    (void)state;
+    leave_one_of(QUEUE_RESERVE_FROM);
+    places[0].lent_count = 1;
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    wait_for_one(&clients[0][0]);
+    now_us += QUEUE_OVERDUE_MOST_US;
+    assert_null(queue_next(&pool, &backends[0], now_us));
+    assert_true(queue_has_reserve_only(&pool));
+    assert_non_null(queue_find_backend(&clients[1][0], now_us));
+    wait_for_one(&clients[1][0]);
+    assert_false(queue_has_reserve_only(&pool));
+    assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[1][0]);
+}
+
+/* Also not when it was there last. */
+static void test_the_last_one_is_not_kept(void **state)
+{
+    (void)state;
+    leave_one_of(QUEUE_RESERVE_FROM);
+    places[0].lent_count = 1;
+    backends[0].place = &places[0];
+    list_append(&places[0].backends, &backends[0].of_place);
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    wait_for_one(&clients[0][0]);
+    assert_null(queue_next(&pool, &backends[0], now_us));
+}
+
+static void test_there_is_no_reserve_of_few_or_while_there_are_two(void **state)
+{
+    (void)state;
+    leave_one_of(QUEUE_RESERVE_FROM - 1);
+    places[0].lent_count = 1;
+    assert_non_null(queue_find_backend(&clients[0][0], now_us));
+    pool.backend_count = QUEUE_RESERVE_FROM;
+    idle(&backends[1]);
+    pool.idle_count = 2;
+    assert_non_null(queue_find_backend(&clients[0][0], now_us));
+    wait_for_one(&clients[0][0]);
+    assert_false(queue_has_reserve_only(&pool));
+    assert_ptr_equal(queue_next(&pool, &backends[0], now_us), &clients[0][0]);
+}
+
 /* ---- an idle backend ---- */
 
 static void test_none_is_idle(void **state)
@@ -515,7 +569,9 @@ int main(void)
         TEST(test_shared_tables_spread),         TEST(test_ones_own_pool_by_settings),
         TEST(test_a_closed_place_is_not_served), TEST(test_a_closed_place_gets_no_idle_backend),
         TEST(test_a_closed_place_moves),         TEST(test_what_is_usual_is_a_places_wait),
-        TEST(test_a_places_clients_move),
+        TEST(test_a_places_clients_move),        TEST(test_the_last_one_is_for_who_has_none),
+        TEST(test_the_last_one_is_not_kept),
+        TEST(test_there_is_no_reserve_of_few_or_while_there_are_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
