@@ -35,6 +35,9 @@ static inline struct config_generic *guard_find_setting(const char *name)
 #endif
 }
 
+/* Whether clients are told of it: it has to be set as settings are, to be noticed. */
+#define GUARD_SEARCH_PATH_IS_REPORTED (PG_VERSION_NUM >= 180000)
+
 /* Whether the client has sent more than what was read as messages. */
 static inline bool guard_more_has_come(void)
 {

@@ -42,9 +42,11 @@ static inline bool guard_is_locked(void)
 /* session.c: what DISCARD ALL and DEALLOCATE ALL do, but for the proxy's statements. */
 void guard_session_discard(bool top_level);
 
-/* settings.c: the hooks of `role` and `session_authorization`, and the setting that takes the
- * context to parallel workers. */
+/* settings.c: the hooks of `role` and `session_authorization`, the setting that takes the context
+ * to parallel workers, and what settings are reset to (to be called behind ResetAllOptions). */
 void guard_settings_init(void);
+void guard_set_search_path(const char *path);
+void guard_set_read_only(bool read_only);
 void guard_context_publish(void); /* in a transaction; errors are fatal by then */
 void guard_context_withdraw(void);
 

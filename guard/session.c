@@ -228,12 +228,6 @@ static Oid find_role(const char *name)
     return oid;
 }
 
-/* As the client's startup packet would have: what RESET and DISCARD go back to. */
-static void set_default(const char *name, const char *value)
-{
-    set_config_option(name, value, PGC_USERSET, PGC_S_CLIENT, GUC_ACTION_SET, true, ERROR, false);
-}
-
 Datum reeve_guard_enter(PG_FUNCTION_ARGS)
 {
     begin_change();
@@ -253,8 +247,8 @@ Datum reeve_guard_enter(PG_FUNCTION_ARGS)
     leave();
     clear_session();
     Oid role = find_role(role_name);
-    set_default("search_path", search_path);
-    set_default("default_transaction_read_only", flags & GUARD_FLAG_READ_ONLY ? "on" : "off");
+    guard_set_search_path(search_path);
+    guard_set_read_only((flags & GUARD_FLAG_READ_ONLY) != 0);
     SetCurrentRoleId(role, false);
     while (names.at < names.end) {
         const char *name = next_name(&names);

@@ -14,12 +14,15 @@
 #include "guard.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "fmgr.h"
 #include "nodes/pg_list.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
 
 #define CONTEXT_SETTING "reeve_guard.context"
+
+enum { CONTEXT_SIZE = 128, PATH_SIZE = 256 };
 
 PG_FUNCTION_INFO_V1(reeve_guard_tenant_id);
 PG_FUNCTION_INFO_V1(reeve_guard_tenant_slug);
@@ -35,6 +38,7 @@ struct wrapped {
 
 static struct wrapped role = {.name = "role", .harmless = "none"};
 static struct wrapped authorization = {.name = "session_authorization"};
+static struct config_string *search_path;
 
 static bool check_locked(const struct wrapped *wrapped, char **value, void **extra,
                          GucSource source)
@@ -74,17 +78,24 @@ static void assign_authorization(const char *value, void *extra)
     assign_locked(&authorization, value, extra);
 }
 
-static void wrap(struct wrapped *wrapped, GucStringCheckHook check, GucStringAssignHook assign)
+/* A text setting of the server's own, with both hooks. */
+static struct config_string *find_text(const char *name)
 {
-    struct config_generic *setting = guard_find_setting(wrapped->name);
+    struct config_generic *setting = guard_find_setting(name);
     if (!setting || setting->vartype != PGC_STRING)
         ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
-                        errmsg("reeve_guard: this server has no setting \"%s\"", wrapped->name)));
+                        errmsg("reeve_guard: this server has no setting \"%s\"", name)));
     struct config_string *text = (struct config_string *)setting;
     /* cppcheck-suppress nullPointerRedundantCheck ; a fatal error does not return */
     if (!text->check_hook || !text->assign_hook)
         ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
-                        errmsg("reeve_guard: the setting \"%s\" has no hooks", wrapped->name)));
+                        errmsg("reeve_guard: the setting \"%s\" has no hooks", name)));
+    return text;
+}
+
+static void wrap(struct wrapped *wrapped, GucStringCheckHook check, GucStringAssignHook assign)
+{
+    struct config_string *text = find_text(wrapped->name);
     wrapped->check = text->check_hook;
     wrapped->assign = text->assign_hook;
     text->check_hook = check;
@@ -120,22 +131,70 @@ static void assign_context(const char *value, void *extra)
     guard_context = context;
 }
 
+/* The setting's own text is written over: to set it costs a walk over all settings at commit. */
 void guard_context_publish(void)
 {
-    char text[128];
-    snprintf(text, sizeof(text), "%lld %u %d %s", (long long)guard_context.tenant_id,
+    static char *room;
+    if (!room || published != room) {
+        char blank[CONTEXT_SIZE];
+        memset(blank, ' ', sizeof(blank) - 1);
+        blank[sizeof(blank) - 1] = '\0';
+        publishing = true;
+        set_config_option(CONTEXT_SETTING, blank, PGC_SU_BACKEND, PGC_S_SESSION, GUC_ACTION_SET,
+                          true, ERROR, false);
+        publishing = false;
+        room = published;
+    }
+    snprintf(room, CONTEXT_SIZE, "%lld %u %d %s", (long long)guard_context.tenant_id,
              guard_context.role, guard_context.flags, guard_context.slug);
-    publishing = true;
-    set_config_option(CONTEXT_SETTING, text, PGC_SU_BACKEND, PGC_S_SESSION, GUC_ACTION_SET, true,
-                      ERROR, false);
-    publishing = false;
 }
 
-/* The text is the setting's own, so it is emptied where it is. */
 void guard_context_withdraw(void)
 {
     if (published && *published)
         *published = '\0';
+}
+
+/* ---- what RESET and DISCARD go back to ---- */
+
+/* As the client's startup packet would have set it. */
+static void set_default(const char *name, const char *value)
+{
+    set_config_option(name, value, PGC_USERSET, PGC_S_CLIENT, GUC_ACTION_SET, true, ERROR, false);
+}
+
+void guard_set_read_only(bool read_only)
+{
+    if (DefaultXactReadOnly != read_only)
+        set_default("default_transaction_read_only", read_only ? "on" : "off");
+}
+
+/*
+ * Written over as well, where it is as it was left here: both the setting's value and what it is
+ * reset to. What else there is to setting it is the assign hook, which has the server look the
+ * schemas up anew.
+ */
+void guard_set_search_path(const char *path)
+{
+    static char *room; /* of PATH_SIZE; the setting's */
+    struct config_string *setting = search_path;
+    bool known = room && setting->reset_val == room && *setting->variable == room;
+    bool fits = strlen(path) < PATH_SIZE && !GUARD_SEARCH_PATH_IS_REPORTED;
+    if (known && fits) {
+        strlcpy(room, path, PATH_SIZE);
+        setting->assign_hook(room, NULL);
+        return;
+    }
+    room = NULL;
+    if (!fits) {
+        set_default("search_path", path);
+        return;
+    }
+    char padded[PATH_SIZE];
+    snprintf(padded, sizeof(padded), "%-*s", PATH_SIZE - 1, path);
+    set_default("search_path", padded);
+    room = setting->reset_val;
+    strlcpy(room, path, PATH_SIZE);
 }
 
 /* ---- what SQL may ask ---- */
@@ -195,6 +254,7 @@ void guard_settings_init(void)
 {
     wrap(&role, check_role_setting, assign_role_setting);
     wrap(&authorization, check_authorization, assign_authorization);
+    search_path = find_text("search_path");
     DefineCustomStringVariable(CONTEXT_SETTING, "Whose this session is.", NULL, &published, "",
                                PGC_SU_BACKEND,
                                GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE |

@@ -11,8 +11,6 @@
 #include "base/time.h"
 #include "wire/sqlstate.h"
 
-enum { YIELD_AFTER_US = 50 * TIME_MS };
-
 static void set_state(struct backend *backend, enum backend_state state)
 {
     backend->state = state;
@@ -188,21 +186,14 @@ static void leave_idle(struct backend *backend)
     count(&backend->worker->counters.backends_idle, -1);
 }
 
-/*
- * Whether the slot is to go to another pool: when nobody waits here, or when somebody there has
- * waited notably longer. Where two tenants both want more than they have, their waits become alike,
- * and slots do not go back and forth: each time costs a login.
- */
 bool backend_slot_is_owed(const struct backend *backend)
 {
-    const struct pool *pool = backend->pool;
-    const struct budget *budget = backend->cluster->budget;
-    if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0 ||
-        atomic_load_explicit(&budget->oldest, memory_order_relaxed) == &pool->claim)
-        return false;
-    const struct client *own = queue_oldest(&pool->queue);
-    int64_t oldest_us = atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
-    return !own || own->since_us - YIELD_AFTER_US > oldest_us;
+    const struct client *own = queue_oldest(&backend->pool->queue);
+    int64_t now_us = engine_now_us(backend->worker->engine);
+    bool idle = backend->state == BACKEND_IDLE;
+    return budget_owes(backend->cluster->budget, &backend->pool->claim,
+                       own ? own->since_us : INT64_MAX, idle ? backend->idle_since_us : now_us,
+                       now_us);
 }
 
 /* Each a little sooner than it may, by its own chance. */
@@ -236,6 +227,7 @@ static void become_idle(struct backend *backend)
     if (!timer_running(&worker->idle_timer))
         timer_start(&worker->idle_timer,
                     backend->idle_since_us + atomic_load(&worker->proxy->idle_backend_us));
+    worker_cluster_look_later(backend->cluster);
     if (pool->queue.count > 0)
         pool_serve(pool);
 }
@@ -313,7 +305,7 @@ void backend_close(struct backend *backend)
     crypto_wipe(backend->connection.guard_key, sizeof(backend->connection.guard_key));
     free(backend->touched);
     free(backend);
-    worker_release_slot(budget);
+    worker_release_slot(budget, &pool->claim);
     if (pool->queue.count > 0) {
         pool_serve(pool);
     } else {

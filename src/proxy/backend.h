@@ -110,7 +110,7 @@ void backend_transaction_ended(struct backend *backend);
 void backend_client_gone(struct backend *backend);
 /* Puts an idle one to its end (budget, idle timeout, stale). */
 void backend_evict(struct backend *backend);
-/* Whether its slot is to go to another pool, whose clients have waited notably longer. */
+/* Whether its slot is to go to another pool, if it is free now: see budget_owes. */
 bool backend_slot_is_owed(const struct backend *backend);
 /* Cancels what the linked client runs. */
 void backend_cancel(struct backend *backend);

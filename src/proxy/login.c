@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "proxy/backend.h"
 #include "wire/sqlstate.h"
@@ -223,7 +224,7 @@ static int take_request(struct client *client, enum wire_startup_kind kind, bool
     if (*asked || client->secure)
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION,
                             "encryption was asked for more than once", NULL);
-    if (more_behind)
+    if (more_behind && !mutation("proxy.smuggled"))
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION,
                             "received unencrypted data after an encryption request", NULL);
     *asked = true;

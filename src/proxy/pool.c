@@ -130,7 +130,7 @@ static void withdraw_claim(struct pool *pool)
         return;
     list_remove(&pool->starving);
     for (int granted = budget_withdraw(pool->cluster->budget, &pool->claim); granted > 0; granted--)
-        worker_release_slot(pool->cluster->budget);
+        worker_release_slot(pool->cluster->budget, &pool->claim);
 }
 
 void pool_retire(struct pool *pool)
@@ -187,7 +187,7 @@ struct backend *pool_find_spare(const struct worker_cluster *cluster)
     int looked_at = 0;
     list_for_each (link, &cluster->idle) {
         struct backend *backend = list_entry(link, struct backend, cluster_lru);
-        if (backend->pool->queue.count == 0 || backend_slot_is_owed(backend))
+        if (backend_slot_is_owed(backend))
             return backend;
         if (++looked_at == SPARE_SEARCH)
             break;
@@ -209,9 +209,10 @@ static bool take_slot(struct pool *pool)
     struct backend *victim = pool_find_spare(pool->cluster);
     if (victim) {
         backend_evict(victim);
-        return false; /* the slot comes as a grant, to whoever has waited longest */
+        return false; /* the slot comes as a grant, to whoever is next */
     }
     proxy_ask_eviction(worker, budget);
+    worker_cluster_look_later(pool->cluster);
     return false;
 }
 
@@ -225,7 +226,7 @@ static void collect_grants(struct pool *pool)
         if (pool->queue.count > pool->connecting && !pool->worker->shutting_down)
             backend_connect(pool);
         else
-            worker_release_slot(pool->cluster->budget);
+            worker_release_slot(pool->cluster->budget, &pool->claim);
     }
 }
 

@@ -81,8 +81,7 @@ void pool_stop_waiting(struct client *client);
 void pool_renew_waiting(struct place *place);
 /* Something changed: serve waiting clients, log in to the server for more. */
 void pool_serve(struct pool *pool);
-/* An idle backend of any pool that may be closed for another's sake: nobody waits for it, or not
- * for as long. NULL: none. */
+/* An idle backend of any pool that is to be closed for another's sake (budget_owes), or NULL. */
 struct backend *pool_find_spare(const struct worker_cluster *cluster);
 /* A login failed: back off, and keep the server's error for those who wait in vain. */
 void pool_connect_failed(struct pool *pool, const struct error *err);

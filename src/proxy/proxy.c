@@ -205,6 +205,7 @@ static bool evict_here(struct worker *worker, struct budget *budget)
         backend_evict(victim);
         found = true;
     }
+    worker_cluster_look_later(cluster);
     return found;
 }
 

@@ -287,8 +287,7 @@ static struct place *choose_place(const struct pool *pool, const struct backend 
     list_for_each (link, &pool->queue.places) {
         struct place *place = list_entry(link, struct place, queue.link);
         bool was_last = backend->place && place == backend->place;
-        if (!was_last && !is_reserved_from(pool, place) &&
-            may_have(place, backend, now_us)) {
+        if (!was_last && !is_reserved_from(pool, place) && may_have(place, backend, now_us)) {
             if (is_overdue(place, now_us))
                 return place;
             found[count_++] = place;

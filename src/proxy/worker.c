@@ -134,6 +134,32 @@ static void retry_expired(void *owner)
 
 /* ---- clusters and the budget ---- */
 
+static bool is_starved(const struct budget *budget)
+{
+    return atomic_load_explicit(&budget->starving_count, memory_order_relaxed) > 0;
+}
+
+static void give_kept_away(void *owner)
+{
+    struct worker_cluster *cluster = owner;
+    struct worker *worker = cluster->worker;
+    struct backend *victim;
+    for (int left = budget_wanted(cluster->budget);
+         left > 0 && (victim = pool_find_spare(cluster)) != NULL; left--)
+        backend_evict(victim);
+    if (is_starved(cluster->budget) && !list_empty(&worker->starving))
+        proxy_ask_eviction(worker, cluster->budget);
+    worker_cluster_look_later(cluster);
+}
+
+void worker_cluster_look_later(struct worker_cluster *cluster)
+{
+    const struct worker *worker = cluster->worker;
+    bool concerned = !list_empty(&cluster->idle) || !list_empty(&worker->starving);
+    if (concerned && is_starved(cluster->budget) && !timer_running(&cluster->keep_timer))
+        timer_start(&cluster->keep_timer, engine_now_us(worker->engine) + BUDGET_KEPT_US);
+}
+
 struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *budget)
 {
     uint64_t hash = hash_u64((uint64_t)budget->cluster_id);
@@ -144,8 +170,10 @@ struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *b
             return cluster;
     }
     struct worker_cluster *cluster = xcalloc(1, sizeof(*cluster));
+    cluster->worker = worker;
     cluster->budget = budget;
     list_init(&cluster->idle);
+    timer_init(&cluster->keep_timer, worker->engine, give_kept_away, cluster);
     hash_table_insert(&worker->clusters, &cluster->node, hash);
     return cluster;
 }
@@ -162,9 +190,9 @@ void worker_tell_granted(struct worker *worker)
     worker_post(worker, xcalloc(1, sizeof(struct note)), LETTER_GRANT, grant_received);
 }
 
-void worker_release_slot(struct budget *budget)
+void worker_release_slot(struct budget *budget, struct budget_claim *claim)
 {
-    struct worker *woken = budget_release(budget);
+    struct worker *woken = budget_release(budget, claim);
     if (woken)
         worker_tell_granted(woken);
 }
@@ -426,7 +454,9 @@ int worker_start(struct worker *worker, struct error *err)
 static void free_cluster_node(struct hash_node *node, void *argument)
 {
     (void)argument;
-    free(container_of(node, struct worker_cluster, node));
+    struct worker_cluster *cluster = container_of(node, struct worker_cluster, node);
+    timer_stop(&cluster->keep_timer);
+    free(cluster);
 }
 
 static void free_place_node(struct hash_node *node, void *argument)

@@ -75,8 +75,10 @@ static inline void count(_Atomic int64_t *counter, int64_t by)
 /* A worker's idle backends of one cluster, least recently used first. */
 struct worker_cluster {
     struct hash_node node;
+    struct worker *worker;
     struct budget *budget;
     struct list idle;
+    struct timer keep_timer; /* while somebody wants slots: who has kept an idle backend for long */
 };
 
 struct worker {
@@ -172,8 +174,11 @@ void proxy_ask_eviction(struct worker *worker, struct budget *budget);
 SSL_CTX *proxy_tls(struct proxy *proxy); /* a reference of the caller's, or NULL */
 
 struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *budget);
-/* Gives a slot back and wakes who got it. */
-void worker_release_slot(struct budget *budget);
+/* If somebody wants slots of the cluster, looks for backends that were kept long enough, from time
+ * to time. */
+void worker_cluster_look_later(struct worker_cluster *cluster);
+/* Gives a slot of the claim's pool back and wakes who got it. */
+void worker_release_slot(struct budget *budget, struct budget_claim *claim);
 /* A pool of its was granted a slot. Any thread. */
 void worker_tell_granted(struct worker *worker);
 /* On the publishing thread: ids NULL or `all` mean that anything may have changed. */

@@ -12,11 +12,8 @@
  * BYTES, ends it with status 1.
  */
 #include <libpq-fe.h>
-#include <stdarg.h>
-#include <sys/resource.h>
 
-#include "base/str.h"
-#include "base/time.h"
+#include "load.h"
 
 enum { CONNINFO_MAX = 4096, ROW_MAX = 64 * 1024 * 1024, PIECE = 64 * 1024 };
 
@@ -26,32 +23,12 @@ struct transfer {
     int64_t bytes, row_bytes, moved;
 };
 
-static void fail(const char *format, ...) reeve_printf(1, 2) __attribute__((noreturn));
-static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("bench-bulk: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
-
-static double own_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / TIME_S;
-}
-
 /* Runs the statement up to its first result, which must be of this kind. */
 static void begin_copy(const struct transfer *transfer, ExecStatusType expected)
 {
     PGresult *result = PQexec(transfer->pg, transfer->statement);
     if (PQresultStatus(result) != expected)
-        fail("%s", PQerrorMessage(transfer->pg));
+        load_fail("%s", PQerrorMessage(transfer->pg));
     PQclear(result);
 }
 
@@ -61,7 +38,7 @@ static void expect_end(const struct transfer *transfer)
     while ((result = PQgetResult(transfer->pg))) {
         ExecStatusType status = PQresultStatus(result);
         if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-            fail("%s", PQerrorMessage(transfer->pg));
+            load_fail("%s", PQerrorMessage(transfer->pg));
         PQclear(result);
     }
 }
@@ -76,7 +53,7 @@ static void copy_out(struct transfer *transfer)
         PQfreemem(row);
     }
     if (length == -2)
-        fail("%s", PQerrorMessage(transfer->pg));
+        load_fail("%s", PQerrorMessage(transfer->pg));
     expect_end(transfer);
 }
 
@@ -84,11 +61,11 @@ static void take_rows(struct transfer *transfer)
 {
     PGresult *result;
     if (!PQsendQuery(transfer->pg, transfer->statement) || !PQsetSingleRowMode(transfer->pg))
-        fail("%s", PQerrorMessage(transfer->pg));
+        load_fail("%s", PQerrorMessage(transfer->pg));
     while ((result = PQgetResult(transfer->pg))) {
         ExecStatusType status = PQresultStatus(result);
         if (status != PGRES_SINGLE_TUPLE && status != PGRES_TUPLES_OK)
-            fail("%s", PQerrorMessage(transfer->pg));
+            load_fail("%s", PQerrorMessage(transfer->pg));
         if (status == PGRES_SINGLE_TUPLE)
             transfer->moved += PQgetlength(result, 0, 0);
         PQclear(result);
@@ -113,10 +90,10 @@ static void copy_in(struct transfer *transfer)
     begin_copy(transfer, PGRES_COPY_IN);
     for (; transfer->moved < transfer->bytes; transfer->moved += length) {
         if (PQputCopyData(transfer->pg, rows, length) != 1)
-            fail("%s", PQerrorMessage(transfer->pg));
+            load_fail("%s", PQerrorMessage(transfer->pg));
     }
     if (PQputCopyEnd(transfer->pg, NULL) != 1)
-        fail("%s", PQerrorMessage(transfer->pg));
+        load_fail("%s", PQerrorMessage(transfer->pg));
     expect_end(transfer);
     free(rows);
 }
@@ -142,21 +119,21 @@ int main(int argc, char **argv)
     const struct way *way = argc == 5 ? find_way(argv[1]) : NULL;
     if (!way || !str_to_i64(argv[2], 1, INT64_MAX / 2, &transfer.bytes) ||
         !str_to_i64(argv[3], 2, ROW_MAX, &transfer.row_bytes))
-        fail("usage: bench-bulk out|rows|in BYTES ROW_BYTES STATEMENT <CONNINFO");
+        load_fail("usage: bench-bulk out|rows|in BYTES ROW_BYTES STATEMENT <CONNINFO");
     if (!fgets(conninfo, sizeof(conninfo), stdin))
-        fail("there is no conninfo on standard input");
+        load_fail("there is no conninfo on standard input");
     transfer.statement = argv[4];
     transfer.pg = PQconnectdb(conninfo);
     if (PQstatus(transfer.pg) != CONNECTION_OK)
-        fail("%s", PQerrorMessage(transfer.pg));
+        load_fail("%s", PQerrorMessage(transfer.pg));
     int64_t begin_us = time_monotonic_us();
-    double cpu_before = own_cpu_seconds();
+    double cpu_before = load_cpu_seconds();
     way->run(&transfer);
     int64_t taken_us = time_monotonic_us() - begin_us;
     if (transfer.moved < transfer.bytes)
-        fail("%lld bytes came, of %lld", (long long)transfer.moved, (long long)transfer.bytes);
+        load_fail("%lld bytes came, of %lld", (long long)transfer.moved, (long long)transfer.bytes);
     printf("{\"bytes\": %lld, \"seconds\": %.6f, \"cpu_seconds\": %.6f}\n",
-           (long long)transfer.moved, (double)taken_us / TIME_S, own_cpu_seconds() - cpu_before);
+           (long long)transfer.moved, (double)taken_us / TIME_S, load_cpu_seconds() - cpu_before);
     fflush(stdout);
     while (fgets(conninfo, sizeof(conninfo), stdin))
         continue;

@@ -26,12 +26,9 @@
  */
 #include <errno.h>
 #include <libpq-fe.h>
-#include <stdarg.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 
-#include "base/str.h"
-#include "base/time.h"
+#include "load.h"
 
 enum {
     CONNINFO_MAX = 4096,
@@ -131,26 +128,6 @@ struct rotation {
     struct run run;
 };
 
-static void fail(const char *format, ...) reeve_printf(1, 2) __attribute__((noreturn));
-static void fail(const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    fputs("bench-rotate: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
-    va_end(arguments);
-    exit(1);
-}
-
-static double own_cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / TIME_S;
-}
-
 /* ---- logging in ---- */
 
 static void watch(const struct rotation *rotation, size_t index)
@@ -158,15 +135,15 @@ static void watch(const struct rotation *rotation, size_t index)
     PGconn *pg = rotation->connections[index].pg;
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = index};
     if (PQstatus(pg) != CONNECTION_OK)
-        fail("connection %zu: %s", index + 1, PQerrorMessage(pg));
+        load_fail("connection %zu: %s", index + 1, PQerrorMessage(pg));
     if (epoll_ctl(rotation->epoll, EPOLL_CTL_ADD, PQsocket(pg), &event) < 0)
-        fail("epoll_ctl: %s", strerror(errno));
+        load_fail("epoll_ctl: %s", strerror(errno));
 }
 
 static void add_connection(struct rotation *rotation, const char *conninfo)
 {
     if (rotation->count == CONNECTIONS_MAX)
-        fail("more than %d connections", CONNECTIONS_MAX);
+        load_fail("more than %d connections", CONNECTIONS_MAX);
     rotation->connections[rotation->count].pg = PQconnectdb(conninfo);
     watch(rotation, rotation->count);
     rotation->resting[rotation->count] = rotation->count;
@@ -178,13 +155,13 @@ static void log_in(struct rotation *rotation, const char *path)
     char line[CONNINFO_MAX];
     FILE *file = fopen(path, "re");
     if (!file)
-        fail("%s: %s", path, strerror(errno));
+        load_fail("%s: %s", path, strerror(errno));
     while (fgets(line, sizeof(line), file))
         add_connection(rotation, line);
     fclose(file);
     rotation->resting_count = rotation->count;
     if (rotation->count < rotation->slots)
-        fail("%zu connections are too few for %zu slots", rotation->count, rotation->slots);
+        load_fail("%zu connections are too few for %zu slots", rotation->count, rotation->slots);
 }
 
 static void read_schemas(struct rotation *rotation, const char *path)
@@ -192,7 +169,7 @@ static void read_schemas(struct rotation *rotation, const char *path)
     char line[SCHEMA_SIZE];
     FILE *file = fopen(path, "re");
     if (!file)
-        fail("%s: %s", path, strerror(errno));
+        load_fail("%s: %s", path, strerror(errno));
     rotation->schemas = xcalloc(CONNECTIONS_MAX, sizeof(*rotation->schemas));
     while (rotation->schema_count < CONNECTIONS_MAX && fgets(line, sizeof(line), file)) {
         line[strcspn(line, "\n")] = '\0';
@@ -200,8 +177,8 @@ static void read_schemas(struct rotation *rotation, const char *path)
     }
     fclose(file);
     if (rotation->schema_count < rotation->count)
-        fail("%zu schemas are too few for %zu connections", rotation->schema_count,
-             rotation->count);
+        load_fail("%zu schemas are too few for %zu connections", rotation->schema_count,
+                  rotation->count);
 }
 
 static void prepare(struct connection *connection, size_t number)
@@ -212,7 +189,7 @@ static void prepare(struct connection *connection, size_t number)
         snprintf(name, sizeof(name), "%s_%s", script->name, script->steps[step].name);
         PGresult *result = PQprepare(connection->pg, name, script->steps[step].text, 0, NULL);
         if (PQresultStatus(result) != PGRES_COMMAND_OK)
-            fail("prepare: %s", PQerrorMessage(connection->pg));
+            load_fail("prepare: %s", PQerrorMessage(connection->pg));
         PQclear(result);
     }
     connection->prepared[number] = true;
@@ -316,7 +293,7 @@ static void start_next(struct rotation *rotation)
             connection->schema = index;
     }
     if (!send_step(rotation, connection))
-        fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
+        load_fail("connection %zu: %s", index + 1, PQerrorMessage(connection->pg));
 }
 
 static void finish(struct rotation *rotation, size_t index)
@@ -425,7 +402,7 @@ static void work(struct rotation *rotation, bool counting)
 {
     struct run *run = &rotation->run;
     struct epoll_event events[EVENTS];
-    double cpu_before = own_cpu_seconds();
+    double cpu_before = load_cpu_seconds();
     run->counting = counting;
     run->stopping = false;
     run->begin_us = time_monotonic_us();
@@ -435,7 +412,7 @@ static void work(struct rotation *rotation, bool counting)
     while (run->active > 0) {
         int count = epoll_wait(rotation->epoll, events, EVENTS, 100);
         if (count < 0 && errno != EINTR)
-            fail("epoll_wait: %s", strerror(errno));
+            load_fail("epoll_wait: %s", strerror(errno));
         for (int i = 0; i < count; i++)
             go_on(rotation, events[i].data.u64);
         int64_t now_us = time_monotonic_us();
@@ -443,10 +420,10 @@ static void work(struct rotation *rotation, bool counting)
         if (count > 0)
             heard_us = now_us;
         else if (now_us - heard_us > DEADLINE_US)
-            fail("no answer for %d s", DEADLINE_US / TIME_S);
+            load_fail("no answer for %d s", DEADLINE_US / TIME_S);
     }
     run->end_us = time_monotonic_us();
-    run->cpu_seconds = own_cpu_seconds() - cpu_before;
+    run->cpu_seconds = load_cpu_seconds() - cpu_before;
 }
 
 static int compare(const void *left, const void *right)
@@ -459,7 +436,7 @@ static void report(const struct rotation *rotation)
 {
     const struct run *run = &rotation->run;
     if (run->count == 0)
-        fail("no transaction was counted");
+        load_fail("no transaction was counted");
     qsort(rotation->samples, run->count, sizeof(*rotation->samples), compare);
     printf("{\"transactions\": %zu, \"errors\": %zu, \"lost\": %zu, \"starved\": %zu,"
            " \"seconds\": %.3f, \"p50_us\": %d, \"p99_us\": %d, \"cpu_us_per_txn\": %.2f}\n",
@@ -494,7 +471,7 @@ static void begin_run(struct rotation *rotation, const char *line)
     if (sscanf(line, "%15s %15s %15s %15s", name, mode, seconds_text, accounts_text) != 4 ||
         !str_to_i64(seconds_text, 1, 3600, &seconds) ||
         !str_to_i64(accounts_text, 1, INT32_MAX, &accounts))
-        fail("not understood: %s", line);
+        load_fail("not understood: %s", line);
     rotation->run = (struct run){.prepared = strcmp(mode, "prepared") == 0,
                                  .length_us = seconds * TIME_S,
                                  .accounts = (int)accounts};
@@ -502,9 +479,9 @@ static void begin_run(struct rotation *rotation, const char *line)
     while (run->script < array_size(scripts) && strcmp(scripts[run->script].name, name) != 0)
         run->script++;
     if (run->script == array_size(scripts))
-        fail("there is no script %s", name);
+        load_fail("there is no script %s", name);
     if (rotation->schemas && run->prepared)
-        fail("schemas are for the simple protocol alone");
+        load_fail("schemas are for the simple protocol alone");
 }
 
 int main(int argc, char **argv)
@@ -514,7 +491,7 @@ int main(int argc, char **argv)
     struct rotation rotation = {.epoll = epoll_create1(EPOLL_CLOEXEC)};
     if (argc < 3 || argc > 4 || rotation.epoll < 0 ||
         !str_to_i64(argv[2], 1, CONNECTIONS_MAX, &slots))
-        fail("usage: bench-rotate FILE SLOTS [SCHEMAS]");
+        load_fail("usage: bench-rotate FILE SLOTS [SCHEMAS]");
     rotation.slots = (size_t)slots;
     rotation.connections = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.connections));
     rotation.resting = xcalloc(CONNECTIONS_MAX, sizeof(*rotation.resting));

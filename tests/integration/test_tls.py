@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from support import certificates, postgres, wire
+from support.notice import must_notice, without
 from support.process import free_port, temporary_folder, wait_until
 from support.reeve import running_serve
 from support.world import error_of
@@ -121,9 +122,8 @@ def test_tls_that_is_not_offered(world):
     assert "does not support SSL" in str(error)
 
 
-def test_bytes_behind_the_ssl_request_are_not_taken(world, server):
+def smuggle(server, tenant):
     """CVE-2021-23214: what a man in the middle puts in front of the handshake is no message."""
-    tenant = world.tenant("schema")
     smuggled = wire.startup(user=tenant.slug, database=tenant.service)
     with wire.Wire("127.0.0.1", server.port, seconds=20) as connection:
         connection.send(wire.ssl_request() + smuggled)
@@ -134,7 +134,20 @@ def test_bytes_behind_the_ssl_request_are_not_taken(world, server):
         except (wire.Closed, ssl.SSLError, ConnectionError):
             return
         # Had the smuggled startup been taken, this would be a second one.
-        connection.login(tenant.slug, tenant.service, tenant.token)
+        try:
+            connection.login(tenant.slug, tenant.service, tenant.token)
+        except (wire.Closed, wire.Refused, ConnectionError) as error:
+            raise AssertionError("what was smuggled in was taken") from error
+
+
+def test_bytes_behind_the_ssl_request_are_not_taken(world, server):
+    smuggle(server, world.tenant("schema"))
+
+
+def test_that_they_are_taken_is_noticed(world, pki):
+    with without("proxy.smuggled"), running_serve(world.reeve, tls_cert=pki[1],
+                                                  tls_key=pki[2]) as proxy:
+        must_notice(smuggle, proxy, world.tenant("schema"))
 
 
 def test_ssl_request_within_tls(server):

@@ -320,12 +320,37 @@ def the_search_path_is_what_a_reset_goes_back_to(server):
 
 
 @attack()
+def search_paths_of_any_length(server):
+    """Each is shown as it was given, and nothing of the one before it, whatever was done to that."""
+    paths = ["app, public", "public", f"{'x' * 63}, app", ", ".join(["app", "public"] * 60), "app",
+             '"$user", public', "app, public"]
+    with armed(server) as session:
+        for number, path in enumerate(paths):
+            session.enter(1 + number % 2, path=path)
+            assert session.one("SHOW search_path") == path
+            session.run(f"SET search_path = {'y' * number}z, pg_catalog")
+            session.run("BEGIN; SET LOCAL search_path = t_2; SAVEPOINT s; RESET search_path")
+            assert session.one("SHOW search_path") == path
+            session.run("ROLLBACK TO s; COMMIT; RESET search_path")
+            assert session.one("SHOW search_path") == path
+            if number % 3 == 0:
+                session.run("SET search_path = t_1")
+
+
+@attack()
 def a_read_only_session_ends(server):
     with armed(server) as session:
         session.enter(1, flags=guard.READ_ONLY | guard.SHARED_TABLES)
         assert session.run("UPDATE app.thing SET name = name") == "25006"
         session.enter(1)
         assert session.run("UPDATE app.thing SET name = name") == []
+        session.run("SET default_transaction_read_only = on")
+        session.enter(2)
+        assert session.run("UPDATE app.thing SET name = name") == []
+        session.enter(1, flags=guard.READ_ONLY | guard.SHARED_TABLES)
+        session.run("SET default_transaction_read_only = off")
+        session.enter(2, flags=guard.READ_ONLY | guard.SHARED_TABLES)
+        assert session.run("UPDATE app.thing SET name = name") == "25006"
 
 
 @attack("guard.advisory")

@@ -138,6 +138,7 @@ NOT_BY_WALKING = {
     "proxy.patience": "nobody waits for one tenant alone",
     "proxy.pipeline": "nobody pipelines without end",
     "proxy.reserve": "nobody holds all that there is",
+    "proxy.smuggled": "the walk has no TLS",
     "proxy.undone": "who comes next is told an error, as of a client that vanished: test_leftovers.py",
     "migrate.audit": "nobody migrates in a walk",
 }

@@ -338,8 +338,8 @@ IDENTITY = {
 }
 
 
-# In integration/test_channel_binding.py.
-ELSEWHERE = ["auth.binding", "auth.downgrade"]
+# In integration/test_channel_binding.py and test_tls.py.
+ELSEWHERE = ["auth.binding", "auth.downgrade", "proxy.smuggled"]
 
 # 31 and 34: net.pending, without which nobody waits for whom is slow to read.
 SLOWNESS = {

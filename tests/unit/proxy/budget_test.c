@@ -43,14 +43,12 @@ static void check_queue(struct budget_claim **claims, int count)
     }
     assert_ptr_equal(link, &budget.starving);
     assert_int_equal(atomic_load(&budget.starving_count), count);
-    assert_true(atomic_load(&budget.oldest_us) == claims[0]->since_us);
 }
 
 static void check_nobody_waits(void)
 {
     assert_true(list_empty(&budget.starving));
     assert_int_equal(atomic_load(&budget.starving_count), 0);
-    assert_true(atomic_load(&budget.oldest_us) == INT64_MAX);
 }
 
 #define QUEUE(...)                                                                                 \
@@ -72,7 +70,7 @@ static void test_slots_up_to_the_maximum(void **state)
     assert_int_equal(budget_withdraw(&budget, &a), 0);
     check_nobody_waits();
     for (int i = 0; i < 3; i++)
-        assert_null(budget_release(&budget));
+        assert_null(budget_release(&budget, &a));
     assert_int_equal(budget.used, 0);
 }
 
@@ -133,16 +131,16 @@ static void test_release_grants_to_the_oldest(void **state)
     assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &c, 30));
     assert_false(budget_acquire(&budget, &b, 20));
-    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_ptr_equal(budget_release(&budget, &a), WORKER(1));
     assert_int_equal(budget.used, 1); /* handed on */
     QUEUE(&c);
     assert_int_equal(budget_collect(&budget, &a), 0);
     assert_int_equal(budget_collect(&budget, &c), 0);
     assert_int_equal(budget_collect(&budget, &b), 1);
     assert_int_equal(budget_collect(&budget, &b), 0);
-    assert_ptr_equal(budget_release(&budget), WORKER(2));
+    assert_ptr_equal(budget_release(&budget, &b), WORKER(2));
     assert_int_equal(budget_collect(&budget, &c), 1);
-    assert_null(budget_release(&budget));
+    assert_null(budget_release(&budget, &c));
     assert_int_equal(budget.used, 0);
     check_nobody_waits();
 }
@@ -189,12 +187,12 @@ static void test_withdraw(void **state)
     assert_int_equal(budget_withdraw(&budget, &b), 0);
     assert_false(b.queued);
     QUEUE(&c);
-    assert_ptr_equal(budget_release(&budget), WORKER(2));
+    assert_ptr_equal(budget_release(&budget, &a), WORKER(2));
     /* Its grant is in the withdrawer's hands, and goes to the next. */
     assert_false(budget_acquire(&budget, &b, 40));
     assert_int_equal(budget_withdraw(&budget, &c), 1);
     assert_int_equal(budget_withdraw(&budget, &c), 0);
-    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_ptr_equal(budget_release(&budget, &c), WORKER(1));
     assert_int_equal(budget_collect(&budget, &b), 1);
     assert_int_equal(budget.used, 1);
 }
@@ -210,7 +208,7 @@ static void test_a_grant_is_taken_before_anything_else(void **state)
     assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &b, 20));
     assert_int_equal(budget_collect(&budget, &b), 0);
-    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_ptr_equal(budget_release(&budget, &a), WORKER(1));
     assert_true(budget_acquire(&budget, &b, 20));
     assert_int_equal(budget.used, 1);
     assert_int_equal(b.granted, 0);
@@ -221,8 +219,8 @@ static void test_a_grant_is_taken_before_anything_else(void **state)
     budget_set_maximum(&budget, 2);
     assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &b, 20));
-    assert_ptr_equal(budget_release(&budget), WORKER(1));
-    assert_null(budget_release(&budget));
+    assert_ptr_equal(budget_release(&budget, &a), WORKER(1));
+    assert_null(budget_release(&budget, &b));
     assert_int_equal(budget.used, 1);
     assert_true(budget_acquire(&budget, &b, 20));
     assert_int_equal(budget.used, 1);
@@ -237,12 +235,12 @@ static void test_a_lower_maximum(void **state)
         assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &b, 20));
     budget_set_maximum(&budget, 1);
-    assert_null(budget_release(&budget)); /* 3 -> 2: above the maximum, nobody gets it */
-    assert_null(budget_release(&budget)); /* 2 -> 1 */
+    assert_null(budget_release(&budget, &a)); /* 3 -> 2: above the maximum, nobody gets it */
+    assert_null(budget_release(&budget, &a)); /* 2 -> 1 */
     QUEUE(&b);
     assert_int_equal(budget.used, 1);
     assert_false(budget_acquire(&budget, &b, 20));
-    assert_ptr_equal(budget_release(&budget), WORKER(1));
+    assert_ptr_equal(budget_release(&budget, &a), WORKER(1));
     assert_int_equal(budget.used, 1);
 }
 
@@ -252,7 +250,7 @@ static void test_a_maximum_of_zero_drains(void **state)
     assert_true(budget_acquire(&budget, &a, 1));
     assert_false(budget_acquire(&budget, &b, 20));
     budget_set_maximum(&budget, 0);
-    assert_null(budget_release(&budget));
+    assert_null(budget_release(&budget, &a));
     assert_int_equal(budget.used, 0);
     QUEUE(&b);
     budget_set_maximum(&budget, 1);
@@ -286,16 +284,112 @@ static void test_a_renewed_claim_goes_to_its_place(void **state)
     assert_false(a.queued);
     assert_false(budget_acquire(&budget, &a, 10));
     assert_false(budget_acquire(&budget, &b, 20));
-    assert_ptr_equal(budget.oldest, &a);
+    QUEUE(&a, &b);
     budget_renew(&budget, &a, 30);
-    assert_ptr_equal(budget.oldest, &b);
-    assert_int_equal(budget.oldest_us, 20);
-    assert_int_equal(budget.starving_count, 2);
-    assert_ptr_equal(budget_release(&budget), b.worker);
-    assert_ptr_equal(budget.oldest, &a);
+    QUEUE(&b, &a);
+    assert_ptr_equal(budget_release(&budget, &c), b.worker);
+    QUEUE(&a);
     budget_withdraw(&budget, &a);
-    assert_null(budget.oldest);
+    check_nobody_waits();
     assert_int_equal(budget_withdraw(&budget, &b), 1);
+}
+
+/* ---- shares ---- */
+
+static void take(struct budget_claim *claim, int count)
+{
+    for (int i = 0; i < count; i++)
+        assert_true(budget_acquire(&budget, claim, 1));
+}
+
+/* The slot goes to that claim, which takes it. */
+static void hand_over(struct budget_claim *from, struct budget_claim *to)
+{
+    assert_ptr_equal(budget_release(&budget, from), to->worker);
+    assert_int_equal(budget_collect(&budget, to), 1);
+}
+
+#define NOW_US 1000000
+#define NOBODY INT64_MAX
+
+/* Whether it gives a slot away that came free this moment. */
+static bool owes_now(const struct budget_claim *claim, int64_t waits_since_us)
+{
+    return budget_owes(&budget, claim, waits_since_us, NOW_US, NOW_US);
+}
+
+static bool owes_idle(const struct budget_claim *claim, int64_t idle_us)
+{
+    return budget_owes(&budget, claim, NOBODY, NOW_US - idle_us, NOW_US);
+}
+
+static void test_who_has_less_than_a_share_is_next(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 6);
+    take(&a, 5);
+    take(&b, 1);
+    assert_false(budget_acquire(&budget, &a, 10));
+    for (int i = 0; i < 2; i++) {
+        assert_false(budget_acquire(&budget, &b, 20));
+        hand_over(&a, &b);
+    }
+    assert_false(budget_acquire(&budget, &b, 20)); /* 3 each */
+    hand_over(&a, &a);
+}
+
+static void test_who_has_more_gives_to_who_has_less(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 4);
+    take(&a, 4);
+    assert_false(owes_now(&a, NOBODY)); /* nobody wants it */
+    for (int i = 0; i < 2; i++) {
+        assert_false(budget_acquire(&budget, &b, NOW_US));
+        assert_true(owes_now(&a, 1)); /* though it has waited longer */
+        hand_over(&a, &b);
+    }
+    assert_false(budget_acquire(&budget, &b, 1));
+    assert_false(owes_now(&a, NOW_US)); /* 2 each: though it has waited less */
+    assert_false(owes_now(&b, NOW_US));
+}
+
+static void test_a_share_is_kept_for_a_while(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 4);
+    take(&a, 2);
+    take(&b, 2);
+    assert_false(budget_acquire(&budget, &b, 1));
+    assert_false(owes_idle(&a, BUDGET_KEPT_US - 1));
+    assert_true(owes_idle(&a, BUDGET_KEPT_US));
+    budget_release(&budget, &b); /* it is b's again, which has 2 and a third that it waits for */
+    take(&b, 1);
+    assert_false(budget_acquire(&budget, &c, 1)); /* shares of 1 */
+    assert_true(owes_idle(&a, 0));
+}
+
+static void test_what_is_left_over_goes_by_age(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 3);
+    take(&a, 2);
+    take(&b, 1);
+    assert_false(budget_acquire(&budget, &b, NOW_US));
+    assert_false(owes_now(&a, NOW_US + BUDGET_YIELD_US));
+    assert_true(owes_now(&a, NOW_US + BUDGET_YIELD_US + 1));
+    assert_true(owes_now(&a, NOBODY));
+    assert_false(owes_now(&b, NOBODY)); /* it is the one that waits */
+}
+
+static void test_more_pools_than_slots(void **state)
+{
+    (void)state;
+    take(&a, 1);
+    assert_false(budget_acquire(&budget, &b, NOW_US));
+    assert_true(owes_idle(&a, 0));
+    assert_false(owes_now(&a, NOW_US + BUDGET_YIELD_US));
+    assert_true(owes_now(&a, NOW_US + BUDGET_YIELD_US + 1));
 }
 
 /* ---- threads ---- */
@@ -322,7 +416,7 @@ static void *contend(void *argument)
         bool got = budget_acquire(&budget, claim, round);
         if (!got && round % 7 == 0) {
             for (int granted = budget_withdraw(&budget, claim); granted > 0; granted--)
-                budget_release(&budget);
+                budget_release(&budget, claim);
             continue;
         }
         while (!got) {
@@ -330,7 +424,7 @@ static void *contend(void *argument)
             got = budget_collect(&budget, claim) > 0 || budget_acquire(&budget, claim, round);
         }
         use_slot();
-        budget_release(&budget);
+        budget_release(&budget, claim);
     }
     return NULL;
 }
@@ -373,6 +467,11 @@ int main(void)
         TEST(test_a_maximum_of_zero_drains),
         TEST(test_a_raised_maximum_is_granted),
         TEST(test_a_renewed_claim_goes_to_its_place),
+        TEST(test_who_has_less_than_a_share_is_next),
+        TEST(test_who_has_more_gives_to_who_has_less),
+        TEST(test_a_share_is_kept_for_a_while),
+        TEST(test_what_is_left_over_goes_by_age),
+        TEST(test_more_pools_than_slots),
         TEST(test_several_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
