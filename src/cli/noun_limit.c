@@ -19,8 +19,8 @@ static const struct cli_parameter set_arguments[] = {
      .choice = route_limit_name,
      .help = "max_clients: clients at once; max_transactions: server connections in use at once; "
              "transaction_rate: transactions a second; "
-             "query_timeout, transaction_timeout, idle_transaction_timeout, idle_pinned_timeout: "
-             "see docs/limits.md"},
+             "queue_timeout, query_timeout, transaction_timeout, idle_transaction_timeout, "
+             "idle_pinned_timeout: see docs/limits.md"},
     {.name = "VALUE",
      .required = true,
      .kind = CLI_TEXT,

@@ -3,6 +3,7 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/usage.h"
+#include "proxy/wait.h"
 
 static const int64_t hold_longest_us = 3600 * (int64_t)TIME_S; /* as the command has it */
 
@@ -156,7 +157,7 @@ static void count_lent(struct place *place, int by)
 static void release(struct place *place)
 {
     place->held_until_us = 0;
-    pool_renew_waiting(place);
+    wait_renew(place);
     open_or_close(place);
 }
 
@@ -209,6 +210,7 @@ static void take_limits(struct place *place, const struct route_snapshot *snapsh
     hold(place, placement->held_until_unix_us);
     open_or_close(place);
     deadline_changed(place);
+    wait_changed(place);
 }
 
 static int fill(struct place *place, const struct route_snapshot *snapshot,
@@ -262,6 +264,7 @@ static struct place *make(struct worker *worker, const struct route_tenant *tena
     list_init(&place->rated);
     list_init(&place->backends);
     queue_place_init(&place->queue);
+    wait_init(place);
     hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
     usage_recall(place, place_find_other(place));
     return place;
@@ -370,6 +373,7 @@ void place_check_unused(struct place *place)
 static void free_place(struct place *place)
 {
     list_remove(&place->rated);
+    wait_stop(place);
     usage_keep(place, place_find_other(place));
     forget_backends(place);
     if (place->pool)

@@ -29,6 +29,7 @@ struct place {
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
     struct route_limits limits;      /* in force */
+    struct timer wait_timer;         /* its clients' queue timeout: see wait.h */
     double turns;                    /* transactions that its rate allows now; below 0: spent */
     int64_t turns_at_us;             /* as of then; 0: it had none yet */
     struct list rated;               /* worker.rated: closed until its rate allows one more */

@@ -4,7 +4,7 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
-#include "proxy/usage.h"
+#include "proxy/wait.h"
 
 enum {
     RETRY_FIRST_US = 100 * TIME_MS,
@@ -298,12 +298,7 @@ bool pool_checkout(struct client *client)
         return true;
     }
     queue_add(client, now_us);
-    client->queued_us = now_us;
-    list_append(&worker->waiting, &client->timed);
-    count(&worker->counters.clients_waiting, 1);
-    if (!timer_running(&worker->wait_timer))
-        timer_start(&worker->wait_timer,
-                    client->since_us + atomic_load(&worker->proxy->queue_timeout_us));
+    wait_began(client);
     client_set_state(client, CLIENT_WAITING);
     stream_pause_read(client->stream);
     if (list_empty(&pool->idle))
@@ -313,34 +308,16 @@ bool pool_checkout(struct client *client)
     return false;
 }
 
-static void forget_waiting(struct client *client)
-{
-    list_remove(&client->timed);
-    count(&client->worker->counters.clients_waiting, -1);
-    usage_wait_ended(client, engine_now_us(client->worker->engine));
-}
-
 void pool_stop_waiting(struct client *client)
 {
     struct pool *pool = client->place->pool;
-    forget_waiting(client);
+    wait_ended(client);
     queue_remove(client);
     if (pool->queue.count > 0)
         return;
     withdraw_claim(pool);
     if (!list_empty(&pool->idle)) /* kept for it: they may be others' now */
         timer_start(&pool->look_timer, engine_now_us(pool->worker->engine));
-}
-
-void pool_renew_waiting(struct place *place)
-{
-    struct worker *worker = place->worker;
-    list_for_each (link, &place->queue.clients) {
-        struct client *client = list_entry(link, struct client, of_place);
-        client->since_us = engine_now_us(worker->engine);
-        list_remove(&client->timed);
-        list_append(&worker->waiting, &client->timed);
-    }
 }
 
 /* One client that gets one backend; false when there is no such pair. */
@@ -352,7 +329,7 @@ static bool serve_one(struct pool *pool)
         struct client *client = queue_next(pool, backend, now_us);
         if (!client)
             continue;
-        forget_waiting(client);
+        wait_ended(client);
         queue_take(client, now_us);
         backend_link(backend, client);
         return true;

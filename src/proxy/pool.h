@@ -77,8 +77,6 @@ void pool_move_waiting(struct pool *from, struct pool *to, struct place *place);
 bool pool_checkout(struct client *client);
 /* Leaves the queue. */
 void pool_stop_waiting(struct client *client);
-/* The place's waiting clients have their whole queue timeout before them again. */
-void pool_renew_waiting(struct place *place);
 /* Something changed: serve waiting clients, log in to the server for more. */
 void pool_serve(struct pool *pool);
 /* An idle backend of any pool that may be closed for another's sake: nobody waits for it, or not

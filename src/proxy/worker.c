@@ -70,38 +70,6 @@ static void login_expired(void *owner)
     }
 }
 
-static void wait_expired(void *owner)
-{
-    struct worker *worker = owner;
-    int64_t timeout = atomic_load(&worker->proxy->queue_timeout_us);
-    int64_t now = engine_now_us(worker->engine);
-    struct client *client;
-    while ((client = list_first(&worker->waiting, struct client, timed)) != NULL) {
-        if (client->since_us + timeout > now) {
-            timer_start(&worker->wait_timer, client->since_us + timeout);
-            return;
-        }
-        if (place_is_held(client->place)) {
-            pool_renew_waiting(client->place);
-            continue;
-        }
-        const struct pool *pool = client->place->pool;
-        const struct error *cause = &pool->last_error;
-        log_warning("no backend within the queue timeout tenant=%s placement=%lld", client->tenant,
-                    (long long)client->place->placement_id);
-        if (client->place->queue.closed)
-            client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
-                        "this tenant has as many transactions as it may have at once",
-                        "the operator of this service has set how many; try again");
-        else if (pool->failures > 0)
-            client_fail_error(client, cause);
-        else
-            client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
-                        "no server connection became free within the queue timeout",
-                        "the cluster's max_backends are all in use; try again");
-    }
-}
-
 static void idle_expired(void *owner)
 {
     struct worker *worker = owner;
@@ -364,7 +332,6 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     worker->index = index;
     list_init(&worker->clients);
     list_init(&worker->logins);
-    list_init(&worker->waiting);
     list_init(&worker->idle);
     list_init(&worker->linked);
     list_init(&worker->rated);
@@ -387,7 +354,6 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     }
     engine_on_turn_end(worker->engine, turn_ended, worker);
     timer_init(&worker->login_timer, worker->engine, login_expired, worker);
-    timer_init(&worker->wait_timer, worker->engine, wait_expired, worker);
     timer_init(&worker->idle_timer, worker->engine, idle_expired, worker);
     timer_init(&worker->retry_timer, worker->engine, retry_expired, worker);
     timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);

@@ -7,16 +7,17 @@ static const struct {
     [ROUTE_LIMIT_CLIENTS] = {"max_clients", false},
     [ROUTE_LIMIT_TRANSACTIONS] = {"max_transactions", false},
     [ROUTE_LIMIT_TRANSACTION_RATE] = {"transaction_rate", false},
+    [ROUTE_LIMIT_QUEUE_US] = {"queue_timeout", true},
     [ROUTE_LIMIT_QUERY_US] = {"query_timeout", true},
     [ROUTE_LIMIT_TRANSACTION_US] = {"transaction_timeout", true},
     [ROUTE_LIMIT_IDLE_TRANSACTION_US] = {"idle_transaction_timeout", true},
     [ROUTE_LIMIT_IDLE_PINNED_US] = {"idle_pinned_timeout", true},
 };
 
-_Static_assert(ROUTE_LIMITS == 7, "one value each");
+_Static_assert(ROUTE_LIMITS == 8, "one value each");
 const struct route_limits route_limits_unset = {
     .values = {ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
-               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
+               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
 
 const char *route_limit_name(size_t limit)
 {

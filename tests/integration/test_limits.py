@@ -206,6 +206,65 @@ def test_more_transactions_at_once_than_before(world, tenant):
             assert answers == [(2,)]
 
 
+# ---- how long who waits ----
+
+@contextlib.contextmanager
+def waiting(world, tenant):
+    """One that has all that the tenant may have, and another that waits for it: its answers."""
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with contextlib.closing(world.reeve.connect(tenant)) as first, \
+            contextlib.closing(world.reeve.connect(tenant)) as second:
+        answers = []
+
+        def work():
+            try:
+                answers.append(second.execute("SELECT 2").fetchone())
+            except psycopg.Error as error:
+                answers.append(error.sqlstate)
+
+        first.execute("BEGIN")
+        thread = threading.Thread(target=work)
+        thread.start()
+        process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] or answers,
+                           "the second waits", SOON_SECONDS)
+        yield first, thread, answers
+        first.close()
+        thread.join(SOON_SECONDS)
+
+
+def test_queue_timeout(world, tenant):
+    """Of this tenant alone; what it has goes on."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "queue_timeout", "300ms", *of(tenant))
+    with waiting(world, neighbour) as (others, _, others_answers):
+        with waiting(world, tenant) as (first, thread, answers):
+            thread.join(SOON_SECONDS)
+            assert answers == ["53300"]
+            assert first.execute("SELECT 1").fetchone() == (1,)
+        others.execute("SELECT pg_sleep(0.5)")
+        assert others_answers == []
+    assert others_answers == [(2,)]
+
+
+def test_queue_timeout_of_who_waits_already(world, tenant):
+    with waiting(world, tenant) as (_, thread, answers):
+        set_limit(world, "queue_timeout", "200ms", *of(tenant))
+        thread.join(SOON_SECONDS)
+        assert answers == ["53300"]
+
+
+@pytest.mark.parametrize("longer", ["1h", "none"])
+def test_a_longer_queue_timeout_of_who_waits_already(world, tenant, longer):
+    set_limit(world, "queue_timeout", "3s", *of(tenant))
+    with waiting(world, tenant) as (first, thread, answers):
+        set_limit(world, "queue_timeout", longer, *of(tenant))
+        first.execute("SELECT pg_sleep(4)")
+        assert answers == []
+        first.execute("COMMIT")
+        thread.join(SOON_SECONDS)
+        assert answers == [(2,)]
+
+
 # ---- times ----
 
 def hold(reeve, tenant, *messages, until):
