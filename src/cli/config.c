@@ -81,6 +81,23 @@ static int set_duration(struct reader *reader, const struct setting *setting, co
     return 0;
 }
 
+static int set_size(struct reader *reader, const struct setting *setting, const char *value,
+                    struct error *err)
+{
+    int64_t bytes;
+    if (!str_to_size(value, &bytes)) {
+        int result = error_set(err, ERROR_CONFIG, "%s is no size: \"%s\"", setting->key, value);
+        error_hint(err, "write 64kB, 10MB or 1GB");
+        return result;
+    }
+    if (bytes < setting->minimum || bytes > setting->maximum)
+        return error_set(err, ERROR_CONFIG, "%s must be from %lld to %lld bytes, not \"%s\"",
+                         setting->key, (long long)setting->minimum, (long long)setting->maximum,
+                         value);
+    *(int64_t *)slot(reader->config, setting) = bytes;
+    return 0;
+}
+
 static int set_boolean(struct reader *reader, const struct setting *setting, const char *value,
                        struct error *err)
 {
@@ -175,6 +192,8 @@ static int set_value(struct reader *reader, const struct setting *setting, const
         return set_workers(reader, setting, value, err);
     case SETTING_DURATION:
         return set_duration(reader, setting, value, err);
+    case SETTING_SIZE:
+        return set_size(reader, setting, value, err);
     case SETTING_BOOLEAN:
         return set_boolean(reader, setting, value, err);
     case SETTING_CHOICE:

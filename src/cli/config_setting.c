@@ -181,6 +181,15 @@ const struct setting config_settings[] = {
      .value = "0 to 1000000",
      .help = "Transactions a second of one tenant in one service; those of a second may come at "
              "once, others wait. 0: no limit."},
+    {.key = "max_result_size",
+     .kind = SETTING_SIZE,
+     .offset = AT(limits.values[ROUTE_LIMIT_RESULT_SIZE]),
+     .minimum = 0,
+     .maximum = 1LL << 50,
+     .fallback = "0",
+     .value = "SIZE",
+     .help = "A client whose query is answered with more bytes than this is disconnected, and the "
+             "server is interrupted. 0: no limit."},
     {.key = "queue_timeout",
      .kind = SETTING_DURATION,
      .offset = AT(limits.values[ROUTE_LIMIT_QUEUE_US]),
@@ -278,20 +287,19 @@ const size_t config_setting_count = array_size(config_settings);
 
 void config_write_reference(FILE *file)
 {
-    fputs(
-        "# The configuration file\n\n"
-        "Made by `reeve help --markdown config`; do not edit.\n\n"
-        "`key = value` lines; a line that begins with `#` is a comment. Relative paths are "
-        "relative\n"
-        "to the file's folder. Durations are written `500ms`, `10s`, `5m`, `12h`, `30d`. Commands\n"
-        "look for the file at `--config FILE`, `$REEVE_CONFIG`, `./reeve.conf` and\n"
-        "`/etc/reeve/reeve.conf`, in this order. SIGHUP makes `reeve serve` read it again; "
-        "settings\n"
-        "marked \"at start\" need a restart. Anything wrong in it is one error that names the "
-        "line,\n"
-        "and a running server keeps what it has.\n\n"
-        "| setting | value | default | changes | meaning |\n|---|---|---|---|---|\n",
-        file);
+    fputs("# The configuration file\n\n"
+          "Made by `reeve help --markdown config`; do not edit.\n\n"
+          "`key = value` lines; a line that begins with `#` is a comment. Relative paths are "
+          "relative\n"
+          "to the file's folder. Durations are written `500ms`, `10s`, `5m`, `12h`, `30d`, sizes\n"
+          "`64kB`, `10MB`, `1GB`. Commands look for the file at `--config FILE`, `$REEVE_CONFIG`,\n"
+          "`./reeve.conf` and `/etc/reeve/reeve.conf`, in this order. SIGHUP makes `reeve serve` "
+          "read it\n"
+          "again; settings marked \"at start\" need a restart. Anything wrong in it is one error "
+          "that names\n"
+          "the line, and a running server keeps what it has.\n\n"
+          "| setting | value | default | changes | meaning |\n|---|---|---|---|---|\n",
+          file);
     for (size_t i = 0; i < config_setting_count; i++) {
         const struct setting *setting = &config_settings[i];
         fprintf(file, "| `%s` | `", setting->key);

@@ -410,6 +410,7 @@ void backend_link(struct backend *backend, struct client *client)
     backend->client = client;
     client->backend = backend;
     place_lend(client->place);
+    backend->answer_bytes = 0;
     deadline_start(backend);
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);

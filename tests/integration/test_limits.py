@@ -72,7 +72,8 @@ def test_the_most_particular_holds(world):
 
 @pytest.mark.parametrize("limit, value", [("max_clients", "0"), ("max_clients", "-1"), ("max_clients", "3s"),
                                           ("query_timeout", "1us"), ("query_timeout", "x"), ("sleep", "1"),
-                                          ("query_timeout", "400d"), ("max_clients", "1000001")])
+                                          ("max_result_size", "1023"), ("max_result_size", "10s"),
+                                          ("max_result_size", "1025TB"), ("query_timeout", "400d"), ("max_clients", "1000001")])
 def test_values_that_are_none(world, limit, value):
     result = world.reeve.cli("limit", "set", limit, value, "--service", "things", check=False)
     assert result.code == 2, result.text
@@ -263,6 +264,76 @@ def test_a_longer_queue_timeout_of_who_waits_already(world, tenant, longer):
         first.execute("COMMIT")
         thread.join(SOON_SECONDS)
         assert answers == [(2,)]
+
+
+# ---- the size of results ----
+
+LARGE_ANSWERS = {
+    "many rows": wire.query("SELECT repeat('x', 1000) FROM generate_series(1, 1000)"),
+    "a row": wire.query("SELECT repeat('x', 1000000)"),
+    "several results": wire.query("; ".join(["SELECT repeat('x', 30000)"] * 4)),
+    "COPY": wire.query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000)) TO STDOUT"),
+    "notices": wire.query("DO $$ BEGIN FOR i IN 1..1000 LOOP RAISE NOTICE '%', repeat('x', 1000); END LOOP; END $$"),
+    "an error": wire.query("DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 1000000); END $$"),
+    "a batch": (wire.parse("SELECT repeat('x', 30000)") + (wire.bind() + wire.execute()) * 4 + wire.sync()),
+    "a portal read in parts": (wire.parse("SELECT repeat('x', 30000) FROM generate_series(1, 4)") + wire.bind()
+                               + (wire.execute(rows=1) + wire.flush()) * 4 + wire.sync()),
+}
+
+
+@pytest.mark.parametrize("way", LARGE_ANSWERS)
+def test_results_that_are_too_large(world, tenant, way):
+    """The client gets whole messages, never more than it may, and an error that says what to do."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(LARGE_ANSWERS[way])
+        messages = connection.rest()
+        error = messages.pop()
+        assert (error.type, error.fields["S"], error.sqlstate) == ("E", "FATAL", "54000"), error
+        assert "max_result_size (102400 bytes)" in error.fields["M"] and "FETCH" in error.fields["H"]
+        assert sum(5 + len(message.body) for message in messages) <= 100 * 1024
+    with world.reeve.connect(neighbour) as other:
+        assert len(other.execute("SELECT repeat('x', 1000000)").fetchone()[0]) == 1_000_000
+
+
+def test_results_that_are_not(world, tenant):
+    """Each answer counts for itself: in a pipeline, and where a large result is read in parts."""
+    part = "SELECT repeat('x', 90000)"
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.ask(wire.query(part) * 5, ready=5)
+        connection.ask((wire.parse(part) + wire.bind() + wire.execute() + wire.sync()) * 5, ready=5)
+    with world.reeve.connect(tenant) as connection, connection.transaction():
+        connection.execute(f"DECLARE large CURSOR FOR {part} FROM generate_series(1, 5)")
+        for _ in range(5):
+            assert len(connection.execute("FETCH 1 FROM large").fetchone()[0]) == 90_000
+        set_limit(world, "max_result_size", "1GB", *of(tenant))
+        connection.execute("MOVE BACKWARD ALL FROM large")
+        assert len(connection.execute("FETCH ALL FROM large").fetchall()) == 5
+
+
+def test_the_server_is_interrupted(world, tenant):
+    """It would go on for ten minutes."""
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query("SELECT pg_backend_pid()"))
+        pid = int(connection.until_ready()[1].columns[0])
+        connection.send(wire.query("SELECT repeat('x', 1000000) UNION ALL SELECT 'y' FROM pg_sleep(600)"))
+        assert told(connection) == "54000"
+    process.wait_until(lambda: world.reeve.query("SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+                                                 " AND state = 'active'", pid) == [(0,)],
+                       "the server does no more", SOON_SECONDS)
+
+
+def test_a_result_that_is_under_way(world, tenant):
+    """What is said while the answer comes holds for it."""
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query("DO $$ BEGIN FOR i IN 1..6000 LOOP RAISE NOTICE '%', repeat('x', 100);"
+                                   " PERFORM pg_sleep(0.01); END LOOP; END $$"))
+        connection.receive_until("N")
+        set_limit(world, "max_result_size", "2kB", *of(tenant))
+        assert told(connection) == "54000"
 
 
 # ---- times ----
