@@ -181,6 +181,15 @@ const struct setting config_settings[] = {
      .value = "0 to 1000000",
      .help = "Transactions a second of one tenant in one service; those of a second may come at "
              "once, others wait. 0: no limit."},
+    {.key = "tenant_byte_rate",
+     .kind = SETTING_SIZE,
+     .offset = AT(limits.values[ROUTE_LIMIT_BYTE_RATE]),
+     .minimum = 0,
+     .maximum = 1LL << 50,
+     .fallback = "0",
+     .value = "SIZE",
+     .help = "Bytes a second of one tenant in one service, to and from its clients; whoever has "
+             "moved more waits with the next transaction. 0: no limit."},
     {.key = "max_result_size",
      .kind = SETTING_SIZE,
      .offset = AT(limits.values[ROUTE_LIMIT_RESULT_SIZE]),

@@ -19,7 +19,8 @@ static const struct cli_parameter set_arguments[] = {
      .kind = CLI_CHOICE,
      .choice = route_limit_name,
      .help = "max_clients: clients at once; max_transactions: server connections in use at once; "
-             "transaction_rate: transactions a second; max_result_size: bytes of an answer; "
+             "transaction_rate: transactions a second; byte_rate: bytes a second; max_result_size: "
+             "bytes of an answer; "
              "queue_timeout, query_timeout, transaction_timeout, idle_transaction_timeout, "
              "idle_pinned_timeout: see docs/limits.md"},
     {.name = "VALUE",

@@ -2,8 +2,8 @@
  * answer.h - how large the answer to one query may be: from the Query, or what is in front of a
  * Sync, to ReadyForQuery, in bytes on their way to the client.
  *
- * A message's header says how long it is, so it is known before any of it is passed on, and costs an
- * addition: an error of ours never comes into the middle of one.
+ * A message's header says how long it is, so it is known before any of it is passed on, and costs
+ * an addition: an error of ours never comes into the middle of one.
  */
 #ifndef PROXY_ANSWER_H
 #define PROXY_ANSWER_H

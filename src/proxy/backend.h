@@ -52,7 +52,7 @@ struct backend {
     uint64_t turn;     /* counts how often it was entered, over all backends of the worker */
     int64_t linked_us; /* when its client got it */
     struct deadline deadline;
-    int64_t answer_bytes; /* that its client was sent since the last ReadyForQuery */
+    int64_t answer_bytes;         /* that its client was sent since the last ReadyForQuery */
     size_t seat;                  /* if `seated` */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;

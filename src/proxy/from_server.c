@@ -473,7 +473,7 @@ static void query_ended(struct backend *backend)
         return;
     usage_count(backend->worker, place_of_client(backend), PROXY_USE_TRANSACTIONS, 1);
     if (backend->client)
-        place_count_transaction(backend->client->place);
+        rate_count_transaction(backend->client->place);
 }
 
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
@@ -746,7 +746,6 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
     struct run run = {NULL, 0, answer_most(backend)};
     size_t at = 0;
     bool first_due = false;
-    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
             at += continue_message(backend, &run, bytes + at, length - at);
@@ -762,6 +761,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
+    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)at);
     finish_turn(backend, first_due);
     return at;
 }

@@ -27,6 +27,10 @@ static void refuse(struct client *client)
         client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
                     "this tenant has as many transactions as it may have at once",
                     "the operator of this service has set how many; try again");
+    else if (place->queue.closed && rate_is_out_of_bytes(place))
+        client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
+                    "this tenant has had as many bytes as its rate allows",
+                    "the operator of this service has set how many a second; try again later");
     else if (place->queue.closed)
         client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
                     "this tenant has had as many transactions as its rate allows",

@@ -359,7 +359,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->cancel_timer, worker->engine, cancel_look, worker);
-    timer_init(&worker->rate_timer, worker->engine, places_give_turns, worker);
+    timer_init(&worker->rate_timer, worker->engine, rate_look, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;
     return 0;
@@ -413,6 +413,7 @@ void worker_free(struct worker *worker)
         return;
     for (size_t i = 0; i < array_size(worker->listeners); i++)
         listener_close(worker->listeners[i]);
+    worker->stopping = true; /* what stays for later goes now */
     while (!list_empty(&worker->clients))
         client_close(list_first(&worker->clients, struct client, link));
     while (!list_empty(&worker->idle))

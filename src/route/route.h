@@ -37,6 +37,7 @@ enum route_limit {
     ROUTE_LIMIT_CLIENTS,             /* logged in at once */
     ROUTE_LIMIT_TRANSACTIONS,        /* that have a server connection at once */
     ROUTE_LIMIT_TRANSACTION_RATE,    /* a second */
+    ROUTE_LIMIT_BYTE_RATE,           /* a second, to and from its clients */
     ROUTE_LIMIT_RESULT_SIZE,         /* of the answer to one query, in bytes */
     ROUTE_LIMIT_QUEUE_US,            /* for a server connection to be had */
     ROUTE_LIMIT_QUERY_US,            /* for the server to answer */

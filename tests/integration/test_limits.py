@@ -193,6 +193,72 @@ def test_a_rate_holds_for_all_its_clients(world, mode):
     assert time.monotonic() - begun > (100 - 20) / 20 - 1
 
 
+MOVES = {
+    "rows": "SELECT repeat('x', 3000000)",
+    "many rows": "SELECT repeat('x', 1000) FROM generate_series(1, 3000)",
+    "a query": f"SELECT length('{'x' * 3_000_000}')",
+}
+
+
+@pytest.mark.parametrize("way", MOVES)
+def test_bytes_a_second(world, tenant, way):
+    """Six seconds' worth at once, so that the next waits for five; a neighbour does not."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "byte_rate", "500000B", *of(tenant))
+    with (world.reeve.connect(tenant) as connection, world.reeve.connect(tenant) as second,
+          world.reeve.connect(neighbour) as free):
+        second.execute("SELECT 1")
+        begun = time.monotonic()
+        connection.execute(MOVES[way])
+        assert time.monotonic() - begun < 4  # what has begun is not held up
+        free.execute(MOVES[way])
+        free.execute("SELECT 1")
+        freely = time.monotonic() - begun
+        second.execute("SELECT 1")
+        assert time.monotonic() - begun > 4.9
+        assert freely < 4.9
+        set_limit(world, "byte_rate", "none", *of(tenant))
+        connection.execute(MOVES[way])
+        set_limit(world, "byte_rate", "500000B", *of(tenant))
+        begun = time.monotonic()
+        second.execute("SELECT 1")  # what was moved without a limit does not count
+        assert time.monotonic() - begun < 4
+
+
+def test_bytes_that_fail_to_wait(world, tenant):
+    set_limit(world, "byte_rate", "1MB", *of(tenant))
+    set_limit(world, "queue_timeout", "200ms", *of(tenant))
+    with contextlib.closing(world.reeve.connect(tenant)) as connection:
+        connection.execute("SELECT repeat('x', 30000000)")
+        error = error_of(connection.execute, "SELECT 1")
+        assert error.sqlstate == "53300" and "as many bytes as its rate" in str(error), error
+    set_limit(world, "byte_rate", "none", *of(tenant))
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("limit, value, work", [
+    ("byte_rate", "1000000B", "SELECT repeat('x', 1000000)"), ("transaction_rate", "4", "SELECT 1;")])
+def test_who_comes_back_does_not_begin_anew(world, tenant, limit, value, work):
+    set_limit(world, limit, value, *of(tenant))
+    times = 4 if limit == "byte_rate" else 12
+    begun = time.monotonic()
+    for _ in range(times):
+        with world.reeve.connect(tenant) as connection:
+            connection.execute(work)
+    assert time.monotonic() - begun > 1.5
+
+
+def test_a_pipeline_of_bytes(world, tenant):
+    """It is ahead of its rate by what one answer has, and what is read at once."""
+    set_limit(world, "byte_rate", "1000000B", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.ask(wire.query("SELECT 1"))
+        begun = time.monotonic()
+        connection.ask(*[wire.query("SELECT repeat('x', 100000)")] * 40, ready=40)
+        assert time.monotonic() - begun > 2
+
+
 def test_more_transactions_at_once_than_before(world, tenant):
     """Who waits goes on when the limit is raised."""
     set_limit(world, "max_transactions", "1", *of(tenant))

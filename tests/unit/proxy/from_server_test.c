@@ -44,7 +44,7 @@ void stream_pause_read(struct stream *stream)
     (void)stream;
 }
 
-void place_count_transaction(struct place *place)
+void rate_count_transaction(struct place *place)
 {
     (void)place;
 }
