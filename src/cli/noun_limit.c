@@ -3,7 +3,9 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "catalog/audit_event.h"
+#include "catalog/cluster.h"
 #include "catalog/limit.h"
+#include "catalog/placement.h"
 #include "catalog/service.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
@@ -19,9 +21,10 @@ static const struct cli_parameter set_arguments[] = {
      .kind = CLI_CHOICE,
      .choice = route_limit_name,
      .help = "max_clients: clients at once; max_transactions: server connections in use at once; "
-             "transaction_rate: transactions a second; byte_rate: bytes a second; max_result_size: "
-             "bytes of an answer; "
-             "queue_timeout, query_timeout, transaction_timeout, idle_transaction_timeout, "
+             "max_backends, min_backends: server connections of its own, at most and kept open; "
+             "transaction_rate: transactions a second; byte_rate: bytes a second; "
+             "max_result_size: bytes of an answer; queue_timeout, query_timeout, "
+             "transaction_timeout, idle_transaction_timeout, "
              "idle_pinned_timeout: see docs/limits.md"},
     {.name = "VALUE",
      .required = true,
@@ -225,6 +228,31 @@ static json_t *subject_record(const struct cli *cli)
     return record;
 }
 
+/* Where all its server connections are shared, there are none to keep for it. */
+static int check_has_own(struct cli *cli, struct catalog *catalog,
+                         const struct catalog_limit_subject *subject, struct error *err)
+{
+    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
+    struct catalog_placement *placements = NULL;
+    size_t count = 0;
+    filter.tenant_id = subject->tenant_id;
+    filter.service_id = subject->service_id;
+    int result = catalog_placement_list(catalog, &cli->arena, &filter, &placements, &count, err);
+    if (result < 0 || count == 0)
+        return result;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(placements[i].enforcement, CATALOG_GUARD) != 0)
+            return 0;
+    }
+    result = error_set(err, ERROR_UNSUPPORTED,
+                       "%s shares its server connections with other tenants: none can be kept "
+                       "for it",
+                       subject_text(cli));
+    error_hint(err, "%s is for tenants in databases of their own, or under enforcement login",
+               route_limit_name(ROUTE_LIMIT_BACKENDS_KEPT));
+    return result;
+}
+
 /* ---- set, unset ---- */
 
 static int change(struct cli *cli, const int64_t *value, struct error *err)
@@ -237,6 +265,9 @@ static int change(struct cli *cli, const int64_t *value, struct error *err)
     if (result == 0)
         result = find_subject(cli, catalog, cli_text(cli, "tenant"), cli_text(cli, "service"),
                               &subject, err);
+    if (result == 0 && value && *value != ROUTE_LIMIT_NONE &&
+        limit_index(name) == ROUTE_LIMIT_BACKENDS_KEPT)
+        result = check_has_own(cli, catalog, &subject, err);
     if (result == 0)
         result = catalog_begin(catalog, err);
     if (result < 0)

@@ -1,4 +1,5 @@
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
 #include "proxy/usage.h"
@@ -198,7 +199,8 @@ bool backend_slot_is_owed(const struct backend *backend)
     const struct pool *pool = backend->pool;
     const struct budget *budget = backend->cluster->budget;
     if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) == 0 ||
-        atomic_load_explicit(&budget->oldest, memory_order_relaxed) == &pool->claim)
+        atomic_load_explicit(&budget->oldest, memory_order_relaxed) == &pool->claim ||
+        keep_needs_all(pool))
         return false;
     const struct client *own = queue_oldest(&pool->queue);
     int64_t oldest_us = atomic_load_explicit(&budget->oldest_us, memory_order_relaxed);
@@ -220,7 +222,8 @@ static void become_idle(struct backend *backend)
     struct worker *worker = backend->worker;
     if (backend->tainted || backend_is_worn(backend) ||
         is_old(backend, engine_now_us(worker->engine)) || backend->generation != pool->generation ||
-        backend_slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
+        keep_has_too_many(pool) || backend_slot_is_owed(backend) ||
+        (worker->shutting_down && pool->queue.count == 0)) {
         backend_close(backend);
         return;
     }
@@ -238,6 +241,14 @@ static void become_idle(struct backend *backend)
                     backend->idle_since_us + atomic_load(&worker->proxy->idle_backend_us));
     if (pool->queue.count > 0)
         pool_serve(pool);
+}
+
+void backend_renew(struct backend *backend)
+{
+    struct worker *worker = backend->worker;
+    backend->idle_since_us = engine_now_us(worker->engine);
+    list_remove(&backend->lru);
+    list_append(&worker->idle, &backend->lru);
 }
 
 void backend_evict(struct backend *backend)
@@ -314,6 +325,7 @@ void backend_close(struct backend *backend)
     free(backend->touched);
     free(backend);
     worker_release_slot(budget);
+    keep_closed(pool);
     if (pool->queue.count > 0) {
         pool_serve(pool);
     } else {

@@ -109,6 +109,8 @@ void backend_tell_parameters(struct backend *backend);
 void backend_transaction_ended(struct backend *backend);
 /* Its client goes away. */
 void backend_client_gone(struct backend *backend);
+/* An idle one is as if it had been used now: it is kept. */
+void backend_renew(struct backend *backend);
 /* Puts an idle one to its end (budget, idle timeout, stale). */
 void backend_evict(struct backend *backend);
 /* Whether its slot is to go to another pool, whose clients have waited notably longer. */

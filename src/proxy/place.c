@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/usage.h"
 #include "proxy/wait.h"
 
@@ -40,8 +41,10 @@ static void leave_pool(struct place *place)
     struct pool *pool = place->pool;
     place->pool = NULL;
     pool->place_count--;
-    if (pool->owner == place)
+    if (pool->owner == place) {
         pool->owner = NULL;
+        keep_nothing(pool);
+    }
     pool_check_unused(pool);
 }
 
@@ -86,9 +89,19 @@ struct place *place_find_other(const struct place *place)
     return find(place->worker, place->placement_id, !place->read_only);
 }
 
+/* That its clients may have at once; 0: no limit. Where backends are nobody's own, max_backends
+ * says that as well. */
+static int64_t most_lent(const struct place *place)
+{
+    int64_t most = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
+    bool shared = place->pool && pool_is_guarded(place->pool);
+    int64_t shared_most = shared ? place->limits.values[ROUTE_LIMIT_BACKENDS] : 0;
+    return most == 0 || (shared_most > 0 && shared_most < most) ? shared_most : most;
+}
+
 size_t place_free_backends(const struct place *place)
 {
-    int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
+    int64_t limit = most_lent(place);
     if (limit <= 0)
         return SIZE_MAX;
     const struct place *other = place_find_other(place);
@@ -116,8 +129,7 @@ static void count_lent(struct place *place, int by)
 {
     place->lent_count += (size_t)by;
     place_open_or_close(place);
-    struct place *other =
-        place->limits.values[ROUTE_LIMIT_TRANSACTIONS] > 0 ? place_find_other(place) : NULL;
+    struct place *other = most_lent(place) > 0 ? place_find_other(place) : NULL;
     if (other && other->pool)
         place_open_or_close(other);
 }
@@ -180,6 +192,8 @@ static void take_limits(struct place *place, const struct route_snapshot *snapsh
     place_open_or_close(place);
     deadline_changed(place);
     wait_changed(place);
+    if (!pool_is_guarded(place->pool))
+        keep_changed(place);
 }
 
 static int fill(struct place *place, const struct route_snapshot *snapshot,
@@ -294,6 +308,8 @@ void place_add_client(struct place *place, struct client *client)
 {
     client->place = place;
     place->client_count++;
+    if (place->pool->owner == place)
+        keep_open(place->pool);
 }
 
 void place_remove_client(struct place *place)

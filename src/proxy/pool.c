@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/wait.h"
 
@@ -53,6 +54,7 @@ static struct pool *make(struct worker *worker, const struct pool_key *key, stru
     timer_init(&pool->look_timer, worker->engine, look_again, pool);
     list_init(&pool->starving);
     list_init(&pool->unused);
+    list_init(&pool->lacking);
     budget_claim_init(&pool->claim, worker);
     hash_table_insert(&worker->pools, &pool->node, key_hash(key));
     return pool;
@@ -136,6 +138,7 @@ static void withdraw_claim(struct pool *pool)
 void pool_retire(struct pool *pool)
 {
     withdraw_claim(pool);
+    keep_nothing(pool);
     memset(&pool->target, 0, sizeof(pool->target));
     renew(pool);
 }
@@ -163,6 +166,7 @@ void pool_check_unused(struct pool *pool)
 static void free_pool(struct pool *pool)
 {
     withdraw_claim(pool);
+    keep_nothing(pool);
     timer_stop(&pool->look_timer);
     home_free_seats(&pool->seats);
     forget_known(pool);
@@ -182,11 +186,20 @@ void pools_free_unused(struct worker *worker)
 
 /* ---- logging in to the server ---- */
 
-struct backend *pool_find_spare(const struct worker_cluster *cluster)
+struct backend *pool_find_spare(struct worker_cluster *cluster)
 {
     int looked_at = 0;
-    list_for_each (link, &cluster->idle) {
+    const struct backend *first_kept = NULL;
+    list_for_each_safe (link, &cluster->idle) {
         struct backend *backend = list_entry(link, struct backend, cluster_lru);
+        if (backend == first_kept)
+            break;
+        if (keep_needs_all(backend->pool)) { /* out of the way of the next search */
+            first_kept = first_kept ? first_kept : backend;
+            list_remove(&backend->cluster_lru);
+            list_append(&cluster->idle, &backend->cluster_lru);
+            continue;
+        }
         if (backend->pool->queue.count == 0 || backend_slot_is_owed(backend))
             return backend;
         if (++looked_at == SPARE_SEARCH)
@@ -222,7 +235,8 @@ static void collect_grants(struct pool *pool)
     for (int granted = budget_collect(pool->cluster->budget, &pool->claim); granted > 0;
          granted--) {
         list_remove(&pool->starving);
-        if (pool->queue.count > pool->connecting && !pool->worker->shutting_down)
+        if (pool->queue.count > pool->connecting && keep_has_room(pool) &&
+            !pool->worker->shutting_down)
             backend_connect(pool);
         else
             worker_release_slot(pool->cluster->budget);
@@ -252,7 +266,8 @@ static void connect_more(struct pool *pool)
         if (pool->connecting > 0)
             return; /* one probe at a time while the server refuses */
     }
-    while (wanted(pool) > pool->connecting && pool->connecting < CONNECTING_MAX) {
+    while (wanted(pool) > pool->connecting && pool->connecting < CONNECTING_MAX &&
+           keep_has_room(pool)) {
         if (!take_slot(pool))
             return;
         backend_connect(pool);

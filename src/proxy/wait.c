@@ -1,6 +1,7 @@
 #include "proxy/wait.h"
 
 #include "base/log.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/usage.h"
 #include "wire/sqlstate.h"
@@ -35,8 +36,12 @@ static void refuse(struct client *client)
         client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
                     "this tenant has had as many transactions as its rate allows",
                     "the operator of this service has set how many a second; try again later");
-    else if (pool->failures > 0)
+    else if (pool->failures > 0 && keep_has_room(pool))
         client_fail_error(client, &pool->last_error);
+    else if (!keep_has_room(pool))
+        client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
+                    "this tenant has as many server connections as it may have",
+                    "the operator of this service has set how many; try again");
     else
         client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
                     "no server connection became free within the queue timeout",

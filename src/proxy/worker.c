@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/usage.h"
 #include "wire/sqlstate.h"
@@ -81,7 +82,10 @@ static void idle_expired(void *owner)
             timer_start(&worker->idle_timer, backend->idle_since_us + timeout);
             return;
         }
-        backend_evict(backend);
+        if (keep_needs_all(backend->pool))
+            backend_renew(backend);
+        else
+            backend_evict(backend);
     }
 }
 
@@ -335,6 +339,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     list_init(&worker->idle);
     list_init(&worker->linked);
     list_init(&worker->rated);
+    list_init(&worker->lacking);
     list_init(&worker->cancelling);
     list_init(&worker->starving);
     list_init(&worker->unused);
@@ -359,6 +364,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->cancel_timer, worker->engine, cancel_look, worker);
+    timer_init(&worker->keep_timer, worker->engine, keep_look, worker);
     timer_init(&worker->rate_timer, worker->engine, rate_look, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;

@@ -99,11 +99,12 @@ struct worker {
     struct list idle;             /* idle backends of all clusters, least recently used first */
     struct list linked;           /* struct deadline of backends that a client has */
     struct list rated;            /* struct rate of places that wait for what it brings */
+    struct list lacking;          /* pools that have fewer backends than they keep */
     struct list cancelling;       /* clients of cancel requests that are to be sent again */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
     struct timer login_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer, hold_timer,
-        cancel_timer, rate_timer;
+        cancel_timer, rate_timer, keep_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;

@@ -6,6 +6,8 @@ static const struct {
 } limits[ROUTE_LIMITS] = {
     [ROUTE_LIMIT_CLIENTS] = {"max_clients", ROUTE_LIMIT_NUMBER},
     [ROUTE_LIMIT_TRANSACTIONS] = {"max_transactions", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_BACKENDS] = {"max_backends", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_BACKENDS_KEPT] = {"min_backends", ROUTE_LIMIT_NUMBER},
     [ROUTE_LIMIT_TRANSACTION_RATE] = {"transaction_rate", ROUTE_LIMIT_NUMBER},
     [ROUTE_LIMIT_BYTE_RATE] = {"byte_rate", ROUTE_LIMIT_SIZE},
     [ROUTE_LIMIT_RESULT_SIZE] = {"max_result_size", ROUTE_LIMIT_SIZE},
@@ -16,11 +18,11 @@ static const struct {
     [ROUTE_LIMIT_IDLE_PINNED_US] = {"idle_pinned_timeout", ROUTE_LIMIT_TIME},
 };
 
-_Static_assert(ROUTE_LIMITS == 10, "one value each");
+_Static_assert(ROUTE_LIMITS == 12, "one value each");
 const struct route_limits route_limits_unset = {
     .values = {ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
                ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
-               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
+               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
 
 const char *route_limit_name(size_t limit)
 {
