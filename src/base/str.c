@@ -56,13 +56,14 @@ bool str_to_i64(const char *text, int64_t minimum, int64_t maximum, int64_t *ret
     return true;
 }
 
-bool str_to_duration_us(const char *text, int64_t *ret_us)
+struct unit {
+    const char *suffix;
+    int64_t amount;
+};
+
+/* The whole text as a number of one of these units, the last of which has an empty suffix. */
+static bool read_amount(const char *text, const struct unit *unit, int64_t *ret)
 {
-    static const struct {
-        const char *suffix;
-        int64_t us;
-    } units[] = {{"us", 1},         {"ms", 1000},        {"s", 1000000},       {"m", 60000000},
-                 {"min", 60000000}, {"h", 3600000000LL}, {"d", 86400000000LL}, {"", 1000000}};
     if (!text || *text < '0' || *text > '9')
         return false;
     char *end = NULL;
@@ -70,15 +71,27 @@ bool str_to_duration_us(const char *text, int64_t *ret_us)
     long long value = strtoll(text, &end, 10);
     if (errno || value < 0)
         return false;
-    for (size_t i = 0; i < array_size(units); i++) {
-        if (strcmp(end, units[i].suffix) != 0)
-            continue;
-        if (value > INT64_MAX / units[i].us)
-            return false;
-        *ret_us = value * units[i].us;
-        return true;
-    }
-    return false;
+    while (*unit->suffix && strcmp(end, unit->suffix) != 0)
+        unit++;
+    if (strcmp(end, unit->suffix) != 0 || value > INT64_MAX / unit->amount)
+        return false;
+    *ret = value * unit->amount;
+    return true;
+}
+
+bool str_to_duration_us(const char *text, int64_t *ret_us)
+{
+    static const struct unit units[] = {
+        {"us", 1},         {"ms", 1000},        {"s", 1000000},       {"m", 60000000},
+        {"min", 60000000}, {"h", 3600000000LL}, {"d", 86400000000LL}, {"", 1000000}};
+    return read_amount(text, units, ret_us);
+}
+
+bool str_to_size(const char *text, int64_t *ret_bytes)
+{
+    static const struct unit units[] = {{"B", 1},        {"kB", 1 << 10},   {"MB", 1 << 20},
+                                        {"GB", 1 << 30}, {"TB", 1LL << 40}, {"", 1}};
+    return read_amount(text, units, ret_bytes);
 }
 
 bool str_is_utf8(const char *bytes, size_t length)

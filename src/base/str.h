@@ -27,6 +27,8 @@ bool str_has_suffix(const char *text, const char *suffix);
 bool str_to_i64(const char *text, int64_t minimum, int64_t maximum, int64_t *ret);
 /* A duration such as 500ms, 10s, 5m, 12h, 30d, or plain seconds; false otherwise. Microseconds. */
 bool str_to_duration_us(const char *text, int64_t *ret_us);
+/* A size such as 64kB, 10MB, 1GB (PostgreSQL's units, of 1024), or plain bytes; false otherwise. */
+bool str_to_size(const char *text, int64_t *ret_bytes);
 
 /* True when the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool str_is_utf8(const char *bytes, size_t length);

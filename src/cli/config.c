@@ -11,312 +11,17 @@
 #include "base/time.h"
 #include "cli/cli.h"
 #include "cli/config_listen.h"
-#include "metrics/metrics.h"
+#include "cli/config_setting.h"
 #include "pg/conninfo.h"
 
 enum { MAX_FILE_BYTES = 1 << 20 };
-
-enum setting_kind {
-    SETTING_LISTEN,  /* may be repeated */
-    SETTING_ADDRESS, /* TCP, with its port, or "off" */
-    SETTING_CONNINFO,
-    SETTING_PATH,
-    SETTING_NUMBER,
-    SETTING_WORKERS,
-    SETTING_DURATION,
-    SETTING_BOOLEAN,
-    SETTING_CHOICE,
-};
-
-struct setting {
-    const char *key;
-    size_t offset;
-    int64_t minimum, maximum;
-    const char *const *choices; /* their index is the value */
-    const char *fallback;       /* as it would stand in the file; NULL: nothing */
-    const char *value;
-    const char *help;
-    enum setting_kind kind;
-    bool required;
-    bool restart; /* SIGHUP does not change it */
-};
-
-/* In the order of enum engine_kind, enum proxy_auth and enum log_level. */
-static const char *const engine_choices[] = {"auto", "epoll", "io_uring", NULL};
-static const char *const auth_choices[] = {"auto", "scram", "password", NULL};
-static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
-
-#define AT(member) offsetof(struct config, member)
-#define SECONDS(n) ((int64_t)(n)*TIME_S)
-
-static const struct setting settings[] = {
-    {.key = "listen",
-     .kind = SETTING_LISTEN,
-     .offset = AT(listen),
-     .fallback = "127.0.0.1:6432",
-     .restart = true,
-     .value = "HOST:PORT | [IPV6]:PORT | *:PORT | FOLDER[:PORT]",
-     .help = "Where clients connect: an address and port, or a folder for the Unix socket "
-             "`FOLDER/.s.PGSQL.PORT`. May be given up to 16 times."},
-    {.key = "control",
-     .kind = SETTING_CONNINFO,
-     .offset = AT(control),
-     .required = true,
-     .restart = true,
-     .value = "CONNINFO",
-     .help = "How to reach the control database: libpq's `keyword=value` pairs or a URI. Keep its "
-             "password in a `passfile`; where it stands here, the file must not be readable by "
-             "others."},
-    {.key = "key_file",
-     .kind = SETTING_PATH,
-     .offset = AT(key_file),
-     .fallback = "key",
-     .restart = true,
-     .value = "FILE",
-     .help =
-         "The key that secrets in the catalog are sealed with and Reeve's own tokens are signed "
-         "with. `reeve init` makes it. Back it up: without it the catalog's secrets are lost."},
-    {.key = "workers",
-     .kind = SETTING_WORKERS,
-     .offset = AT(workers),
-     .minimum = 1,
-     .maximum = 64,
-     .fallback = "auto",
-     .restart = true,
-     .value = "auto | 1 to 64",
-     .help = "Worker threads of the proxy; `auto` is one a processor."},
-    {.key = "engine",
-     .kind = SETTING_CHOICE,
-     .offset = AT(engine),
-     .choices = engine_choices,
-     .fallback = "auto",
-     .restart = true,
-     .value = "auto | epoll | io_uring",
-     .help =
-         "What worker threads wait with. `io_uring` costs fewer system calls; it needs Linux "
-         "6.0, and a container that allows it. `auto`: `io_uring` where it works, else `epoll`; "
-         "`reeve status` says which."},
-    {.key = "tls_cert",
-     .kind = SETTING_PATH,
-     .offset = AT(tls_cert),
-     .value = "FILE",
-     .help = "Certificate chain (PEM) that clients are shown. Without it TLS is not offered."},
-    {.key = "tls_key",
-     .kind = SETTING_PATH,
-     .offset = AT(tls_key),
-     .value = "FILE",
-     .help = "Its private key (PEM), not readable by others."},
-    {.key = "tls_required",
-     .kind = SETTING_BOOLEAN,
-     .offset = AT(tls_required),
-     .fallback = "off",
-     .value = "on | off",
-     .help = "Refuse TCP clients without TLS, but for those on this machine."},
-    {.key = "auth",
-     .kind = SETTING_CHOICE,
-     .offset = AT(auth),
-     .choices = auth_choices,
-     .fallback = "auto",
-     .value = "auto | scram | password",
-     .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone, "
-             "over TLS with channel binding (SCRAM-SHA-256-PLUS) as well. "
-             "`password`: password or token in clear text, over TLS, a Unix socket or loopback "
-             "alone. `auto`: whichever fits the tenant and the connection."},
-    {.key = "max_clients",
-     .kind = SETTING_NUMBER,
-     .offset = AT(max_clients),
-     .minimum = 1,
-     .maximum = 1000000,
-     .fallback = "10000",
-     .value = "1 to 1000000",
-     .help = "Client connections at once, over all workers."},
-    {.key = "login_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(login_timeout_us),
-     .minimum = SECONDS(1),
-     .maximum = SECONDS(600),
-     .fallback = "15s",
-     .value = "DURATION",
-     .help = "A client must be logged in within this time."},
-    {.key = "queue_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(queue_timeout_us),
-     .minimum = SECONDS(1),
-     .maximum = SECONDS(3600),
-     .fallback = "30s",
-     .value = "DURATION",
-     .help = "How long a transaction waits for a server connection before it fails."},
-    {.key = "connect_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(connect_timeout_us),
-     .minimum = SECONDS(1),
-     .maximum = SECONDS(600),
-     .fallback = "10s",
-     .value = "DURATION",
-     .help = "One login to a PostgreSQL server must be done within this time."},
-    {.key = "idle_backend_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(idle_backend_us),
-     .minimum = SECONDS(1),
-     .maximum = SECONDS(86400),
-     .fallback = "10m",
-     .value = "DURATION",
-     .help = "A server connection that nobody used for this long is closed."},
-    {.key = "backend_lifetime",
-     .kind = SETTING_DURATION,
-     .offset = AT(backend_lifetime_us),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "1h",
-     .value = "DURATION",
-     .help = "A server connection that is older, or up to a tenth younger (by chance, so that not "
-             "all are replaced at once), is replaced between two transactions. 0: never."},
-    {.key = "shutdown_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(shutdown_timeout_us),
-     .minimum = 0,
-     .maximum = SECONDS(3600),
-     .fallback = "30s",
-     .value = "DURATION",
-     .help = "At SIGTERM running transactions may take this long to finish."},
-    {.key = "max_prepared",
-     .kind = SETTING_NUMBER,
-     .offset = AT(max_prepared),
-     .minimum = 1,
-     .maximum = 100000,
-     .fallback = "1000",
-     .value = "1 to 100000",
-     .help = "Prepared statements that a client may have, and that are kept on a server "
-             "connection."},
-    {.key = "max_schemas",
-     .kind = SETTING_NUMBER,
-     .offset = AT(max_schemas),
-     .minimum = 1,
-     .maximum = 100000,
-     .fallback = "256",
-     .value = "1 to 100000",
-     .help = "Under the guard, a server connection that has served so many tenants' schemas, or "
-             "up to a quarter fewer, is replaced: the server process keeps what it has read of "
-             "each one's tables."},
-    {.key = "max_tenant_clients",
-     .kind = SETTING_NUMBER,
-     .offset = AT(limits.values[ROUTE_LIMIT_CLIENTS]),
-     .minimum = 0,
-     .maximum = 1000000,
-     .fallback = "0",
-     .value = "0 to 1000000",
-     .help =
-         "Client connections at once of one tenant in one service; 0: no limit. This and the "
-         "settings down to `idle_pinned_timeout` hold where `reeve limit set` says nothing else "
-         "(there without `tenant_`)."},
-    {.key = "max_tenant_transactions",
-     .kind = SETTING_NUMBER,
-     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTIONS]),
-     .minimum = 0,
-     .maximum = 1000000,
-     .fallback = "0",
-     .value = "0 to 1000000",
-     .help = "Server connections that one tenant may use at once in one service; others of its "
-             "transactions wait. 0: no limit."},
-    {.key = "tenant_transaction_rate",
-     .kind = SETTING_NUMBER,
-     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTION_RATE]),
-     .minimum = 0,
-     .maximum = 1000000,
-     .fallback = "0",
-     .value = "0 to 1000000",
-     .help = "Transactions a second of one tenant in one service; those of a second may come at "
-             "once, others wait. 0: no limit."},
-    {.key = "query_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(limits.values[ROUTE_LIMIT_QUERY_US]),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "0",
-     .value = "DURATION",
-     .help =
-         "A server that has not answered a client's message within this time is interrupted and "
-         "the "
-         "client's connection ends, also when the client does not read the answer. 0: no limit."},
-    {.key = "transaction_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(limits.values[ROUTE_LIMIT_TRANSACTION_US]),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "0",
-     .value = "DURATION",
-     .help = "The same for a whole transaction. 0: no limit."},
-    {.key = "idle_transaction_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(limits.values[ROUTE_LIMIT_IDLE_TRANSACTION_US]),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "10m",
-     .value = "DURATION",
-     .help =
-         "A client that leaves a transaction open, or a message or a pipeline without its end, for "
-         "this long is disconnected. SQL cannot lift it. 0: no limit."},
-    {.key = "idle_pinned_timeout",
-     .kind = SETTING_DURATION,
-     .offset = AT(limits.values[ROUTE_LIMIT_IDLE_PINNED_US]),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "0",
-     .value = "DURATION",
-     .help =
-         "A client that keeps a server connection without a transaction (for a temporary table, "
-         "say) and sends nothing for this long is disconnected. 0: no limit."},
-    {.key = "log_slow_transaction",
-     .kind = SETTING_DURATION,
-     .offset = AT(slow_transaction_us),
-     .minimum = 0,
-     .maximum = SECONDS(31536000),
-     .fallback = "0",
-     .value = "DURATION",
-     .help = "A line for each transaction that had a server connection for as long or longer: "
-             "tenant, service, placement, server process, seconds. Not what it said. 0: none."},
-    {.key = "log_level",
-     .kind = SETTING_CHOICE,
-     .offset = AT(log_level),
-     .choices = level_choices,
-     .fallback = "info",
-     .value = "debug | info | warning | error",
-     .help = "What is written to standard error: one line an event."},
-    {.key = "status_socket",
-     .kind = SETTING_PATH,
-     .offset = AT(status_socket),
-     .fallback = "status.sock",
-     .restart = true,
-     .value = "FILE",
-     .help = "Unix socket on which `reeve serve` tells `reeve status`, `reeve ps` and `reeve top` "
-             "its figures."},
-    {.key = "metrics_listen",
-     .kind = SETTING_ADDRESS,
-     .offset = AT(metrics_listen),
-     .fallback = "off",
-     .restart = true,
-     .value = "HOST:PORT | [IPV6]:PORT | *:PORT | off",
-     .help = "Where Prometheus finds `GET /metrics` ([metrics.md](metrics.md)): plain HTTP, for "
-             "whoever reaches it, with names of tenants in it."},
-    {.key = "metrics_tenants",
-     .kind = SETTING_NUMBER,
-     .offset = AT(metrics_tenants),
-     .minimum = 0,
-     .maximum = METRICS_TENANTS_MAX,
-     .fallback = "100",
-     .value = "0 to 10000",
-     .help = "Tenants, each in a service, with metrics of their own: those with most backend time. "
-             "The others are told as one."},
-};
-
-enum { SETTING_COUNT = array_size(settings) };
 
 struct reader {
     struct arena *arena;
     struct config *config;
     const char *path;
     size_t line;
-    size_t seen[SETTING_COUNT]; /* the line that set it; 0: not yet */
+    size_t seen[CONFIG_SETTINGS_MAX]; /* the line that set it; 0: not yet */
 };
 
 /* ---- values ---- */
@@ -373,6 +78,23 @@ static int set_duration(struct reader *reader, const struct setting *setting, co
                          setting->key, (long long)(setting->minimum / TIME_S),
                          (long long)(setting->maximum / TIME_S), value);
     *(int64_t *)slot(reader->config, setting) = us;
+    return 0;
+}
+
+static int set_size(struct reader *reader, const struct setting *setting, const char *value,
+                    struct error *err)
+{
+    int64_t bytes;
+    if (!str_to_size(value, &bytes)) {
+        int result = error_set(err, ERROR_CONFIG, "%s is no size: \"%s\"", setting->key, value);
+        error_hint(err, "write 64kB, 10MB or 1GB");
+        return result;
+    }
+    if (bytes < setting->minimum || bytes > setting->maximum)
+        return error_set(err, ERROR_CONFIG, "%s must be from %lld to %lld bytes, not \"%s\"",
+                         setting->key, (long long)setting->minimum, (long long)setting->maximum,
+                         value);
+    *(int64_t *)slot(reader->config, setting) = bytes;
     return 0;
 }
 
@@ -470,6 +192,8 @@ static int set_value(struct reader *reader, const struct setting *setting, const
         return set_workers(reader, setting, value, err);
     case SETTING_DURATION:
         return set_duration(reader, setting, value, err);
+    case SETTING_SIZE:
+        return set_size(reader, setting, value, err);
     case SETTING_BOOLEAN:
         return set_boolean(reader, setting, value, err);
     case SETTING_CHOICE:
@@ -492,13 +216,13 @@ static char *trim(char *text)
 
 static const char *setting_name(void *context reeve_unused, size_t index)
 {
-    return index < SETTING_COUNT ? settings[index].key : NULL;
+    return index < config_setting_count ? config_settings[index].key : NULL;
 }
 
 static int find_setting(const char *key, size_t *ret, struct error *err)
 {
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        if (strcmp(key, settings[i].key) == 0) {
+    for (size_t i = 0; i < config_setting_count; i++) {
+        if (strcmp(key, config_settings[i].key) == 0) {
             *ret = i;
             return 0;
         }
@@ -527,7 +251,7 @@ static int read_line(struct reader *reader, char *line, struct error *err)
     int result = find_setting(key, &index, err);
     if (result < 0)
         return result;
-    const struct setting *setting = &settings[index];
+    const struct setting *setting = &config_settings[index];
     if (!*value)
         return error_set(err, ERROR_CONFIG, "%s has no value", key);
     if (reader->seen[index] && setting->kind != SETTING_LISTEN)
@@ -559,17 +283,18 @@ static int read_lines(struct reader *reader, char *text, struct error *err)
 
 static int set_fallbacks(struct reader *reader, struct error *err)
 {
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
+    for (size_t i = 0; i < config_setting_count; i++) {
         if (reader->seen[i])
             continue;
-        if (settings[i].required) {
-            int result =
-                error_set(err, ERROR_CONFIG, "%s: %s is not set", reader->path, settings[i].key);
-            error_hint(err, "add a line: %s = %s", settings[i].key, settings[i].value);
+        if (config_settings[i].required) {
+            int result = error_set(err, ERROR_CONFIG, "%s: %s is not set", reader->path,
+                                   config_settings[i].key);
+            error_hint(err, "add a line: %s = %s", config_settings[i].key,
+                       config_settings[i].value);
             return result;
         }
-        if (settings[i].fallback) {
-            int result = set_value(reader, &settings[i], settings[i].fallback, err);
+        if (config_settings[i].fallback) {
+            int result = set_value(reader, &config_settings[i], config_settings[i].fallback, err);
             if (result < 0)
                 return result;
         }
@@ -706,39 +431,4 @@ int config_find(const char *explicit_path, struct arena *arena, const char **ret
     error_detail(err, "looked for ./reeve.conf and /etc/reeve/reeve.conf");
     error_hint(err, "pass --config FILE, set REEVE_CONFIG, or run \"reeve dev\" to begin");
     return result;
-}
-
-/* ---- the reference ---- */
-
-void config_write_reference(FILE *file)
-{
-    fputs(
-        "# The configuration file\n\n"
-        "Made by `reeve help --markdown config`; do not edit.\n\n"
-        "`key = value` lines; a line that begins with `#` is a comment. Relative paths are "
-        "relative\n"
-        "to the file's folder. Durations are written `500ms`, `10s`, `5m`, `12h`, `30d`. Commands\n"
-        "look for the file at `--config FILE`, `$REEVE_CONFIG`, `./reeve.conf` and\n"
-        "`/etc/reeve/reeve.conf`, in this order. SIGHUP makes `reeve serve` read it again; "
-        "settings\n"
-        "marked \"at start\" need a restart. Anything wrong in it is one error that names the "
-        "line,\n"
-        "and a running server keeps what it has.\n\n"
-        "| setting | value | default | changes | meaning |\n|---|---|---|---|---|\n",
-        file);
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &settings[i];
-        fprintf(file, "| `%s` | `", setting->key);
-        for (const char *at = setting->value; *at; at++) {
-            if (*at == '|')
-                fputc('\\', file);
-            fputc(*at, file);
-        }
-        fprintf(file, "` | %s%s%s | %s | %s |\n", setting->fallback ? "`" : "",
-                setting->fallback   ? setting->fallback
-                : setting->required ? "(must be set)"
-                                    : "(none)",
-                setting->fallback ? "`" : "", setting->restart ? "at start" : "SIGHUP",
-                setting->help);
-    }
 }

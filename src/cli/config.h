@@ -34,8 +34,8 @@ struct config {
     bool tls_required;
     int64_t auth; /* enum proxy_auth */
     int64_t max_clients;
-    int64_t login_timeout_us, queue_timeout_us, connect_timeout_us, idle_backend_us,
-        backend_lifetime_us, shutdown_timeout_us;
+    int64_t login_timeout_us, connect_timeout_us, idle_backend_us, backend_lifetime_us,
+        shutdown_timeout_us;
     int64_t max_prepared;
     int64_t max_schemas;
     struct route_limits limits; /* where the catalog says nothing */

@@ -3,13 +3,16 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "catalog/audit_event.h"
+#include "catalog/cluster.h"
 #include "catalog/limit.h"
+#include "catalog/placement.h"
 #include "catalog/service.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
 
-enum { NUMBER_MAX = 1000000 };
+enum { NUMBER_MAX = 1000000, SIZE_LEAST = 1 << 10 };
 static const int64_t time_max_us = 365 * 24 * 3600 * (int64_t)TIME_S;
+static const int64_t size_max = 1LL << 50;
 static const char none[] = "none";
 
 static const struct cli_parameter set_arguments[] = {
@@ -18,13 +21,16 @@ static const struct cli_parameter set_arguments[] = {
      .kind = CLI_CHOICE,
      .choice = route_limit_name,
      .help = "max_clients: clients at once; max_transactions: server connections in use at once; "
-             "transaction_rate: transactions a second; "
-             "query_timeout, transaction_timeout, idle_transaction_timeout, idle_pinned_timeout: "
-             "see docs/limits.md"},
+             "max_backends, min_backends: server connections of its own, at most and kept open; "
+             "transaction_rate: transactions a second; byte_rate: bytes a second; "
+             "max_result_size: bytes of an answer; queue_timeout, query_timeout, "
+             "transaction_timeout, idle_transaction_timeout, "
+             "idle_pinned_timeout: see docs/limits.md"},
     {.name = "VALUE",
      .required = true,
      .kind = CLI_TEXT,
-     .help = "a number, or a time such as 30s; \"none\": no limit, whatever else is said"},
+     .help = "a number, a time such as 30s or a size such as 64MB; \"none\": no limit, whatever "
+             "else is said"},
     {0},
 };
 
@@ -63,7 +69,7 @@ static const struct cli_parameter show_arguments[] = {
          .help = "as it was set; \"none\": no limit"},                                             \
     {                                                                                              \
         .key = "number", .kind = OUTPUT_NUMBER,                                                    \
-        .help = "the same as a number; times in microseconds; 0: no limit"                         \
+        .help = "the same as a number; times in microseconds, sizes in bytes; 0: no limit"         \
     }
 
 static const struct output_field fields[] = {
@@ -94,22 +100,37 @@ static const struct output_field show_fields[] = {
 
 /* ---- values ---- */
 
-/* In the largest unit without a rest. */
-static const char *time_text(struct arena *arena, int64_t us)
+struct unit {
+    int64_t amount;
+    const char *suffix;
+};
+
+/* In the largest of the units (the last is 1) without a rest. */
+static const char *amount_text(struct arena *arena, const struct unit *unit, int64_t amount)
 {
-    static const struct {
-        int64_t us;
-        const char *suffix;
-    } units[] = {{24 * 3600 * (int64_t)TIME_S, "d"},
-                 {3600 * (int64_t)TIME_S, "h"},
-                 {60 * (int64_t)TIME_S, "m"},
-                 {TIME_S, "s"},
-                 {TIME_MS, "ms"},
-                 {1, "us"}};
-    size_t i = 0;
-    while (us % units[i].us != 0)
-        i++;
-    return arena_printf(arena, "%lld%s", (long long)(us / units[i].us), units[i].suffix);
+    while (amount % unit->amount != 0)
+        unit++;
+    return arena_printf(arena, "%lld%s", (long long)(amount / unit->amount), unit->suffix);
+}
+
+static const char *value_text(struct arena *arena, enum route_limit_kind kind, int64_t value)
+{
+    static const struct unit times[] = {{24 * 3600 * (int64_t)TIME_S, "d"},
+                                        {3600 * (int64_t)TIME_S, "h"},
+                                        {60 * (int64_t)TIME_S, "m"},
+                                        {TIME_S, "s"},
+                                        {TIME_MS, "ms"},
+                                        {1, "us"}};
+    static const struct unit sizes[] = {
+        {1LL << 40, "TB"}, {1 << 30, "GB"}, {1 << 20, "MB"}, {1 << 10, "kB"}, {1, "B"}};
+    static const struct unit numbers[] = {{1, ""}};
+    if (value == ROUTE_LIMIT_NONE)
+        return none;
+    return amount_text(arena,
+                       kind == ROUTE_LIMIT_TIME   ? times
+                       : kind == ROUTE_LIMIT_SIZE ? sizes
+                                                  : numbers,
+                       value);
 }
 
 static size_t limit_index(const char *name)
@@ -120,37 +141,45 @@ static size_t limit_index(const char *name)
     return i;
 }
 
+/* One that a newer program has set is a number here. */
 static void add_value(json_t *record, struct arena *arena, const char *name, int64_t value)
 {
     size_t index = limit_index(name);
-    bool is_time = index < ROUTE_LIMITS && route_limit_is_time((enum route_limit)index);
+    enum route_limit_kind kind =
+        index < ROUTE_LIMITS ? route_limit_kind((enum route_limit)index) : ROUTE_LIMIT_NUMBER;
     json_object_set_new(record, "limit", output_text(name));
-    json_object_set_new(record, "value",
-                        output_text(value == ROUTE_LIMIT_NONE ? none
-                                    : is_time                 ? time_text(arena, value)
-                                              : arena_printf(arena, "%lld", (long long)value)));
+    json_object_set_new(record, "value", output_text(value_text(arena, kind, value)));
     json_object_set_new(record, "number", json_integer(value));
+}
+
+static bool read_amount(enum route_limit_kind kind, const char *text, int64_t *ret)
+{
+    switch (kind) {
+    case ROUTE_LIMIT_TIME:
+        return str_to_duration_us(text, ret) && *ret >= 100 * TIME_MS && *ret <= time_max_us;
+    case ROUTE_LIMIT_SIZE:
+        return str_to_size(text, ret) && *ret >= SIZE_LEAST && *ret <= size_max;
+    case ROUTE_LIMIT_NUMBER:
+        return str_to_i64(text, 1, NUMBER_MAX, ret);
+    }
+    return false;
 }
 
 static int read_value(const struct cli *cli, int64_t *ret, struct error *err)
 {
+    static const char *const hints[] = {
+        [ROUTE_LIMIT_NUMBER] = "pass a number of 1 to 1000000, or none",
+        [ROUTE_LIMIT_TIME] = "pass a time of 100ms to 365d, such as 30s, or none",
+        [ROUTE_LIMIT_SIZE] = "pass bytes, 1kB to 1024TB, such as 64MB, or none"};
     const char *text = cli_text(cli, "VALUE");
     enum route_limit limit = (enum route_limit)limit_index(cli_text(cli, "LIMIT"));
+    enum route_limit_kind kind = route_limit_kind(limit);
     *ret = ROUTE_LIMIT_NONE;
-    if (strcmp(text, none) == 0)
-        return 0;
-    bool good;
-    if (route_limit_is_time(limit))
-        good = str_to_duration_us(text, ret) && *ret >= 100 * TIME_MS && *ret <= time_max_us;
-    else
-        good = str_to_i64(text, 1, NUMBER_MAX, ret);
-    if (good)
+    if (strcmp(text, none) == 0 || read_amount(kind, text, ret))
         return 0;
     int result =
         error_set(err, ERROR_USAGE, "\"%s\" is no value of %s", text, route_limit_name(limit));
-    error_hint(err, route_limit_is_time(limit)
-                        ? "pass a time of 100ms to 365d, such as 30s, or none"
-                        : "pass a number of 1 to 1000000, or none");
+    error_hint(err, "%s", hints[kind]);
     return result;
 }
 
@@ -199,6 +228,31 @@ static json_t *subject_record(const struct cli *cli)
     return record;
 }
 
+/* Where all its server connections are shared, there are none to keep for it. */
+static int check_has_own(struct cli *cli, struct catalog *catalog,
+                         const struct catalog_limit_subject *subject, struct error *err)
+{
+    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
+    struct catalog_placement *placements = NULL;
+    size_t count = 0;
+    filter.tenant_id = subject->tenant_id;
+    filter.service_id = subject->service_id;
+    int result = catalog_placement_list(catalog, &cli->arena, &filter, &placements, &count, err);
+    if (result < 0 || count == 0)
+        return result;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(placements[i].enforcement, CATALOG_GUARD) != 0)
+            return 0;
+    }
+    result = error_set(err, ERROR_UNSUPPORTED,
+                       "%s shares its server connections with other tenants: none can be kept "
+                       "for it",
+                       subject_text(cli));
+    error_hint(err, "%s is for tenants in databases of their own, or under enforcement login",
+               route_limit_name(ROUTE_LIMIT_BACKENDS_KEPT));
+    return result;
+}
+
 /* ---- set, unset ---- */
 
 static int change(struct cli *cli, const int64_t *value, struct error *err)
@@ -211,6 +265,9 @@ static int change(struct cli *cli, const int64_t *value, struct error *err)
     if (result == 0)
         result = find_subject(cli, catalog, cli_text(cli, "tenant"), cli_text(cli, "service"),
                               &subject, err);
+    if (result == 0 && value && *value != ROUTE_LIMIT_NONE &&
+        limit_index(name) == ROUTE_LIMIT_BACKENDS_KEPT)
+        result = check_has_own(cli, catalog, &subject, err);
     if (result == 0)
         result = catalog_begin(catalog, err);
     if (result < 0)

@@ -91,7 +91,6 @@ static int make_proxy_config(const struct server *server, const struct config *c
         .auth = (enum proxy_auth)config->auth,
         .max_clients = (int)config->max_clients,
         .login_timeout_us = config->login_timeout_us,
-        .queue_timeout_us = config->queue_timeout_us,
         .connect_timeout_us = config->connect_timeout_us,
         .idle_backend_us = config->idle_backend_us,
         .backend_lifetime_us = config->backend_lifetime_us,

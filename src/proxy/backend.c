@@ -1,4 +1,5 @@
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
 #include "proxy/usage.h"
@@ -188,6 +189,8 @@ static void leave_idle(struct backend *backend)
 
 bool backend_slot_is_owed(const struct backend *backend)
 {
+    if (keep_needs_all(backend->pool))
+        return false;
     const struct client *own = queue_oldest(&backend->pool->queue);
     int64_t now_us = engine_now_us(backend->worker->engine);
     bool idle = backend->state == BACKEND_IDLE;
@@ -211,7 +214,8 @@ static void become_idle(struct backend *backend)
     struct worker *worker = backend->worker;
     if (backend->tainted || backend_is_worn(backend) ||
         is_old(backend, engine_now_us(worker->engine)) || backend->generation != pool->generation ||
-        backend_slot_is_owed(backend) || (worker->shutting_down && pool->queue.count == 0)) {
+        keep_has_too_many(pool) || backend_slot_is_owed(backend) ||
+        (worker->shutting_down && pool->queue.count == 0)) {
         backend_close(backend);
         return;
     }
@@ -230,6 +234,14 @@ static void become_idle(struct backend *backend)
     worker_cluster_look_later(backend->cluster);
     if (pool->queue.count > 0)
         pool_serve(pool);
+}
+
+void backend_renew(struct backend *backend)
+{
+    struct worker *worker = backend->worker;
+    backend->idle_since_us = engine_now_us(worker->engine);
+    list_remove(&backend->lru);
+    list_append(&worker->idle, &backend->lru);
 }
 
 void backend_evict(struct backend *backend)
@@ -306,6 +318,7 @@ void backend_close(struct backend *backend)
     free(backend->touched);
     free(backend);
     worker_release_slot(budget, &pool->claim);
+    keep_closed(pool);
     if (pool->queue.count > 0) {
         pool_serve(pool);
     } else {
@@ -402,6 +415,7 @@ void backend_link(struct backend *backend, struct client *client)
     backend->client = client;
     client->backend = backend;
     place_lend(client->place);
+    backend->answer_bytes = 0;
     deadline_start(backend);
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);

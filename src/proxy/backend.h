@@ -52,6 +52,7 @@ struct backend {
     uint64_t turn;     /* counts how often it was entered, over all backends of the worker */
     int64_t linked_us; /* when its client got it */
     struct deadline deadline;
+    int64_t answer_bytes;         /* that its client was sent since the last ReadyForQuery */
     size_t seat;                  /* if `seated` */
     struct statement *wanted[32]; /* to be prepared when it is entered next: see prepare.h */
     size_t wanted_count;
@@ -108,6 +109,8 @@ void backend_tell_parameters(struct backend *backend);
 void backend_transaction_ended(struct backend *backend);
 /* Its client goes away. */
 void backend_client_gone(struct backend *backend);
+/* An idle one is as if it had been used now: it is kept. */
+void backend_renew(struct backend *backend);
 /* Puts an idle one to its end (budget, idle timeout, stale). */
 void backend_evict(struct backend *backend);
 /* Whether its slot is to go to another pool, if it is free now: see budget_owes. */

@@ -183,6 +183,31 @@ bool budget_is_over(struct budget *budget)
     return over;
 }
 
+bool budget_take_free(struct budget *budget, struct budget_claim *claim)
+{
+    pthread_mutex_lock(&budget->lock);
+    bool free_ = list_empty(&budget->starving) && budget->used < budget->maximum;
+    if (free_) {
+        budget->used++;
+        hold(budget, claim, 1);
+    }
+    pthread_mutex_unlock(&budget->lock);
+    return free_;
+}
+
+int budget_reserve(struct budget *budget, int before, int wanted)
+{
+    if (before == 0 && wanted == 0)
+        return 0;
+    pthread_mutex_lock(&budget->lock);
+    budget->reserved -= before;
+    int left = budget->maximum / 2 - budget->reserved;
+    int may = wanted < left ? wanted : left > 0 ? left : 0;
+    budget->reserved += may;
+    pthread_mutex_unlock(&budget->lock);
+    return may;
+}
+
 struct worker *budget_release(struct budget *budget, struct budget_claim *claim)
 {
     struct worker *woken = NULL;

@@ -27,6 +27,7 @@ struct budget {
     int64_t cluster_id;
     pthread_mutex_t lock;
     int maximum, used;
+    int reserved;         /* that pools keep: see budget_reserve */
     int pool_count;       /* claims that have slots or are queued */
     struct list starving; /* of budget_claim, oldest first */
     _Atomic int starving_count;
@@ -67,6 +68,11 @@ struct worker *budget_grant(struct budget *budget);
 int budget_wanted(struct budget *budget);
 /* Whether there are more than the maximum, which was lowered. */
 bool budget_is_over(struct budget *budget);
+/* Takes a slot for the pool if one is free and nobody waits for it. */
+bool budget_take_free(struct budget *budget, struct budget_claim *claim);
+/* A pool that keeps `before` backends would keep `wanted`: returns how many it may, as all together
+ * keep half of the maximum at most. That takes no slot. */
+int budget_reserve(struct budget *budget, int before, int wanted);
 /* Gives a slot of the pool's back. Returns the worker whose claim got it (it must be woken), or
  * NULL. */
 struct worker *budget_release(struct budget *budget, struct budget_claim *claim);

@@ -60,7 +60,7 @@ struct client {
     struct backend *backend; /* ACTIVE */
     struct login *login;     /* until IDLE is reached first */
     struct list link;        /* worker.clients */
-    struct list timed;       /* worker.logins or worker.waiting */
+    struct list timed;       /* worker.logins */
     struct list of_place;    /* place.queue.clients */
     struct list of_tenant;   /* tenant_clients.clients */
     struct list cancelling;  /* worker.cancelling: a cancel request is to be sent again */

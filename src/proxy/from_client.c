@@ -720,7 +720,6 @@ static int take_frame(struct client *client, const char *bytes, size_t length, s
 size_t client_received(struct client *client, const char *bytes, size_t length)
 {
     size_t at = 0;
-    usage_count(client->worker, client->place, PROXY_USE_BYTES_IN, (int64_t)length);
     while (at < length) {
         if (client->in_message) {
             at += pass_on(client, bytes + at, length - at);
@@ -743,6 +742,7 @@ size_t client_received(struct client *client, const char *bytes, size_t length)
             break;
     }
     struct backend *backend = client->backend;
+    usage_count(client->worker, client->place, PROXY_USE_BYTES_IN, (int64_t)at);
     if (!backend)
         return at;
     stream_flush(backend->stream);

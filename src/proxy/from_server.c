@@ -6,6 +6,7 @@
  * are passed on unchanged go out as one piece.
  */
 #include "base/log.h"
+#include "proxy/answer.h"
 #include "proxy/backend.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
@@ -472,7 +473,7 @@ static void query_ended(struct backend *backend)
         return;
     usage_count(backend->worker, place_of_client(backend), PROXY_USE_TRANSACTIONS, 1);
     if (backend->client)
-        place_count_transaction(backend->client->place);
+        rate_count_transaction(backend->client->place);
 }
 
 static enum verdict take_ready(struct backend *backend, const struct reply *reply)
@@ -606,6 +607,7 @@ static bool inspect_whole(const struct backend *backend, const struct wire_frame
 struct run {
     const char *start; /* of the messages that are passed on as they are */
     size_t length;
+    int64_t most; /* bytes of one answer */
 };
 
 static void queue_run(struct backend *backend, struct run *run)
@@ -669,6 +671,12 @@ static ssize_t take_one(struct backend *backend, struct run *run, const char *by
     enum verdict verdict = take_reply(backend, &reply);
     if (verdict == BROKEN)
         return -1;
+    if (verdict == PASS && head && unlikely(answer_is_too_large(backend, &frame, run->most)) &&
+        backend->client) {
+        queue_run(backend, run);
+        answer_end(backend);
+        return -1;
+    }
     size_t whole = WIRE_HEADER_SIZE + reply.available;
     if (verdict == PASS)
         extend_run(run, bytes, whole);
@@ -735,10 +743,9 @@ static void finish_turn(struct backend *backend, bool first_due)
 
 size_t backend_received(struct backend *backend, const char *bytes, size_t length)
 {
-    struct run run = {NULL, 0};
+    struct run run = {NULL, 0, answer_most(backend)};
     size_t at = 0;
     bool first_due = false;
-    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)length);
     while (at < length) {
         if (backend->forward_left > 0 || backend->drop_left > 0) {
             at += continue_message(backend, &run, bytes + at, length - at);
@@ -754,6 +761,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
+    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)at);
     finish_turn(backend, first_due);
     return at;
 }

@@ -2,11 +2,11 @@
 
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/usage.h"
+#include "proxy/wait.h"
 
 static const int64_t hold_longest_us = 3600 * (int64_t)TIME_S; /* as the command has it */
-
-enum { RATE_LOOK_US = 10 * TIME_MS };
 
 /* ---- which pool ---- */
 
@@ -41,8 +41,10 @@ static void leave_pool(struct place *place)
     struct pool *pool = place->pool;
     place->pool = NULL;
     pool->place_count--;
-    if (pool->owner == place)
+    if (pool->owner == place) {
         pool->owner = NULL;
+        keep_nothing(pool);
+    }
     pool_check_unused(pool);
 }
 
@@ -87,9 +89,19 @@ struct place *place_find_other(const struct place *place)
     return find(place->worker, place->placement_id, !place->read_only);
 }
 
+/* That its clients may have at once; 0: no limit. Where backends are nobody's own, max_backends
+ * says that as well. */
+static int64_t most_lent(const struct place *place)
+{
+    int64_t most = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
+    bool shared = place->pool && pool_is_guarded(place->pool);
+    int64_t shared_most = shared ? place->limits.values[ROUTE_LIMIT_BACKENDS] : 0;
+    return most == 0 || (shared_most > 0 && shared_most < most) ? shared_most : most;
+}
+
 size_t place_free_backends(const struct place *place)
 {
-    int64_t limit = place->limits.values[ROUTE_LIMIT_TRANSACTIONS];
+    int64_t limit = most_lent(place);
     if (limit <= 0)
         return SIZE_MAX;
     const struct place *other = place_find_other(place);
@@ -97,42 +109,13 @@ size_t place_free_backends(const struct place *place)
     return lent < (size_t)limit ? (size_t)limit - lent : 0;
 }
 
-/* ---- its rate ---- */
-
-/* As many as a second brings may come at once. */
-static void count_turns(struct place *place, int64_t now_us)
-{
-    double rate = (double)place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE];
-    double gained =
-        place->turns_at_us == 0 ? rate : rate * (double)(now_us - place->turns_at_us) / TIME_S;
-    place->turns = place->turns + gained < rate ? place->turns + gained : rate;
-    place->turns_at_us = now_us;
-}
-
-static bool may_have_turn(struct place *place)
-{
-    int64_t rate = place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE];
-    struct worker *worker = place->worker;
-    list_remove(&place->rated);
-    if (rate <= 0)
-        return true;
-    int64_t now_us = engine_now_us(worker->engine);
-    count_turns(place, now_us);
-    if (place->turns >= 1)
-        return true;
-    int64_t left_us = (int64_t)((1 - place->turns) * TIME_S / (double)rate) + 1;
-    int64_t at_us = now_us + (left_us < RATE_LOOK_US ? RATE_LOOK_US : left_us);
-    list_append(&worker->rated, &place->rated);
-    if (!timer_running(&worker->rate_timer) || worker->rate_timer.deadline_us > at_us)
-        timer_start(&worker->rate_timer, at_us);
-    return false;
-}
+/* ---- whether it may have one more ---- */
 
 /* Whoever waited is served at the end of the turn: this may be called from anywhere, and for a
  * place whose pool is not that of the backend that came free. */
-static void open_or_close(struct place *place)
+void place_open_or_close(struct place *place)
 {
-    bool closed = place_is_held(place) || place_free_backends(place) == 0 || !may_have_turn(place);
+    bool closed = place_is_held(place) || place_free_backends(place) == 0 || !rate_allows(place);
     if (closed && !place->queue.closed) {
         queue_close(place);
     } else if (!closed && place->queue.closed) {
@@ -145,19 +128,18 @@ static void open_or_close(struct place *place)
 static void count_lent(struct place *place, int by)
 {
     place->lent_count += (size_t)by;
-    open_or_close(place);
-    struct place *other =
-        place->limits.values[ROUTE_LIMIT_TRANSACTIONS] > 0 ? place_find_other(place) : NULL;
+    place_open_or_close(place);
+    struct place *other = most_lent(place) > 0 ? place_find_other(place) : NULL;
     if (other && other->pool)
-        open_or_close(other);
+        place_open_or_close(other);
 }
 
 /* Those who waited may wait for a backend as long as if they had come now. */
 static void release(struct place *place)
 {
     place->held_until_us = 0;
-    pool_renew_waiting(place);
-    open_or_close(place);
+    wait_renew(place);
+    place_open_or_close(place);
 }
 
 static void hold(struct place *place, int64_t until_unix_us)
@@ -207,8 +189,11 @@ static void take_limits(struct place *place, const struct route_snapshot *snapsh
         fallback.values[i] = atomic_load(&place->worker->proxy->limits[i]);
     place->limits = route_limits_in_force(route_snapshot_globals(snapshot), placement, &fallback);
     hold(place, placement->held_until_unix_us);
-    open_or_close(place);
+    place_open_or_close(place);
     deadline_changed(place);
+    wait_changed(place);
+    if (!pool_is_guarded(place->pool))
+        keep_changed(place);
 }
 
 static int fill(struct place *place, const struct route_snapshot *snapshot,
@@ -259,11 +244,12 @@ static struct place *make(struct worker *worker, const struct route_tenant *tena
     str_copy(place->tenant, sizeof(place->tenant), tenant->slug);
     str_copy(place->service, sizeof(place->service), placement->service);
     list_init(&place->unused);
-    list_init(&place->rated);
     list_init(&place->backends);
     queue_place_init(&place->queue);
+    wait_init(place);
     hash_table_insert(&worker->places, &place->node, place_hash(placement->id, read_only));
     usage_recall(place, place_find_other(place));
+    rate_init(place);
     return place;
 }
 
@@ -308,29 +294,6 @@ size_t place_count_clients(const struct place *place)
     return place->client_count + (other ? other->client_count : 0);
 }
 
-void place_count_transaction(struct place *place)
-{
-    if (place->limits.values[ROUTE_LIMIT_TRANSACTION_RATE] <= 0)
-        return;
-    count_turns(place, engine_now_us(place->worker->engine));
-    place->turns -= 1;
-    open_or_close(place);
-}
-
-void places_give_turns(void *owner)
-{
-    struct worker *worker = owner;
-    struct list due;
-    list_init(&due);
-    while (!list_empty(&worker->rated)) {
-        struct place *place = list_first(&worker->rated, struct place, rated);
-        list_remove(&place->rated);
-        list_append(&due, &place->rated);
-    }
-    while (!list_empty(&due)) /* who has none yet is in worker.rated again */
-        open_or_close(list_first(&due, struct place, rated));
-}
-
 void place_lend(struct place *place)
 {
     count_lent(place, 1);
@@ -345,6 +308,8 @@ void place_add_client(struct place *place, struct client *client)
 {
     client->place = place;
     place->client_count++;
+    if (place->pool->owner == place)
+        keep_open(place->pool);
 }
 
 void place_remove_client(struct place *place)
@@ -353,24 +318,33 @@ void place_remove_client(struct place *place)
     place_check_unused(place);
 }
 
-/* A login pool's place stays as long as there are backends, to hear of what changes for them. */
-static bool is_unused(const struct place *place)
+/* A login pool's place stays as long as there are backends, to hear of what changes for them; each
+ * as long as its rates know what it has used. */
+static bool is_unused(struct place *place)
 {
     const struct pool *pool = place->pool;
-    return place->client_count == 0 &&
-           (!pool || (!pool->held && !(pool->owner == place && pool->backend_count > 0)));
+    if (place->client_count > 0 || (pool && pool->held))
+        return false;
+    if (pool && pool->owner == place && pool->backend_count > 0)
+        return false;
+    return place->worker->stopping || place->epoch == -1 || !rate_must_be_kept(place);
 }
 
 void place_check_unused(struct place *place)
 {
-    if (is_unused(place) && list_empty(&place->unused))
+    if (list_empty(&place->unused) && is_unused(place))
         list_append(&place->worker->unused_places, &place->unused);
 }
 
 static void free_place(struct place *place)
 {
-    list_remove(&place->rated);
-    usage_keep(place, place_find_other(place));
+    struct place *other = place_find_other(place);
+    rate_stop(place);
+    wait_stop(place);
+    if (other)
+        rate_skip_bytes(other,
+                        place->used.of[PROXY_USE_BYTES_IN] + place->used.of[PROXY_USE_BYTES_OUT]);
+    usage_keep(place, other);
     forget_backends(place);
     if (place->pool)
         leave_pool(place);

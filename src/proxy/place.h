@@ -10,6 +10,7 @@
 #define PROXY_PLACE_H
 
 #include "proxy/pool.h"
+#include "proxy/rate.h"
 
 struct place {
     struct hash_node node; /* worker.places */
@@ -29,12 +30,11 @@ struct place {
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
     struct route_limits limits;      /* in force */
-    double turns;                    /* transactions that its rate allows now; below 0: spent */
-    int64_t turns_at_us;             /* as of then; 0: it had none yet */
-    struct list rated;               /* worker.rated: closed until its rate allows one more */
-    int64_t held_until_us;           /* new transactions wait until then; 0: they do not */
-    struct proxy_usage used;         /* since it was made, and before: see usage.h */
-    int64_t running_us;              /* while a survey is taken */
+    struct timer wait_timer;         /* its clients' queue timeout: see wait.h */
+    struct rate rate;
+    int64_t held_until_us;   /* new transactions wait until then; 0: they do not */
+    struct proxy_usage used; /* since it was made, and before: see usage.h */
+    int64_t running_us;      /* while a survey is taken */
 };
 
 /* Finds or makes it. NULL with an error when placement or cluster are not to be used. */
@@ -54,10 +54,8 @@ size_t place_free_backends(const struct place *place);
 /* A client of its gets a backend; gives it back. */
 void place_lend(struct place *place);
 void place_return(struct place *place);
-/* A transaction of its clients has ended. */
-void place_count_transaction(struct place *place);
-/* The worker's timer: who has turns again. */
-void places_give_turns(void *worker);
+/* Whether its clients may have one more has changed, or may have. Whoever waits is served later. */
+void place_open_or_close(struct place *place);
 /* The time is over for which the operator held some of the worker's places. */
 void places_end_holds(void *worker);
 static inline bool place_is_held(const struct place *place)

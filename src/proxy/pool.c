@@ -3,8 +3,9 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
-#include "proxy/usage.h"
+#include "proxy/wait.h"
 
 enum {
     RETRY_FIRST_US = 100 * TIME_MS,
@@ -53,6 +54,7 @@ static struct pool *make(struct worker *worker, const struct pool_key *key, stru
     timer_init(&pool->look_timer, worker->engine, look_again, pool);
     list_init(&pool->starving);
     list_init(&pool->unused);
+    list_init(&pool->lacking);
     budget_claim_init(&pool->claim, worker);
     hash_table_insert(&worker->pools, &pool->node, key_hash(key));
     return pool;
@@ -136,6 +138,7 @@ static void withdraw_claim(struct pool *pool)
 void pool_retire(struct pool *pool)
 {
     withdraw_claim(pool);
+    keep_nothing(pool);
     memset(&pool->target, 0, sizeof(pool->target));
     renew(pool);
 }
@@ -163,6 +166,7 @@ void pool_check_unused(struct pool *pool)
 static void free_pool(struct pool *pool)
 {
     withdraw_claim(pool);
+    keep_nothing(pool);
     timer_stop(&pool->look_timer);
     home_free_seats(&pool->seats);
     forget_known(pool);
@@ -182,12 +186,29 @@ void pools_free_unused(struct worker *worker)
 
 /* ---- logging in to the server ---- */
 
-struct backend *pool_find_spare(const struct worker_cluster *cluster)
+static bool is_spare(const struct backend *backend)
+{
+    const struct budget *budget = backend->cluster->budget;
+    if (atomic_load_explicit(&budget->starving_count, memory_order_relaxed) > 0)
+        return backend_slot_is_owed(backend);
+    return backend->pool->queue.count == 0;
+}
+
+struct backend *pool_find_spare(struct worker_cluster *cluster)
 {
     int looked_at = 0;
-    list_for_each (link, &cluster->idle) {
+    const struct backend *first_kept = NULL;
+    list_for_each_safe (link, &cluster->idle) {
         struct backend *backend = list_entry(link, struct backend, cluster_lru);
-        if (backend_slot_is_owed(backend))
+        if (backend == first_kept)
+            break;
+        if (keep_needs_all(backend->pool)) { /* out of the way of the next search */
+            first_kept = first_kept ? first_kept : backend;
+            list_remove(&backend->cluster_lru);
+            list_append(&cluster->idle, &backend->cluster_lru);
+            continue;
+        }
+        if (is_spare(backend))
             return backend;
         if (++looked_at == SPARE_SEARCH)
             break;
@@ -223,7 +244,8 @@ static void collect_grants(struct pool *pool)
     for (int granted = budget_collect(pool->cluster->budget, &pool->claim); granted > 0;
          granted--) {
         list_remove(&pool->starving);
-        if (pool->queue.count > pool->connecting && !pool->worker->shutting_down)
+        if (pool->queue.count > pool->connecting && keep_has_room(pool) &&
+            !pool->worker->shutting_down)
             backend_connect(pool);
         else
             worker_release_slot(pool->cluster->budget, &pool->claim);
@@ -253,7 +275,8 @@ static void connect_more(struct pool *pool)
         if (pool->connecting > 0)
             return; /* one probe at a time while the server refuses */
     }
-    while (wanted(pool) > pool->connecting && pool->connecting < CONNECTING_MAX) {
+    while (wanted(pool) > pool->connecting && pool->connecting < CONNECTING_MAX &&
+           keep_has_room(pool)) {
         if (!take_slot(pool))
             return;
         backend_connect(pool);
@@ -318,46 +341,23 @@ bool pool_checkout(struct client *client)
         return true;
     }
     queue_add(client, now_us);
-    client->queued_us = now_us;
-    list_append(&worker->waiting, &client->timed);
-    count(&worker->counters.clients_waiting, 1);
-    if (!timer_running(&worker->wait_timer))
-        timer_start(&worker->wait_timer,
-                    client->since_us + atomic_load(&worker->proxy->queue_timeout_us));
+    wait_began(client);
     client_set_state(client, CLIENT_WAITING);
     stream_pause_read(client->stream);
     go_on(pool);
     return false;
 }
 
-static void forget_waiting(struct client *client)
-{
-    list_remove(&client->timed);
-    count(&client->worker->counters.clients_waiting, -1);
-    usage_wait_ended(client, engine_now_us(client->worker->engine));
-}
-
 void pool_stop_waiting(struct client *client)
 {
     struct pool *pool = client->place->pool;
-    forget_waiting(client);
+    wait_ended(client);
     queue_remove(client);
     if (pool->queue.count > 0)
         return;
     withdraw_claim(pool);
     if (!list_empty(&pool->idle)) /* kept for it: they may be others' now */
         timer_start(&pool->look_timer, engine_now_us(pool->worker->engine));
-}
-
-void pool_renew_waiting(struct place *place)
-{
-    struct worker *worker = place->worker;
-    list_for_each (link, &place->queue.clients) {
-        struct client *client = list_entry(link, struct client, of_place);
-        client->since_us = engine_now_us(worker->engine);
-        list_remove(&client->timed);
-        list_append(&worker->waiting, &client->timed);
-    }
 }
 
 /* One client that gets one backend; false when there is no such pair. */
@@ -369,7 +369,7 @@ static bool serve_one(struct pool *pool)
         struct client *client = queue_next(pool, backend, now_us);
         if (!client)
             continue;
-        forget_waiting(client);
+        wait_ended(client);
         queue_take(client, now_us);
         backend_link(backend, client);
         return true;

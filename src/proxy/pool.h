@@ -52,6 +52,9 @@ struct pool {
     struct seats seats;      /* of a shared pool's backends */
     struct timer look_timer; /* a backend is kept idle, and somebody has waited long */
     size_t place_count, backend_count, idle_count, connecting;
+    /* Of one place's pool: backends that it has at most (0: no limit), and keeps. See keep.h. */
+    size_t most, kept;
+    struct list lacking; /* worker.lacking, while it has fewer than it keeps */
     /* Logging in to the server fails: */
     int failures;
     int64_t retry_us; /* not before this */
@@ -77,12 +80,11 @@ void pool_move_waiting(struct pool *from, struct pool *to, struct place *place);
 bool pool_checkout(struct client *client);
 /* Leaves the queue. */
 void pool_stop_waiting(struct client *client);
-/* The place's waiting clients have their whole queue timeout before them again. */
-void pool_renew_waiting(struct place *place);
 /* Something changed: serve waiting clients, log in to the server for more. */
 void pool_serve(struct pool *pool);
-/* An idle backend of any pool that is to be closed for another's sake (budget_owes), or NULL. */
-struct backend *pool_find_spare(const struct worker_cluster *cluster);
+/* An idle backend of any pool that may be closed for another's sake: its slot is owed to somebody
+ * or, where nobody waits for one, nobody waits for it; and it is not kept. NULL: none. */
+struct backend *pool_find_spare(struct worker_cluster *cluster);
 /* A login failed: back off, and keep the server's error for those who wait in vain. */
 void pool_connect_failed(struct pool *pool, const struct error *err);
 /* When nobody uses it, it is freed at the end of the turn: there may be users up the stack. */

@@ -15,7 +15,6 @@
 static void apply_settings(struct proxy *proxy, const struct proxy_config *config)
 {
     atomic_store(&proxy->login_timeout_us, config->login_timeout_us);
-    atomic_store(&proxy->queue_timeout_us, config->queue_timeout_us);
     atomic_store(&proxy->idle_backend_us, config->idle_backend_us);
     atomic_store(&proxy->backend_lifetime_us, config->backend_lifetime_us);
     atomic_store(&proxy->slow_transaction_us, config->slow_transaction_us);

@@ -27,7 +27,6 @@ struct proxy_config {
     enum proxy_auth auth;
     int max_clients;              /* over all workers */
     int64_t login_timeout_us;     /* from accept to ReadyForQuery */
-    int64_t queue_timeout_us;     /* waiting for a backend */
     int64_t connect_timeout_us;   /* one login to a server */
     int64_t idle_backend_us;      /* an idle backend is closed after this */
     int64_t backend_lifetime_us;  /* one that is older is replaced; 0: never */

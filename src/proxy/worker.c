@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/usage.h"
 #include "wire/sqlstate.h"
@@ -70,38 +71,6 @@ static void login_expired(void *owner)
     }
 }
 
-static void wait_expired(void *owner)
-{
-    struct worker *worker = owner;
-    int64_t timeout = atomic_load(&worker->proxy->queue_timeout_us);
-    int64_t now = engine_now_us(worker->engine);
-    struct client *client;
-    while ((client = list_first(&worker->waiting, struct client, timed)) != NULL) {
-        if (client->since_us + timeout > now) {
-            timer_start(&worker->wait_timer, client->since_us + timeout);
-            return;
-        }
-        if (place_is_held(client->place)) {
-            pool_renew_waiting(client->place);
-            continue;
-        }
-        const struct pool *pool = client->place->pool;
-        const struct error *cause = &pool->last_error;
-        log_warning("no backend within the queue timeout tenant=%s placement=%lld", client->tenant,
-                    (long long)client->place->placement_id);
-        if (client->place->queue.closed)
-            client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
-                        "this tenant has as many transactions as it may have at once",
-                        "the operator of this service has set how many; try again");
-        else if (pool->failures > 0)
-            client_fail_error(client, cause);
-        else
-            client_fail(client, SQLSTATE_TOO_MANY_CONNECTIONS,
-                        "no server connection became free within the queue timeout",
-                        "the cluster's max_backends are all in use; try again");
-    }
-}
-
 static void idle_expired(void *owner)
 {
     struct worker *worker = owner;
@@ -113,7 +82,10 @@ static void idle_expired(void *owner)
             timer_start(&worker->idle_timer, backend->idle_since_us + timeout);
             return;
         }
-        backend_evict(backend);
+        if (keep_needs_all(backend->pool))
+            backend_renew(backend);
+        else
+            backend_evict(backend);
     }
 }
 
@@ -156,8 +128,8 @@ void worker_cluster_look_later(struct worker_cluster *cluster)
 {
     const struct worker *worker = cluster->worker;
     bool concerned = !list_empty(&cluster->idle) || !list_empty(&worker->starving);
-    if (concerned && is_starved(cluster->budget) && !timer_running(&cluster->keep_timer))
-        timer_start(&cluster->keep_timer, engine_now_us(worker->engine) + BUDGET_KEPT_US);
+    if (concerned && is_starved(cluster->budget) && !timer_running(&cluster->yield_timer))
+        timer_start(&cluster->yield_timer, engine_now_us(worker->engine) + BUDGET_KEPT_US);
 }
 
 struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *budget)
@@ -173,7 +145,7 @@ struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *b
     cluster->worker = worker;
     cluster->budget = budget;
     list_init(&cluster->idle);
-    timer_init(&cluster->keep_timer, worker->engine, give_kept_away, cluster);
+    timer_init(&cluster->yield_timer, worker->engine, give_kept_away, cluster);
     hash_table_insert(&worker->clusters, &cluster->node, hash);
     return cluster;
 }
@@ -392,10 +364,10 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     worker->index = index;
     list_init(&worker->clients);
     list_init(&worker->logins);
-    list_init(&worker->waiting);
     list_init(&worker->idle);
     list_init(&worker->linked);
     list_init(&worker->rated);
+    list_init(&worker->lacking);
     list_init(&worker->cancelling);
     list_init(&worker->starving);
     list_init(&worker->unused);
@@ -415,13 +387,13 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     }
     engine_on_turn_end(worker->engine, turn_ended, worker);
     timer_init(&worker->login_timer, worker->engine, login_expired, worker);
-    timer_init(&worker->wait_timer, worker->engine, wait_expired, worker);
     timer_init(&worker->idle_timer, worker->engine, idle_expired, worker);
     timer_init(&worker->retry_timer, worker->engine, retry_expired, worker);
     timer_init(&worker->hold_timer, worker->engine, places_end_holds, worker);
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->cancel_timer, worker->engine, cancel_look, worker);
-    timer_init(&worker->rate_timer, worker->engine, places_give_turns, worker);
+    timer_init(&worker->keep_timer, worker->engine, keep_look, worker);
+    timer_init(&worker->rate_timer, worker->engine, rate_look, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;
     return 0;
@@ -455,7 +427,7 @@ static void free_cluster_node(struct hash_node *node, void *argument)
 {
     (void)argument;
     struct worker_cluster *cluster = container_of(node, struct worker_cluster, node);
-    timer_stop(&cluster->keep_timer);
+    timer_stop(&cluster->yield_timer);
     free(cluster);
 }
 
@@ -477,6 +449,7 @@ void worker_free(struct worker *worker)
         return;
     for (size_t i = 0; i < array_size(worker->listeners); i++)
         listener_close(worker->listeners[i]);
+    worker->stopping = true; /* what stays for later goes now */
     while (!list_empty(&worker->clients))
         client_close(list_first(&worker->clients, struct client, link));
     while (!list_empty(&worker->idle))

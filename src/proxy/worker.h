@@ -78,7 +78,7 @@ struct worker_cluster {
     struct worker *worker;
     struct budget *budget;
     struct list idle;
-    struct timer keep_timer; /* while somebody wants slots: who has kept an idle backend for long */
+    struct timer yield_timer; /* while somebody wants slots: who has kept an idle backend for long */
 };
 
 struct worker {
@@ -98,15 +98,15 @@ struct worker {
     struct hash_table past;       /* struct usage_past by placement */
     struct list clients;          /* every client of this worker */
     struct list logins;           /* clients that are logging in, oldest first */
-    struct list waiting;          /* clients that wait for a backend, oldest first */
     struct list idle;             /* idle backends of all clusters, least recently used first */
     struct list linked;           /* struct deadline of backends that a client has */
-    struct list rated;            /* places that wait for turns by their rate */
+    struct list rated;            /* struct rate of places that wait for what it brings */
+    struct list lacking;          /* pools that have fewer backends than they keep */
     struct list cancelling;       /* clients of cancel requests that are to be sent again */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
-    struct timer login_timer, wait_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer,
-        hold_timer, cancel_timer, rate_timer;
+    struct timer login_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer, hold_timer,
+        cancel_timer, rate_timer, keep_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;
@@ -141,8 +141,8 @@ struct proxy {
     struct budget *budgets[CLUSTERS_MAX];
     size_t budget_count;
     _Atomic int client_count;
-    _Atomic int64_t login_timeout_us, queue_timeout_us, idle_backend_us, connect_timeout_us,
-        shutdown_timeout_us, backend_lifetime_us, slow_transaction_us;
+    _Atomic int64_t login_timeout_us, idle_backend_us, connect_timeout_us, shutdown_timeout_us,
+        backend_lifetime_us, slow_transaction_us;
     _Atomic int max_clients, max_prepared, max_schemas;
     _Atomic int64_t limits[ROUTE_LIMITS]; /* where the catalog says nothing */
     _Atomic int auth;                     /* enum proxy_auth */

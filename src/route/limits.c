@@ -2,30 +2,36 @@
 
 static const struct {
     const char *name;
-    bool is_time;
+    enum route_limit_kind kind;
 } limits[ROUTE_LIMITS] = {
-    [ROUTE_LIMIT_CLIENTS] = {"max_clients", false},
-    [ROUTE_LIMIT_TRANSACTIONS] = {"max_transactions", false},
-    [ROUTE_LIMIT_TRANSACTION_RATE] = {"transaction_rate", false},
-    [ROUTE_LIMIT_QUERY_US] = {"query_timeout", true},
-    [ROUTE_LIMIT_TRANSACTION_US] = {"transaction_timeout", true},
-    [ROUTE_LIMIT_IDLE_TRANSACTION_US] = {"idle_transaction_timeout", true},
-    [ROUTE_LIMIT_IDLE_PINNED_US] = {"idle_pinned_timeout", true},
+    [ROUTE_LIMIT_CLIENTS] = {"max_clients", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_TRANSACTIONS] = {"max_transactions", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_BACKENDS] = {"max_backends", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_BACKENDS_KEPT] = {"min_backends", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_TRANSACTION_RATE] = {"transaction_rate", ROUTE_LIMIT_NUMBER},
+    [ROUTE_LIMIT_BYTE_RATE] = {"byte_rate", ROUTE_LIMIT_SIZE},
+    [ROUTE_LIMIT_RESULT_SIZE] = {"max_result_size", ROUTE_LIMIT_SIZE},
+    [ROUTE_LIMIT_QUEUE_US] = {"queue_timeout", ROUTE_LIMIT_TIME},
+    [ROUTE_LIMIT_QUERY_US] = {"query_timeout", ROUTE_LIMIT_TIME},
+    [ROUTE_LIMIT_TRANSACTION_US] = {"transaction_timeout", ROUTE_LIMIT_TIME},
+    [ROUTE_LIMIT_IDLE_TRANSACTION_US] = {"idle_transaction_timeout", ROUTE_LIMIT_TIME},
+    [ROUTE_LIMIT_IDLE_PINNED_US] = {"idle_pinned_timeout", ROUTE_LIMIT_TIME},
 };
 
-_Static_assert(ROUTE_LIMITS == 7, "one value each");
+_Static_assert(ROUTE_LIMITS == 12, "one value each");
 const struct route_limits route_limits_unset = {
     .values = {ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
-               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
+               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
+               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
 
 const char *route_limit_name(size_t limit)
 {
     return limit < ROUTE_LIMITS ? limits[limit].name : NULL;
 }
 
-bool route_limit_is_time(enum route_limit limit)
+enum route_limit_kind route_limit_kind(enum route_limit limit)
 {
-    return limits[limit].is_time;
+    return limits[limit].kind;
 }
 
 static const struct route_service *find_service(const struct route_globals *globals, int64_t id)

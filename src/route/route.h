@@ -34,11 +34,16 @@ struct route_entry {
 /* What a tenant may have, of a service: see docs/limits.md. The catalog's names are
  * route_limit_name's, and so are those of the settings with what holds where nothing is said. */
 enum route_limit {
-    ROUTE_LIMIT_CLIENTS,             /* logged in at once */
-    ROUTE_LIMIT_TRANSACTIONS,        /* that have a server connection at once */
-    ROUTE_LIMIT_TRANSACTION_RATE,    /* a second */
-    ROUTE_LIMIT_QUERY_US,            /* for the server to answer */
-    ROUTE_LIMIT_TRANSACTION_US,      /* from its first message to its end */
+    ROUTE_LIMIT_CLIENTS,          /* logged in at once */
+    ROUTE_LIMIT_TRANSACTIONS,     /* that have a server connection at once */
+    ROUTE_LIMIT_BACKENDS,         /* server connections of its own; shared ones: in use at once */
+    ROUTE_LIMIT_BACKENDS_KEPT,    /* of its own, that stay open */
+    ROUTE_LIMIT_TRANSACTION_RATE, /* a second */
+    ROUTE_LIMIT_BYTE_RATE,        /* a second, to and from its clients */
+    ROUTE_LIMIT_RESULT_SIZE,      /* of the answer to one query, in bytes */
+    ROUTE_LIMIT_QUEUE_US,         /* for a server connection to be had */
+    ROUTE_LIMIT_QUERY_US,         /* for the server to answer */
+    ROUTE_LIMIT_TRANSACTION_US,   /* from its first message to its end */
     ROUTE_LIMIT_IDLE_TRANSACTION_US, /* for the client, within a transaction */
     ROUTE_LIMIT_IDLE_PINNED_US,      /* the same, without one, but with a server connection */
     ROUTE_LIMITS,
@@ -51,8 +56,9 @@ struct route_limits {
 extern const struct route_limits route_limits_unset;
 /* "max_clients" ...; NULL past the last. */
 const char *route_limit_name(size_t limit);
-/* Whether it is a time, in microseconds, and not a number. */
-bool route_limit_is_time(enum route_limit limit);
+/* What its value is: a number of something, microseconds or bytes. */
+enum route_limit_kind { ROUTE_LIMIT_NUMBER, ROUTE_LIMIT_TIME, ROUTE_LIMIT_SIZE };
+enum route_limit_kind route_limit_kind(enum route_limit limit);
 
 struct route_placement {
     int64_t id;

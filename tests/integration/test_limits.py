@@ -72,7 +72,8 @@ def test_the_most_particular_holds(world):
 
 @pytest.mark.parametrize("limit, value", [("max_clients", "0"), ("max_clients", "-1"), ("max_clients", "3s"),
                                           ("query_timeout", "1us"), ("query_timeout", "x"), ("sleep", "1"),
-                                          ("query_timeout", "400d"), ("max_clients", "1000001")])
+                                          ("max_result_size", "1023"), ("max_result_size", "10s"),
+                                          ("max_result_size", "1025TB"), ("query_timeout", "400d"), ("max_clients", "1000001")])
 def test_values_that_are_none(world, limit, value):
     result = world.reeve.cli("limit", "set", limit, value, "--service", "things", check=False)
     assert result.code == 2, result.text
@@ -192,6 +193,73 @@ def test_a_rate_holds_for_all_its_clients(world, mode):
     assert time.monotonic() - begun > (100 - 20) / 20 - 1
 
 
+MOVES = {
+    "rows": "SELECT repeat('x', 3000000)",
+    "many rows": "SELECT repeat('x', 1000) FROM generate_series(1, 3000)",
+    "a query": f"SELECT length('{'x' * 3_000_000}')",
+}
+
+
+@pytest.mark.parametrize("way", MOVES)
+def test_bytes_a_second(world, tenant, way):
+    """Six seconds' worth at once, so that the next waits for five; a neighbour does not."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "byte_rate", "500000B", *of(tenant))
+    with (world.reeve.connect(tenant) as connection, world.reeve.connect(tenant) as second,
+          world.reeve.connect(neighbour) as free):
+        second.execute("SELECT 1")
+        begun = time.monotonic()
+        connection.execute(MOVES[way])
+        assert time.monotonic() - begun < 4  # what has begun is not held up
+        free.execute(MOVES[way])
+        free.execute("SELECT 1")
+        freely = time.monotonic() - begun
+        second.execute("SELECT 1")
+        assert time.monotonic() - begun > 4.9
+        assert freely < 4.9
+        set_limit(world, "byte_rate", "none", *of(tenant))
+        connection.execute(MOVES[way])
+        set_limit(world, "byte_rate", "500000B", *of(tenant))
+        begun = time.monotonic()
+        second.execute("SELECT 1")  # what was moved without a limit does not count
+        assert time.monotonic() - begun < 4
+
+
+def test_bytes_that_fail_to_wait(world, tenant):
+    set_limit(world, "byte_rate", "1MB", *of(tenant))
+    set_limit(world, "queue_timeout", "200ms", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.ask(wire.query("SELECT repeat('x', 30000000)"))
+        connection.send(wire.query("SELECT 1"))
+        error = connection.rest()[-1]
+        assert error.sqlstate == "53300" and "as many bytes as its rate" in error.fields["M"], error
+    set_limit(world, "byte_rate", "none", *of(tenant))
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("limit, value, work", [
+    ("byte_rate", "1000000B", "SELECT repeat('x', 1000000)"), ("transaction_rate", "4", "SELECT 1;")])
+def test_who_comes_back_does_not_begin_anew(world, tenant, limit, value, work):
+    set_limit(world, limit, value, *of(tenant))
+    times = 4 if limit == "byte_rate" else 12
+    begun = time.monotonic()
+    for _ in range(times):
+        with world.reeve.connect(tenant) as connection:
+            connection.execute(work)
+    assert time.monotonic() - begun > 1.5
+
+
+def test_a_pipeline_of_bytes(world, tenant):
+    """It is ahead of its rate by so much as a pipeline is."""
+    set_limit(world, "byte_rate", "1000000B", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.ask(wire.query("SELECT 1"))
+        begun = time.monotonic()
+        connection.ask(*[wire.query("SELECT repeat('x', 20000)")] * 300, ready=300)
+        assert time.monotonic() - begun > 3  # 6 MB; 1 at once, and some that were under way
+
+
 def test_more_transactions_at_once_than_before(world, tenant):
     """Who waits goes on when the limit is raised."""
     set_limit(world, "max_transactions", "1", *of(tenant))
@@ -204,6 +272,137 @@ def test_more_transactions_at_once_than_before(world, tenant):
             world.reeve.cli("limit", "set", "max_transactions", "2", *of(tenant))
             thread.join(SOON_SECONDS)
             assert answers == [(2,)]
+
+
+# ---- how long who waits ----
+
+@contextlib.contextmanager
+def waiting(world, tenant):
+    """One that has all that the tenant may have, and another that waits for it: its answers."""
+    set_limit(world, "max_transactions", "1", *of(tenant))
+    with (contextlib.closing(world.reeve.connect(tenant)) as first,
+          wire.connect_to_tenant(world.reeve, tenant) as second):
+        answers = []
+
+        def work():
+            second.send(wire.query("SELECT 2"))
+            for message in second.receive_until("EZ"):
+                if message.type == "D":
+                    answers.append(message.columns)
+                elif message.type == "E":
+                    answers.append(message.sqlstate)
+
+        first.execute("BEGIN")
+        thread = threading.Thread(target=work)
+        thread.start()
+        process.wait_until(lambda: world.reeve.status()["server"]["clients_waiting"] or answers,
+                           "the second waits", SOON_SECONDS)
+        yield first, thread, answers
+        first.close()
+        thread.join(SOON_SECONDS)
+
+
+def test_queue_timeout(world, tenant):
+    """Of this tenant alone; what it has goes on."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "queue_timeout", "300ms", *of(tenant))
+    with waiting(world, neighbour) as (others, _, others_answers):
+        with waiting(world, tenant) as (first, thread, answers):
+            thread.join(SOON_SECONDS)
+            assert answers == ["53300"]
+            assert first.execute("SELECT 1").fetchone() == (1,)
+        others.execute("SELECT pg_sleep(0.5)")
+        assert others_answers == []
+    assert others_answers == [[b"2"]]
+
+
+def test_queue_timeout_of_who_waits_already(world, tenant):
+    with waiting(world, tenant) as (_, thread, answers):
+        set_limit(world, "queue_timeout", "200ms", *of(tenant))
+        thread.join(SOON_SECONDS)
+        assert answers == ["53300"]
+
+
+@pytest.mark.parametrize("longer", ["1h", "none"])
+def test_a_longer_queue_timeout_of_who_waits_already(world, tenant, longer):
+    set_limit(world, "queue_timeout", "3s", *of(tenant))
+    with waiting(world, tenant) as (first, thread, answers):
+        set_limit(world, "queue_timeout", longer, *of(tenant))
+        first.execute("SELECT pg_sleep(4)")
+        assert answers == []
+        first.execute("COMMIT")
+        thread.join(SOON_SECONDS)
+        assert answers == [[b"2"]]
+
+
+# ---- the size of results ----
+
+LARGE_ANSWERS = {
+    "many rows": wire.query("SELECT repeat('x', 1000) FROM generate_series(1, 1000)"),
+    "a row": wire.query("SELECT repeat('x', 1000000)"),
+    "several results": wire.query("; ".join(["SELECT repeat('x', 30000)"] * 4)),
+    "COPY": wire.query("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 1000)) TO STDOUT"),
+    "notices": wire.query("DO $$ BEGIN FOR i IN 1..1000 LOOP RAISE NOTICE '%', repeat('x', 1000); END LOOP; END $$"),
+    "an error": wire.query("DO $$ BEGIN RAISE EXCEPTION '%', repeat('x', 1000000); END $$"),
+    "a batch": (wire.parse("SELECT repeat('x', 30000)") + (wire.bind() + wire.execute()) * 4 + wire.sync()),
+    "a portal read in parts": (wire.parse("SELECT repeat('x', 30000) FROM generate_series(1, 4)") + wire.bind()
+                               + (wire.execute(rows=1) + wire.flush()) * 4 + wire.sync()),
+}
+
+
+@pytest.mark.parametrize("way", LARGE_ANSWERS)
+def test_results_that_are_too_large(world, tenant, way):
+    """The client gets whole messages, never more than it may, and an error that says what to do."""
+    neighbour = world.new_tenant(tenant.mode)
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(LARGE_ANSWERS[way])
+        messages = connection.rest()
+        error = messages.pop()
+        assert (error.type, error.fields["S"], error.sqlstate) == ("E", "FATAL", "54000"), error
+        assert "max_result_size (102400 bytes)" in error.fields["M"] and "FETCH" in error.fields["H"]
+        assert sum(5 + len(message.body) for message in messages) <= 100 * 1024
+    with world.reeve.connect(neighbour) as other:
+        assert len(other.execute("SELECT repeat('x', 1000000)").fetchone()[0]) == 1_000_000
+
+
+def test_results_that_are_not(world, tenant):
+    """Each answer counts for itself: in a pipeline, and where a large result is read in parts."""
+    part = "SELECT repeat('x', 90000)"
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.ask(wire.query(part) * 5, ready=5)
+        connection.ask((wire.parse(part) + wire.bind() + wire.execute() + wire.sync()) * 5, ready=5)
+    with world.reeve.connect(tenant) as connection, connection.transaction():
+        connection.execute(f"DECLARE large CURSOR FOR {part} FROM generate_series(1, 5)")
+        for _ in range(5):
+            assert len(connection.execute("FETCH 1 FROM large").fetchone()[0]) == 90_000
+        set_limit(world, "max_result_size", "1GB", *of(tenant))
+        connection.execute("MOVE BACKWARD ALL FROM large")
+        assert len(connection.execute("FETCH ALL FROM large").fetchall()) == 5
+
+
+def test_the_server_is_interrupted(world, tenant):
+    """It would go on for ten minutes."""
+    set_limit(world, "max_result_size", "100kB", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query("SELECT pg_backend_pid()"))
+        pid = int(connection.until_ready()[1].columns[0])
+        connection.send(wire.query("SELECT repeat('x', 1000000) UNION ALL SELECT 'y' FROM pg_sleep(600)"))
+        assert told(connection) == "54000"
+    process.wait_until(lambda: world.reeve.query("SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+                                                 " AND state = 'active'", pid) == [(0,)],
+                       "the server does no more", SOON_SECONDS)
+
+
+def test_a_result_that_is_under_way(world, tenant):
+    """What is said while the answer comes holds for it."""
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query("DO $$ BEGIN FOR i IN 1..6000 LOOP RAISE NOTICE '%', repeat('x', 100);"
+                                   " PERFORM pg_sleep(0.01); END LOOP; END $$"))
+        connection.receive_until("N")
+        set_limit(world, "max_result_size", "2kB", *of(tenant))
+        assert told(connection) == "54000"
 
 
 # ---- times ----

@@ -3,6 +3,7 @@
 Each with a proxy of its own beside the world's, so that limits can be small. A defence that is a
 setting is taken out by setting it as high as it goes.
 """
+import contextlib
 import pathlib
 import statistics
 import threading
@@ -361,6 +362,51 @@ def large_prepared(proxy, attacker, victim):
 
 def test_large_prepared_statements(proxy, attacker, victim):
     large_prepared(proxy, attacker, victim)
+
+
+def limited(world, mode, **limits):
+    """A tenant of the test's own that has these limits."""
+    tenant = world.new_tenant(mode)
+    for limit, value in limits.items():
+        world.reeve.cli("limit", "set", limit, value, "--tenant", tenant.slug)
+    world.reeve.wait_until_heard()
+    return tenant
+
+
+def last_answer(connection, sql):
+    connection.send(wire.query(sql))
+    return connection.receive_until("EZ")[-1]
+
+
+def ask_for_much(world):
+    tenant = limited(world, "schema", max_result_size="64kB")
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        answer = last_answer(connection, "SELECT repeat('x', 1000000)")
+        assert answer.type == "E" and answer.sqlstate == "54000"
+
+
+def move_much(world):
+    tenant = limited(world, "schema", byte_rate="1MB", queue_timeout="200ms")
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        assert last_answer(connection, "SELECT repeat('x', 20000000)").type == "Z"
+        answer = last_answer(connection, "SELECT 1")
+        assert answer.type == "E" and answer.sqlstate == "53300"
+
+
+def take_all_backends(world):
+    """Where they are its own, idle or not."""
+    tenant = limited(world, "database", max_backends="2", queue_timeout="200ms")
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(wire.connect_to_tenant(world.reeve, tenant)) for _ in range(3)]
+        for connection in connections[:2]:
+            assert last_answer(connection, "BEGIN").type == "Z"
+        answer = last_answer(connections[2], "BEGIN")
+        assert answer.type == "E" and answer.sqlstate == "53300"
+
+
+@pytest.mark.parametrize("attack", [ask_for_much, move_much, take_all_backends])
+def test_a_tenants_own_limits(world, attack):
+    attack(world)
 
 
 def endless_pipeline(proxy, attacker, victim):

@@ -88,6 +88,36 @@ static void test_bad_numbers(void **state)
     assert_int_equal(value, 77);
 }
 
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int64_t bytes;
+    } good[] = {{"0", 0},
+                {"15", 15},
+                {"15B", 15},
+                {"64kB", 65536},
+                {"10MB", 10485760},
+                {"3GB", 3221225472LL},
+                {"8388607TB", 9223370937343148032LL}};
+    for (size_t i = 0; i < array_size(good); i++) {
+        int64_t bytes = 77;
+        assert_true(str_to_size(good[i].text, &bytes));
+        assert_true(bytes == good[i].bytes);
+    }
+    static const char *const bad[] = {"",     "MB",  "-1MB", "+1",        " 1kB",
+                                      "1 kB", "1KB", "1kB ", "1m",        "1.5MB",
+                                      "1k",   "1s",  "0x1",  "8388608TB", "9223372036854775808"};
+    for (size_t i = 0; i < array_size(bad); i++) {
+        int64_t bytes = 77;
+        assert_false(str_to_size(bad[i], &bytes));
+        assert_int_equal(bytes, 77);
+    }
+    int64_t bytes = 77;
+    assert_false(str_to_size(NULL, &bytes));
+}
+
 static void test_durations(void **state)
 {
     (void)state;
@@ -257,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_bad_numbers),
         cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_utf8_of_every_code_point),
         cmocka_unit_test(test_bytes_that_are_not_utf8),
         cmocka_unit_test(test_slugs),

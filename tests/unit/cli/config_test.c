@@ -107,7 +107,7 @@ static void test_values(void **state reeve_unused)
     assert_string_equal(config.metrics_listen.host, "::");
     assert_int_equal(config.metrics_listen.port, 9187);
     assert_int_equal(config.metrics_tenants, 0);
-    assert_int_equal(config.queue_timeout_us, 120 * (int64_t)TIME_S);
+    assert_int_equal(config.limits.values[ROUTE_LIMIT_QUEUE_US], 120 * (int64_t)TIME_S);
     assert_int_equal(config.shutdown_timeout_us, 0);
     assert_int_equal(config.log_level, LOG_DEBUG);
 }

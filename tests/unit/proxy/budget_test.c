@@ -74,6 +74,37 @@ static void test_slots_up_to_the_maximum(void **state)
     assert_int_equal(budget.used, 0);
 }
 
+static void test_a_slot_that_nobody_waits_for(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 2);
+    assert_true(budget_take_free(&budget, &c));
+    assert_true(budget_acquire(&budget, &a, 10));
+    assert_false(budget_take_free(&budget, &c));
+    assert_false(budget_acquire(&budget, &b, 20));
+    budget_set_maximum(&budget, 3);
+    assert_false(budget_take_free(&budget, &c)); /* there is one now, but b waits for it */
+    assert_int_equal(budget.used, 2);
+}
+
+/* Half of the maximum, for who comes first; that is not what is in use. */
+static void test_what_is_reserved(void **state)
+{
+    (void)state;
+    budget_set_maximum(&budget, 7);
+    assert_int_equal(budget_reserve(&budget, 0, 2), 2);
+    assert_int_equal(budget_reserve(&budget, 0, 2), 1);
+    assert_int_equal(budget_reserve(&budget, 0, 1), 0);
+    assert_int_equal(budget_reserve(&budget, 2, 1), 1);
+    assert_int_equal(budget_reserve(&budget, 1, 5), 2);
+    budget_set_maximum(&budget, 2); /* three are reserved: who looks again has fewer */
+    assert_int_equal(budget_reserve(&budget, 2, 2), 0);
+    assert_int_equal(budget_reserve(&budget, 1, 1), 1);
+    assert_int_equal(budget_reserve(&budget, 1, 0), 0);
+    assert_int_equal(budget.reserved, 0);
+    assert_int_equal(budget.used, 0);
+}
+
 static void test_no_slots_at_all(void **state)
 {
     (void)state;
@@ -454,6 +485,8 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_slots_up_to_the_maximum),
+        TEST(test_a_slot_that_nobody_waits_for),
+        TEST(test_what_is_reserved),
         TEST(test_no_slots_at_all),
         TEST(test_the_queue_is_in_order_of_age),
         TEST(test_claims_of_one_age_are_served_as_they_came),

@@ -15,7 +15,7 @@
 /* ---- what from_server.c calls ---- */
 
 static struct buffer told = {.maximum = 1024 * 1024}; /* what the client gets */
-static int closed, evictions, ended;
+static int closed, evictions, ended, too_large;
 
 void stream_write(struct stream *stream, const char *bytes, size_t length)
 {
@@ -44,7 +44,7 @@ void stream_pause_read(struct stream *stream)
     (void)stream;
 }
 
-void place_count_transaction(struct place *place)
+void rate_count_transaction(struct place *place)
 {
     (void)place;
 }
@@ -57,9 +57,14 @@ void client_resume(struct client *client)
 void client_fail(struct client *client, const char *sqlstate, const char *message, const char *hint)
 {
     (void)client;
-    (void)hint;
-    assert_string_equal(sqlstate, SQLSTATE_PROTOCOL_VIOLATION);
-    assert_string_equal(message, "lost synchronization with the server");
+    if (strcmp(sqlstate, SQLSTATE_PROTOCOL_VIOLATION) == 0) {
+        assert_string_equal(message, "lost synchronization with the server");
+        return;
+    }
+    assert_string_equal(sqlstate, SQLSTATE_PROGRAM_LIMIT_EXCEEDED);
+    assert_non_null(strstr(message, "max_result_size (100 bytes)"));
+    assert_non_null(strstr(hint, "FETCH"));
+    too_large++;
 }
 
 void backend_evict(struct backend *backend_)
@@ -153,6 +158,7 @@ static struct statement_store *store;
 static struct pool pool;
 static struct backend backend;
 static struct client client;
+static struct place place;
 
 static int set_up(void **state)
 {
@@ -160,6 +166,8 @@ static int set_up(void **state)
     memset(&worker, 0, sizeof(worker));
     memset(&backend, 0, sizeof(backend));
     memset(&client, 0, sizeof(client));
+    memset(&place, 0, sizeof(place));
+    client.place = &place;
     hash_table_init(&stores);
     store = statement_store_get(&stores, &(struct statement_scope){.id = 1});
     buffer_init(&worker.scratch, 1024 * 1024);
@@ -176,7 +184,7 @@ static int set_up(void **state)
     list_init(&client.cancelling);
     backend.unnamed_client = client.serial;
     hash_table_init(&client.statements);
-    closed = evictions = ended = 0;
+    closed = evictions = ended = too_large = 0;
     return 0;
 }
 
@@ -611,6 +619,59 @@ static void test_an_idle_server_that_says_it_ends(void **state)
     assert_true(backend.tainted);
 }
 
+/* ---- how large an answer may be ---- */
+
+/* 30 and 10 bytes. */
+#define ROW "D\0\0\0\35\0\1\0\0\0\23nineteen characters"
+#define DONE "C\0\0\0\11DONE\0"
+
+static void test_an_answer_that_is_as_large_as_it_may_be(void **state)
+{
+    (void)state;
+    place.limits.values[ROUTE_LIMIT_RESULT_SIZE] = 100;
+    for (int i = 0; i < 3; i++) {
+        push_kind(EXPECT_QUERY);
+        RECEIVE(ROW ROW ROW DONE READY("T"));
+        check_told("DDDCZ");
+    }
+    assert_int_equal(too_large, 0);
+}
+
+/* Several answers in one read, and one in several: each counts for itself. */
+static void test_answers_do_not_add_up(void **state)
+{
+    (void)state;
+    place.limits.values[ROUTE_LIMIT_RESULT_SIZE] = 100;
+    push_kind(EXPECT_QUERY);
+    push_kind(EXPECT_QUERY);
+    RECEIVE(ROW ROW DONE READY("T") ROW ROW);
+    RECEIVE(ROW DONE READY("T"));
+    check_told("DDCZDDDCZ");
+    assert_int_equal(too_large, 0);
+}
+
+static void test_an_answer_that_is_too_large(void **state)
+{
+    (void)state;
+    place.limits.values[ROUTE_LIMIT_RESULT_SIZE] = 100;
+    push_kind(EXPECT_QUERY);
+    RECEIVE(ROW ROW);
+    RECEIVE(ROW ROW);
+    check_told("DDD");
+    assert_int_equal(too_large, 1);
+}
+
+/* Of a message that would be too much the client gets nothing, however little of it is there. */
+static void test_a_row_that_is_too_large(void **state)
+{
+    (void)state;
+    place.limits.values[ROUTE_LIMIT_RESULT_SIZE] = 100;
+    push_kind(EXPECT_QUERY);
+    RECEIVE(ROW "D\0\1\0\0\0");
+    check_told("D");
+    assert_int_equal(too_large, 1);
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -632,6 +693,10 @@ int main(void)
         TEST(test_a_copy_in_front_of_one_that_fails),
         TEST(test_every_cut_gives_the_same),
         TEST(test_settings_in_place_end_nothing),
+        TEST(test_an_answer_that_is_as_large_as_it_may_be),
+        TEST(test_answers_do_not_add_up),
+        TEST(test_an_answer_that_is_too_large),
+        TEST(test_a_row_that_is_too_large),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,13 @@ static void test_names(void **state)
         assert_non_null(route_limit_name(i));
         for (size_t k = 0; k < i; k++)
             assert_string_not_equal(route_limit_name(i), route_limit_name(k));
-        bool is_timeout = strstr(route_limit_name(i), "_timeout") != NULL;
-        assert_int_equal(route_limit_is_time((enum route_limit)i), is_timeout);
+        const char *name = route_limit_name(i);
+        enum route_limit_kind kind = ROUTE_LIMIT_NUMBER;
+        if (strstr(name, "_timeout"))
+            kind = ROUTE_LIMIT_TIME;
+        else if (strstr(name, "_size") || strstr(name, "byte_"))
+            kind = ROUTE_LIMIT_SIZE;
+        assert_int_equal(route_limit_kind((enum route_limit)i), kind);
         assert_int_equal(route_limits_unset.values[i], ROUTE_LIMIT_UNSET);
     }
     assert_null(route_limit_name(ROUTE_LIMITS));
