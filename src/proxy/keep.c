@@ -92,7 +92,7 @@ void keep_changed(struct place *place)
     struct pool *pool = place->pool;
     int64_t most = place->limits.values[ROUTE_LIMIT_BACKENDS];
     int64_t least = place->limits.values[ROUTE_LIMIT_BACKENDS_KEPT];
-    pool->most = (size_t)most;
+    pool->most = mutation("proxy.max_backends") ? 0 : (size_t)most;
     reserve(pool, most > 0 && least > most ? most : least);
     while (keep_has_too_many(pool) && !list_empty(&pool->idle))
         backend_evict(list_last(&pool->idle, struct backend, idle));

@@ -30,7 +30,7 @@ static inline bool keep_needs_all(const struct pool *pool)
 /* Whether it may have one more; whether it has more than it may have. */
 static inline bool keep_has_room(const struct pool *pool)
 {
-    return pool->most == 0 || pool->backend_count < pool->most || mutation("proxy.max_backends");
+    return pool->most == 0 || pool->backend_count < pool->most;
 }
 static inline bool keep_has_too_many(const struct pool *pool)
 {

@@ -78,7 +78,7 @@ struct worker_cluster {
     struct worker *worker;
     struct budget *budget;
     struct list idle;
-    struct timer yield_timer; /* while somebody wants slots: who has kept an idle backend for long */
+    struct timer yield_timer; /* while somebody wants slots: who keeps idle backends for long */
 };
 
 struct worker {
