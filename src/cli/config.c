@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "auth/bearer.h"
 #include "base/buffer.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -26,6 +27,7 @@ enum setting_kind {
     SETTING_DURATION,
     SETTING_BOOLEAN,
     SETTING_CHOICE,
+    SETTING_CHECKED,
 };
 
 struct setting {
@@ -33,7 +35,8 @@ struct setting {
     size_t offset;
     int64_t minimum, maximum;
     const char *const *choices; /* their index is the value */
-    const char *fallback;       /* as it would stand in the file; NULL: nothing */
+    int (*check)(const char *value, struct error *err);
+    const char *fallback; /* as it would stand in the file; NULL: nothing */
     const char *value;
     const char *help;
     enum setting_kind kind;
@@ -43,7 +46,7 @@ struct setting {
 
 /* In the order of enum engine_kind, enum proxy_auth and enum log_level. */
 static const char *const engine_choices[] = {"auto", "epoll", "io_uring", NULL};
-static const char *const auth_choices[] = {"auto", "scram", "password", NULL};
+static const char *const auth_choices[] = {"auto", "scram", "password", "oauth", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
 
 #define AT(member) offsetof(struct config, member)
@@ -117,11 +120,29 @@ static const struct setting settings[] = {
      .offset = AT(auth),
      .choices = auth_choices,
      .fallback = "auto",
-     .value = "auto | scram | password",
+     .value = "auto | scram | password | oauth",
      .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone, "
              "over TLS with channel binding (SCRAM-SHA-256-PLUS) as well. "
              "`password`: password or token in clear text, over TLS, a Unix socket or loopback "
-             "alone. `auto`: whichever fits the tenant and the connection."},
+             "alone. `oauth`: by token with OAUTHBEARER (clients of PostgreSQL 18), there too. "
+             "`auto`: whichever fits the tenant and the connection."},
+    {.key = "oauth_issuer",
+     .kind = SETTING_CHECKED,
+     .offset = AT(oauth_issuer),
+     .check = bearer_check_issuer,
+     .value = "https://HOST[:PORT][/PATH]",
+     .help = "Where clients that log in with OAUTHBEARER get their tokens, as they name it in "
+             "`oauth_issuer`; a URL below `/.well-known/` is sent as it is. With it the mechanism "
+             "is offered over TLS, a Unix socket or loopback: behind SCRAM where `auth` is "
+             "`scram`, and alone to clients that ask for it (`options=-creeve.auth=oauth`). Whose "
+             "tokens are good is `reeve issuer add`'s to say."},
+    {.key = "oauth_scope",
+     .kind = SETTING_CHECKED,
+     .offset = AT(oauth_scope),
+     .check = bearer_check_scope,
+     .fallback = "openid",
+     .value = "SCOPE ...",
+     .help = "The scopes that those clients ask for there."},
     {.key = "max_clients",
      .kind = SETTING_NUMBER,
      .offset = AT(max_clients),
@@ -452,6 +473,16 @@ static int set_address(struct reader *reader, const struct setting *setting, con
     return result;
 }
 
+static int set_checked(struct reader *reader, const struct setting *setting, const char *value,
+                       struct error *err)
+{
+    struct error reason = {0};
+    if (setting->check(value, &reason) < 0)
+        return error_set(err, ERROR_CONFIG, "%s: %s", setting->key, reason.message);
+    *(const char **)slot(reader->config, setting) = arena_strdup(reader->arena, value);
+    return 0;
+}
+
 static int set_value(struct reader *reader, const struct setting *setting, const char *value,
                      struct error *err)
 {
@@ -474,6 +505,8 @@ static int set_value(struct reader *reader, const struct setting *setting, const
         return set_boolean(reader, setting, value, err);
     case SETTING_CHOICE:
         return set_choice(reader, setting, value, err);
+    case SETTING_CHECKED:
+        return set_checked(reader, setting, value, err);
     }
     return error_set(err, ERROR_INTERNAL, "setting %s has no kind", setting->key);
 }
@@ -586,6 +619,8 @@ static int check_whole(const struct reader *reader, mode_t mode, struct error *e
     if (config->tls_required && !config->tls_cert)
         return error_set(err, ERROR_CONFIG, "%s: tls_required needs tls_cert and tls_key",
                          reader->path);
+    if (config->auth == PROXY_AUTH_OAUTH && !config->oauth_issuer)
+        return error_set(err, ERROR_CONFIG, "%s: auth = oauth needs oauth_issuer", reader->path);
     if (config->status_socket && strlen(config->status_socket) > CONFIG_SOCKET_PATH_MAX) {
         int result = error_set(err, ERROR_CONFIG, "%s: the path of status_socket is too long: %s",
                                reader->path, config->status_socket);

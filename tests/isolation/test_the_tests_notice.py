@@ -337,8 +337,8 @@ IDENTITY = {
 }
 
 
-# In integration/test_channel_binding.py.
-ELSEWHERE = ["auth.binding", "auth.downgrade"]
+# In integration/test_channel_binding.py and test_oauth.py.
+ELSEWHERE = ["auth.binding", "auth.downgrade", "proxy.bearer", "proxy.clear_text"]
 
 # 31 and 34: net.pending, without which nobody waits for whom is slow to read.
 SLOWNESS = {
