@@ -8,7 +8,7 @@ SOAK_SECONDS ?= 1800
 RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
-.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random \
+.PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random tsan \
         bench bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants \
         bench-enter reference clean
 
@@ -40,7 +40,7 @@ attack: build ## attack an embedded Reeve in every isolation; fails when anythin
 check: packages ## build and run all tests; the last line counts them
 	@scripts/check $(CHECK_OPTIONS)
 
-check-all: packages ## the same, with a longer fuzz and the long random test
+check-all: packages ## the same, with ThreadSanitizer, a longer fuzz and the long random test
 	@scripts/check --all
 
 lint: build-asan ## format, layers, clang-tidy, cppcheck, shellcheck
@@ -57,6 +57,9 @@ soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
 
 random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
 	@REEVE_RANDOM_SECONDS=$(RANDOM_SECONDS) $(PYTHON) -m pytest -q -x -s tests/isolation/test_random.py
+
+tsan: packages ## build with ThreadSanitizer, and run what has threads (ten minutes)
+	@scripts/tsan
 
 bench: bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants bench-enter ## every benchmark (minutes each; figures, not tests)
 

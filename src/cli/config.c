@@ -174,6 +174,16 @@ static int set_address(struct reader *reader, const struct setting *setting, con
     return result;
 }
 
+static int set_checked(struct reader *reader, const struct setting *setting, const char *value,
+                       struct error *err)
+{
+    struct error reason = {0};
+    if (setting->check(value, &reason) < 0)
+        return error_set(err, ERROR_CONFIG, "%s: %s", setting->key, reason.message);
+    *(const char **)slot(reader->config, setting) = arena_strdup(reader->arena, value);
+    return 0;
+}
+
 static int set_value(struct reader *reader, const struct setting *setting, const char *value,
                      struct error *err)
 {
@@ -198,6 +208,8 @@ static int set_value(struct reader *reader, const struct setting *setting, const
         return set_boolean(reader, setting, value, err);
     case SETTING_CHOICE:
         return set_choice(reader, setting, value, err);
+    case SETTING_CHECKED:
+        return set_checked(reader, setting, value, err);
     }
     return error_set(err, ERROR_INTERNAL, "setting %s has no kind", setting->key);
 }
@@ -311,6 +323,8 @@ static int check_whole(const struct reader *reader, mode_t mode, struct error *e
     if (config->tls_required && !config->tls_cert)
         return error_set(err, ERROR_CONFIG, "%s: tls_required needs tls_cert and tls_key",
                          reader->path);
+    if (config->auth == PROXY_AUTH_OAUTH && !config->oauth_issuer)
+        return error_set(err, ERROR_CONFIG, "%s: auth = oauth needs oauth_issuer", reader->path);
     if (config->status_socket && strlen(config->status_socket) > CONFIG_SOCKET_PATH_MAX) {
         int result = error_set(err, ERROR_CONFIG, "%s: the path of status_socket is too long: %s",
                                reader->path, config->status_socket);

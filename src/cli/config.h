@@ -32,7 +32,8 @@ struct config {
     int64_t engine;  /* enum engine_kind */
     const char *tls_cert, *tls_key;
     bool tls_required;
-    int64_t auth; /* enum proxy_auth */
+    int64_t auth;                           /* enum proxy_auth */
+    const char *oauth_issuer, *oauth_scope; /* fit for struct proxy_config; issuer NULL: none */
     int64_t max_clients;
     int64_t login_timeout_us, connect_timeout_us, idle_backend_us, backend_lifetime_us,
         shutdown_timeout_us;

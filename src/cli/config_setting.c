@@ -1,11 +1,12 @@
 #include "cli/config_setting.h"
 
+#include "auth/bearer.h"
 #include "base/time.h"
 #include "metrics/metrics.h"
 
 /* In the order of enum engine_kind, enum proxy_auth and enum log_level. */
 static const char *const engine_choices[] = {"auto", "epoll", "io_uring", NULL};
-static const char *const auth_choices[] = {"auto", "scram", "password", NULL};
+static const char *const auth_choices[] = {"auto", "scram", "password", "oauth", NULL};
 static const char *const level_choices[] = {"debug", "info", "warning", "error", NULL};
 
 #define AT(member) offsetof(struct config, member)
@@ -79,11 +80,29 @@ const struct setting config_settings[] = {
      .offset = AT(auth),
      .choices = auth_choices,
      .fallback = "auto",
-     .value = "auto | scram | password",
+     .value = "auto | scram | password | oauth",
      .help = "How clients prove who they are. `scram`: by password with SCRAM-SHA-256 alone, "
              "over TLS with channel binding (SCRAM-SHA-256-PLUS) as well. "
              "`password`: password or token in clear text, over TLS, a Unix socket or loopback "
-             "alone. `auto`: whichever fits the tenant and the connection."},
+             "alone. `oauth`: by token with OAUTHBEARER (clients of PostgreSQL 18), there too. "
+             "`auto`: whichever fits the tenant and the connection."},
+    {.key = "oauth_issuer",
+     .kind = SETTING_CHECKED,
+     .offset = AT(oauth_issuer),
+     .check = bearer_check_issuer,
+     .value = "https://HOST[:PORT][/PATH]",
+     .help = "Where clients that log in with OAUTHBEARER get their tokens, as they name it in "
+             "`oauth_issuer`; a URL below `/.well-known/` is sent as it is. With it the mechanism "
+             "is offered over TLS, a Unix socket or loopback: behind SCRAM where `auth` is "
+             "`scram`, and alone to clients that ask for it (`options=-creeve.auth=oauth`). Whose "
+             "tokens are good is `reeve issuer add`'s to say."},
+    {.key = "oauth_scope",
+     .kind = SETTING_CHECKED,
+     .offset = AT(oauth_scope),
+     .check = bearer_check_scope,
+     .fallback = "openid",
+     .value = "SCOPE ...",
+     .help = "The scopes that those clients ask for there."},
     {.key = "max_clients",
      .kind = SETTING_NUMBER,
      .offset = AT(max_clients),

@@ -20,6 +20,7 @@ enum setting_kind {
     SETTING_SIZE,
     SETTING_BOOLEAN,
     SETTING_CHOICE,
+    SETTING_CHECKED,
 };
 
 struct setting {
@@ -27,7 +28,8 @@ struct setting {
     size_t offset;
     int64_t minimum, maximum;
     const char *const *choices; /* their index is the value */
-    const char *fallback;       /* as it would stand in the file; NULL: nothing */
+    int (*check)(const char *value, struct error *err);
+    const char *fallback; /* as it would stand in the file; NULL: nothing */
     const char *value;
     const char *help;
     enum setting_kind kind;

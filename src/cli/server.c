@@ -89,6 +89,8 @@ static int make_proxy_config(const struct server *server, const struct config *c
         .listen_count = server->listen.count,
         .tls_required = config->tls_required,
         .auth = (enum proxy_auth)config->auth,
+        .oauth_issuer = config->oauth_issuer,
+        .oauth_scope = config->oauth_scope,
         .max_clients = (int)config->max_clients,
         .login_timeout_us = config->login_timeout_us,
         .connect_timeout_us = config->connect_timeout_us,

@@ -2,8 +2,9 @@
  * client.h - a frontend connection.
  *
  *   STARTUP -> PASSWORD -> CHECKING -> HANDING -> IDLE <-> WAITING -> ACTIVE
- *                           ^   |                  ^-------------------/
- *                        RESOLVING
+ *                 ^         ^   |                  ^-------------------/
+ *                 |      RESOLVING
+ *                 \--------------/  (OAUTHBEARER: it is told why not, and answers)
  *   any state -> CLOSED (client_close: the one way out)
  *
  *   STARTUP    packets without a type byte: SSLRequest, CancelRequest, StartupMessage

@@ -7,6 +7,7 @@
  * password that was made a moment ago must work, and one that does not exist takes as long as a
  * wrong one.
  */
+#include "auth/bearer.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/login.h"
@@ -33,7 +34,8 @@ struct attempt {
     const struct route_tenant *tenant; /* in it; NULL: unknown */
     struct keyring *keyring;
     struct scram_verifier verifier;
-    bool doomed; /* the verifier is made up */
+    bool doomed;        /* the verifier is made up */
+    bool must_be_token; /* and is none of the tenant's passwords */
     /* What came of it: */
     bool good, is_token;
     struct auth_claims claims;
@@ -94,7 +96,8 @@ static struct attempt *attempt_new(struct client *client)
 static void check(struct job *job)
 {
     struct attempt *attempt = container_of(job, struct attempt, job);
-    attempt->is_token = auth_looks_like_token(attempt->secret, attempt->length);
+    attempt->is_token =
+        attempt->must_be_token || auth_looks_like_token(attempt->secret, attempt->length);
     error_clear(&attempt->err);
     if (attempt->is_token) {
         attempt->good =
@@ -241,31 +244,33 @@ static void checked(struct worker *worker reeve_unused, struct note *note)
         let_in(attempt);
 }
 
+static int check_secret(struct client *client, struct str secret, bool must_be_token)
+{
+    if (secret.length > TOKEN_MAX_LENGTH)
+        return login_refuse(client, "the credential is too long");
+    struct attempt *attempt = attempt_new(client);
+    attempt->must_be_token = must_be_token && !mutation("proxy.bearer");
+    attempt->secret = xstrndup(secret.data, secret.length);
+    attempt->length = secret.length;
+    begin_check(attempt);
+    return LOGIN_TAKEN;
+}
+
+int credential_check_token(struct client *client, struct str token)
+{
+    return check_secret(client, token, true);
+}
+
 static int take_clear_text(struct client *client, const char *body, size_t length)
 {
     if (length == 0 || body[length - 1] != '\0' || memchr(body, '\0', length - 1))
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION, "invalid password message", NULL);
     if (length == 1)
         return login_refuse(client, "the password is empty");
-    if (length - 1 > TOKEN_MAX_LENGTH)
-        return login_refuse(client, "the credential is too long");
-    struct attempt *attempt = attempt_new(client);
-    attempt->secret = xstrndup(body, length - 1);
-    attempt->length = length - 1;
-    begin_check(attempt);
-    return LOGIN_TAKEN;
+    return check_secret(client, (struct str){body, length - 1}, false);
 }
 
 /* ---- SCRAM ---- */
-
-static void send_sasl(struct client *client, int32_t kind, const struct buffer *data)
-{
-    struct buffer *out = &client->worker->scratch;
-    wire_put_authentication(out, kind, buffer_string(data), data->length);
-    stream_write(client->stream, buffer_string(out), out->length);
-    stream_flush(client->stream);
-    buffer_reset(out);
-}
 
 static int refuse_sasl(struct client *client, const struct error *err)
 {
@@ -275,22 +280,43 @@ static int refuse_sasl(struct client *client, const struct error *err)
 }
 
 /* One of those that were offered: remembers which. */
-static bool choose_mechanism(struct scram_channel *channel, const char *mechanism)
+static bool choose_mechanism(struct login *login, const char *mechanism)
 {
+    struct scram_channel *channel = &login->channel;
+    if (login->oauth && strcmp(mechanism, BEARER_MECHANISM) == 0) {
+        login->bearer = BEARER_CHOSEN;
+        return true;
+    }
     channel->bound = channel->offered && strcmp(mechanism, SCRAM_MECHANISM_PLUS) == 0;
-    return channel->bound || strcmp(mechanism, SCRAM_MECHANISM) == 0;
+    return channel->bound || (login->scram_offered && strcmp(mechanism, SCRAM_MECHANISM) == 0);
 }
 
-/* SASLInitialResponse: mechanism, length, client-first-message. */
+static int take_scram_first(struct client *client, struct str first);
+
+/* SASLInitialResponse: mechanism, length, the mechanism's first message; length -1: that comes when
+ * it is asked for, which PostgreSQL's SCRAM does not take. */
 static int take_sasl_first(struct client *client, const char *body, size_t length)
 {
+    struct login *login = client->login;
     struct wire_reader reader = wire_reader_of(body, length);
     const char *mechanism = wire_read_cstring(&reader);
     int32_t declared = wire_read_i32(&reader);
-    if (reader.failed || declared < 0 || (size_t)declared != wire_reader_left(&reader) ||
-        !choose_mechanism(&client->login->channel, mechanism))
+    bool later = declared == -1;
+    if (reader.failed || (later ? 0 : declared) != (int64_t)wire_reader_left(&reader) ||
+        !choose_mechanism(login, mechanism) || (later && login->bearer == BEARER_NONE))
         return login_reject(client, SQLSTATE_PROTOCOL_VIOLATION, "invalid SASL response", NULL);
+    if (later) {
+        login_send_request(client, 11, NULL, 0);
+        return LOGIN_TAKEN;
+    }
     struct str first = wire_read_bytes(&reader, (size_t)declared);
+    return login->bearer == BEARER_NONE ? take_scram_first(client, first)
+                                        : oauth_received(client, first);
+}
+
+/* client-first-message */
+static int take_scram_first(struct client *client, struct str first)
+{
     struct attempt *attempt = attempt_new(client);
     bool doomed = find_verifier(client, attempt->tenant, &attempt->verifier);
     struct error err = {0};
@@ -299,7 +325,7 @@ static int take_sasl_first(struct client *client, const char *body, size_t lengt
     if (scram_server_first(client->login->scram, &attempt->verifier, doomed,
                            &client->login->channel, first.data, first.length, &reply, &err) < 0)
         return refuse_sasl(client, &err);
-    send_sasl(client, 11, &reply);
+    login_send_request(client, 11, reply.data, reply.length);
     return LOGIN_TAKEN;
 }
 
@@ -325,7 +351,7 @@ static int take_sasl_final(struct client *client, const char *body, size_t lengt
         return refuse_sasl(client, &err);
     if (!attempt->tenant) /* cannot be: every exchange with a made-up verifier is doomed */
         return login_refuse(client, "there is no such tenant");
-    send_sasl(client, 12, &reply);
+    login_send_request(client, 12, reply.data, reply.length);
     client_set_state(client, CLIENT_CHECKING);
     stream_pause_read(client->stream);
     attempt->busy = true;
@@ -338,6 +364,8 @@ int credential_received(struct client *client, const char *body, size_t length)
 {
     if (!client->login->sasl)
         return take_clear_text(client, body, length);
+    if (client->login->bearer != BEARER_NONE)
+        return oauth_received(client, (struct str){body, length});
     return client->login->scram ? take_sasl_final(client, body, length)
                                 : take_sasl_first(client, body, length);
 }

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <strings.h>
 
+#include "auth/bearer.h"
 #include "base/failpoint.h"
 #include "base/log.h"
 #include "proxy/backend.h"
@@ -13,12 +14,12 @@ enum {
     PEER_NAME_SIZE = 80,
     TLS_HANDSHAKE_RECORD = 0x16,      /* no length of a startup packet begins with it */
     PASSWORD_MESSAGE_MAX = 16 * 1024, /* a token and SASL's messages fit well */
+    MECHANISMS_MAX = 128,
 };
 
 static const char alpn_protocol[] = "postgresql";
-
-/* The list ends with an empty string; where a channel cannot be bound it begins with the second. */
-static const char mechanisms[] = SCRAM_MECHANISM_PLUS "\0" SCRAM_MECHANISM "\0";
+/* How a client says in `options` that it wants to be offered OAUTHBEARER. */
+static const char auth_parameter[] = "reeve.auth";
 
 struct login *login_new(void)
 {
@@ -37,6 +38,7 @@ void login_free(struct login *login)
     if (login->scram)
         crypto_wipe(login->scram, sizeof(*login->scram));
     free(login->scram);
+    free(login->oauth);
     free(login);
 }
 
@@ -58,14 +60,23 @@ int login_reject(struct client *client, const char *sqlstate, const char *messag
     return LOGIN_GONE;
 }
 
+/* As PostgreSQL says it of each. */
+int login_turn_away(struct client *client)
+{
+    bool bearer = client->login->bearer != BEARER_NONE;
+    char message[WIRE_PRINTABLE_SIZE + 64];
+    snprintf(message, sizeof(message), "%s authentication failed for user \"%s\"",
+             bearer ? "OAuth bearer" : "password", client->login->shown);
+    client_fail(client,
+                bearer ? SQLSTATE_INVALID_AUTHORIZATION_SPECIFICATION : SQLSTATE_INVALID_PASSWORD,
+                message, NULL);
+    return LOGIN_GONE;
+}
+
 int login_refuse(struct client *client, const char *reason)
 {
-    char message[WIRE_PRINTABLE_SIZE + 64];
     log_refusal(client, reason);
-    snprintf(message, sizeof(message), "password authentication failed for user \"%s\"",
-             client->login->shown);
-    client_fail(client, SQLSTATE_INVALID_PASSWORD, message, NULL);
-    return LOGIN_GONE;
+    return client->login->bearer == BEARER_NONE ? login_turn_away(client) : oauth_refuse(client);
 }
 
 static int reject_error(struct client *client, const struct error *err)
@@ -75,10 +86,21 @@ static int reject_error(struct client *client, const struct error *err)
 
 /* ---- settings of the startup packet ---- */
 
+/* No setting of the session: how the client wants to say who it is. */
+static int choose_auth(struct login *login, const char *value, struct error *err)
+{
+    if (strcmp(value, "oauth") != 0)
+        return error_set(err, ERROR_INVALID, "parameter \"%s\" must be \"oauth\"", auth_parameter);
+    login->wants_bearer = true;
+    return 0;
+}
+
 static int add_setting(void *owner, const char *name, const char *value, struct error *err)
 {
     struct login *login = owner;
     char shown[WIRE_PRINTABLE_SIZE];
+    if (strcasecmp(name, auth_parameter) == 0)
+        return choose_auth(login, value, err);
     if (!session_setting_allowed(name)) {
         int result = error_set(err, ERROR_DENIED, "parameter \"%s\" may not be set at the start",
                                wire_printable(name, shown));
@@ -124,34 +146,69 @@ static int read_settings(struct login *login, const struct wire_startup *startup
 
 /* ---- the startup packet ---- */
 
-/* As PostgreSQL, SCRAM-SHA-256-PLUS first: a client takes the first that it knows. */
-static void offer_mechanisms(struct client *client, struct buffer *out)
+void login_send_request(struct client *client, int32_t kind, const void *data, size_t length)
 {
-    struct scram_channel *channel = &client->login->channel;
-    if (client->secure)
-        scram_channel_of(SSL_get_certificate(stream_ssl(client->stream)), channel);
-    size_t skipped = channel->offered ? 0 : sizeof(SCRAM_MECHANISM_PLUS);
-    wire_put_authentication(out, 10, mechanisms + skipped, sizeof(mechanisms) - skipped);
+    struct buffer *out = &client->worker->scratch;
+    wire_put_authentication(out, kind, data, length);
+    stream_write(client->stream, buffer_string(out), out->length);
+    stream_flush(client->stream);
+    buffer_reset(out);
+}
+
+static void put_mechanism(struct buffer *out, const char *name)
+{
+    buffer_append(out, name, strlen(name) + 1);
+}
+
+/* As PostgreSQL, SCRAM-SHA-256-PLUS first: libpq takes the first that it knows, so that one which
+ * knows OAUTHBEARER takes it only where it is offered alone. */
+static void offer_mechanisms(struct client *client)
+{
+    struct login *login = client->login;
+    _cleanup_buffer_ struct buffer names = BUFFER_INIT(MECHANISMS_MAX);
+    if (login->scram_offered && client->secure)
+        scram_channel_of(SSL_get_certificate(stream_ssl(client->stream)), &login->channel);
+    if (login->channel.offered)
+        put_mechanism(&names, SCRAM_MECHANISM_PLUS);
+    if (login->scram_offered)
+        put_mechanism(&names, SCRAM_MECHANISM);
+    if (login->oauth)
+        put_mechanism(&names, BEARER_MECHANISM);
+    put_mechanism(&names, "");
+    login_send_request(client, 10, names.data, names.length);
+}
+
+/* Who listens on the way must not read it. */
+static int refuse_clear_text(struct client *client, bool bearer)
+{
+    return login_reject(client, SQLSTATE_INVALID_AUTHORIZATION_SPECIFICATION,
+                        bearer ? "a bearer token is taken over TLS or a Unix socket alone"
+                               : "a clear-text credential is taken over TLS or a Unix socket alone",
+                        "connect with sslmode=require");
 }
 
 static int ask_for_credential(struct client *client)
 {
+    struct login *login = client->login;
     struct proxy *proxy = client->worker->proxy;
     enum proxy_auth auth = (enum proxy_auth)atomic_load(&proxy->auth);
-    bool trusted = client->secure || client->local;
-    if (auth == PROXY_AUTH_CLEARTEXT && !trusted)
+    bool trusted = client->secure || client->local || mutation("proxy.clear_text");
+    bool bearer_alone = auth == PROXY_AUTH_OAUTH || login->wants_bearer;
+    if ((auth == PROXY_AUTH_CLEARTEXT || bearer_alone) && !trusted)
+        return refuse_clear_text(client, bearer_alone);
+    if (trusted)
+        login->oauth = proxy_oauth(proxy);
+    if (bearer_alone && !login->oauth)
         return login_reject(client, SQLSTATE_INVALID_AUTHORIZATION_SPECIFICATION,
-                            "a clear-text credential is taken over TLS or a Unix socket alone",
-                            "connect with sslmode=require");
-    struct buffer *out = &client->worker->scratch;
-    client->login->sasl = auth == PROXY_AUTH_SCRAM || (auth == PROXY_AUTH_AUTO && !trusted);
-    if (client->login->sasl)
-        offer_mechanisms(client, out);
+                            "OAuth is not offered here",
+                            "oauth_issuer in Reeve's configuration has it offered");
+    login->scram_offered =
+        !bearer_alone && (auth == PROXY_AUTH_SCRAM || (auth == PROXY_AUTH_AUTO && !trusted));
+    login->sasl = login->scram_offered || bearer_alone;
+    if (login->sasl)
+        offer_mechanisms(client);
     else
-        wire_put_authentication(out, 3, NULL, 0);
-    stream_write(client->stream, buffer_string(out), out->length);
-    stream_flush(client->stream);
-    buffer_reset(out);
+        login_send_request(client, 3, NULL, 0);
     client_set_state(client, CLIENT_PASSWORD);
     return LOGIN_TAKEN;
 }

@@ -7,6 +7,7 @@
  */
 #include "proxy/proxy.h"
 
+#include "auth/bearer.h"
 #include "base/log.h"
 #include "proxy/backend.h"
 
@@ -48,6 +49,26 @@ static void set_tls(struct proxy *proxy, SSL_CTX *tls)
     proxy->config.tls = tls;
     pthread_mutex_unlock(&proxy->lock);
     SSL_CTX_free(old);
+}
+
+char *proxy_oauth(struct proxy *proxy)
+{
+    pthread_mutex_lock(&proxy->lock);
+    char *found = proxy->oauth ? xstrdup(proxy->oauth) : NULL;
+    pthread_mutex_unlock(&proxy->lock);
+    return found;
+}
+
+static void set_oauth(struct proxy *proxy, const struct proxy_config *config)
+{
+    _cleanup_buffer_ struct buffer text = BUFFER_INIT(BEARER_MAX_FAILURE);
+    if (config->oauth_issuer)
+        bearer_put_failure(&text, config->oauth_issuer, config->oauth_scope);
+    pthread_mutex_lock(&proxy->lock);
+    char *old = proxy->oauth;
+    proxy->oauth = config->oauth_issuer ? buffer_take(&text) : NULL;
+    pthread_mutex_unlock(&proxy->lock);
+    free(old);
 }
 
 /* ---- keys of the issuers ---- */
@@ -352,7 +373,9 @@ int proxy_create(const struct proxy_config *config, struct route_table *routes,
     proxy->config = *config;
     if (proxy->config.tls)
         SSL_CTX_up_ref(proxy->config.tls);
+    proxy->config.oauth_issuer = proxy->config.oauth_scope = NULL; /* the caller's */
     apply_settings(proxy, config);
+    set_oauth(proxy, config);
     proxy->routes = routes;
     proxy->connector = *connector;
     if (resolver)
@@ -396,6 +419,7 @@ int proxy_reload(struct proxy *proxy, const struct proxy_config *config, struct 
 {
     apply_settings(proxy, config);
     set_tls(proxy, config->tls);
+    set_oauth(proxy, config);
     for (int i = 0; i < proxy->worker_count; i++)
         worker_routes_changed(proxy->workers[i], NULL, 0, true); /* limits are in what they keep */
     const struct proxy_config *old = &proxy->config;
@@ -456,6 +480,7 @@ void proxy_free(struct proxy *proxy)
         free(proxy->budgets[i]);
     }
     keyring_unref(proxy->keyring);
+    free(proxy->oauth);
     SSL_CTX_free(proxy->config.tls);
     crypto_wipe(proxy->token_key, sizeof(proxy->token_key));
     crypto_wipe(proxy->mock_key, sizeof(proxy->mock_key));

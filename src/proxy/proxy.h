@@ -15,7 +15,7 @@
 
 enum { PROXY_MAX_LISTEN = 16 };
 
-enum proxy_auth { PROXY_AUTH_AUTO, PROXY_AUTH_SCRAM, PROXY_AUTH_CLEARTEXT };
+enum proxy_auth { PROXY_AUTH_AUTO, PROXY_AUTH_SCRAM, PROXY_AUTH_CLEARTEXT, PROXY_AUTH_OAUTH };
 
 struct proxy_config {
     int workers; /* 1 to 64 */
@@ -25,6 +25,8 @@ struct proxy_config {
     SSL_CTX *tls;      /* NULL: TLS is refused with 'N'. Referenced. */
     bool tls_required; /* TCP clients that are not local must use TLS */
     enum proxy_auth auth;
+    /* bearer_check_issuer and _scope have passed them. NULL: no OAUTHBEARER. Copied. */
+    const char *oauth_issuer, *oauth_scope;
     int max_clients;              /* over all workers */
     int64_t login_timeout_us;     /* from accept to ReadyForQuery */
     int64_t connect_timeout_us;   /* one login to a server */

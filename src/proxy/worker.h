@@ -131,11 +131,12 @@ struct keyring {
 
 struct proxy {
     struct proxy_config config; /* as at the start, but for `tls`; without the key */
-    pthread_mutex_t lock;       /* of config, keyring and budgets */
+    pthread_mutex_t lock;       /* of config, keyring, oauth and budgets */
     struct route_table *routes;
     struct proxy_connector connector;
     struct proxy_resolver resolver;
     struct keyring *keyring;
+    char *oauth; /* bearer_put_failure's text; NULL: OAUTHBEARER is not offered */
     uint8_t token_key[CRYPTO_KEY_SIZE], mock_key[CRYPTO_KEY_SIZE], issuer_key[CRYPTO_KEY_SIZE];
     struct threads *connectors, *authenticators, *cancellers;
     struct budget *budgets[CLUSTERS_MAX];
@@ -169,6 +170,7 @@ struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement
 struct budget *proxy_budget(struct proxy *proxy, const struct route_cluster *cluster);
 struct keyring *proxy_keyring(struct proxy *proxy); /* a reference of the caller's */
 void keyring_unref(struct keyring *keyring);
+char *proxy_oauth(struct proxy *proxy); /* a copy of struct proxy.oauth, or NULL; free with free */
 /* Has every worker but this one close an idle backend of the cluster, if it has one. */
 void proxy_ask_eviction(struct worker *worker, struct budget *budget);
 SSL_CTX *proxy_tls(struct proxy *proxy); /* a reference of the caller's, or NULL */

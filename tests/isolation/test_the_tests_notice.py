@@ -341,8 +341,9 @@ IDENTITY = {
 }
 
 
-# In integration/test_channel_binding.py and test_tls.py.
-ELSEWHERE = ["auth.binding", "auth.downgrade", "proxy.smuggled"]
+# In integration/test_channel_binding.py, test_oauth.py and test_tls.py.
+ELSEWHERE = ["auth.binding", "auth.downgrade", "proxy.bearer", "proxy.clear_text",
+             "proxy.smuggled"]
 
 # 31 and 34: net.pending, without which nobody waits for whom is slow to read.
 SLOWNESS = {

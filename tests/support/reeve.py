@@ -24,6 +24,7 @@ SANITIZER_REPORT = re.compile(
 SANITIZER_OPTIONS = {
     "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:exitcode=66:second_deadlock_stack=1",
 }
 
 
@@ -307,8 +308,10 @@ class Serve:
         for name, value in self.settings.items():
             values = value if isinstance(value, list) else [value]
             lines += [f"{name} = {one}" for one in values if one is not None]
-        self.config_path.write_text("\n".join(lines) + "\n")
-        self.config_path.chmod(0o600)
+        made = self.config_path.with_suffix(".new")  # who reads it meanwhile reads a whole one
+        made.write_text("\n".join(lines) + "\n")
+        made.chmod(0o600)
+        made.replace(self.config_path)
 
     def start(self, under=(), **env):
         """`under`: a command that runs it, with its arguments."""
