@@ -115,8 +115,8 @@ static char *channel_of(const char *name)
         return pstrdup(name);
     if (!guard_is_entered() || !has_secret)
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                        errmsg("channels need a tenant, and a secret of the database"),
-                        errhint("The operator makes one with \"reeve cluster enforce\".")));
+                        errmsg("this database is not prepared for LISTEN and NOTIFY"),
+                        errhint("The operator does that: reeve cluster enforce CLUSTER guard")));
     if (*name == '\0')
         ereport(ERROR,
                 (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("channel name cannot be empty")));

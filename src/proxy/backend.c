@@ -476,6 +476,11 @@ void backend_transaction_ended(struct backend *backend)
         session_capture(backend);
         return;
     }
+    if (client->listens && backend->pool != client->place->pool && !worker->shutting_down) {
+        client_fail(client, SQLSTATE_ADMIN_SHUTDOWN, "the tenant's channels are elsewhere now",
+                    "connect and listen again");
+        return;
+    }
     if (client_keeps_backend(client) && !backend->doubtful && !worker->shutting_down)
         return;
     backend_unlink(backend);

@@ -272,3 +272,20 @@ def test_a_neighbour_without_the_guard(world):
             neighbour.execute("SELECT * FROM reeve.channel_secret")
         found = one.ask(wire.query("SELECT 1"))
         assert "A" not in [message.type for message in found]
+
+
+@pytest.mark.skipif(ENFORCEMENT != "guard", reason="enforcement is changed to another")
+def test_a_change_of_enforcement(world):
+    """Its channels would be others: it is told, when its transaction is over."""
+    tenant = world.new_tenant("schema")
+    with world.reeve.connect(tenant) as idle, world.reeve.connect(tenant) as busy:
+        idle.execute("LISTEN news")
+        busy.execute("LISTEN news; BEGIN")
+        world.reeve.cli("placement", "enforce", tenant.slug, "things", "login")
+        with pytest.raises(psycopg.OperationalError, match="elsewhere"):
+            while True:
+                idle.execute("SELECT pg_sleep(0.01)")
+        assert busy.execute("SELECT 1").fetchone() == (1,)
+        with pytest.raises(psycopg.OperationalError, match="elsewhere"):
+            busy.execute("COMMIT")
+            busy.execute("SELECT 1")

@@ -476,6 +476,22 @@ def names_of_channels(server):
         assert announced == [("1:Größe; '", "")]
 
 
+@attack()
+def a_database_that_an_older_script_has_prepared(server):
+    """Nobody listens to what is everybody's, nor says anything there."""
+    with server.connect("shared") as admin:
+        admin.execute("ALTER TABLE reeve.channel_secret RENAME TO away")
+        try:
+            with armed(server) as session:
+                session.enter(1)
+                for text in ("LISTEN x", "NOTIFY x", "UNLISTEN x", "SELECT pg_notify('x', 'y')"):
+                    assert session.run(text) == "55000", text
+                assert session.run("UNLISTEN *") == []
+                check_is(session, 1, "run_s")
+        finally:
+            admin.execute("ALTER TABLE reeve.away RENAME TO channel_secret")
+
+
 @attack("guard.unlisten")
 def listening_left(server):
     with armed(server) as session, armed(server) as other:

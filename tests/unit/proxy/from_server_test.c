@@ -710,17 +710,16 @@ static void test_tags_that_say_that_it_listens(void **state)
 {
     (void)state;
     static const struct {
-        bool may_listen, listens;
         const char *tag;
         size_t length;
-        bool then_listens, then_dirty, then_tainted;
+        bool may_listen, listens, then_listens, then_dirty, then_tainted;
     } cases[] = {
-        {true, false, TAG("\13", "LISTEN"), 12, true, true, false},
-        {false, false, TAG("\13", "LISTEN"), 12, false, false, true},
-        {true, true, TAG("\15", "UNLISTEN"), 14, true, true, false},
-        {true, false, TAG("\15", "UNLISTEN"), 14, false, false, false},
-        {true, false, TAG("\11", "LOAD"), 10, false, false, true},
-        {true, false, TAG("\13", "NOTIFY"), 12, false, false, false},
+        {TAG("\13", "LISTEN"), 12, true, false, true, true, false},
+        {TAG("\13", "LISTEN"), 12, false, false, false, false, true},
+        {TAG("\15", "UNLISTEN"), 14, true, true, true, true, false},
+        {TAG("\15", "UNLISTEN"), 14, true, false, false, false, false},
+        {TAG("\11", "LOAD"), 10, true, false, false, false, true},
+        {TAG("\13", "NOTIFY"), 12, true, false, false, false, false},
     };
     for (size_t i = 0; i < array_size(cases); i++) {
         listen_in(true, cases[i].listens);
