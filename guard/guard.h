@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "tcop/utility.h"
 #include "utils/palloc.h"
 
 enum {
@@ -56,6 +57,15 @@ void guard_statements_drop(void); /* those that SQL has prepared */
 
 /* advisory.c: advisory locks with a key space a tenant. */
 void guard_advisory_init(void);
+
+/* channels.c: LISTEN and NOTIFY with channels of each tenant's own. */
+void guard_channels_init(void);
+void guard_channels_arm(void); /* in a transaction: reads the secret that marks are made of */
+/* The statement to run in the place of this one, in a tenant's session; that itself, mostly. */
+PlannedStmt *guard_channels_translate(PlannedStmt *planned, ProcessUtilityContext context);
+/* A NotificationResponse: told to the proxy by `put`, or kept back. */
+int guard_channels_tell(const char *bytes, size_t length,
+                        int (*put)(char type, const char *bytes, size_t length));
 
 /* A defence that the test build can take out; never in a release build. */
 #ifdef REEVE_FAILPOINTS

@@ -17,6 +17,21 @@ CREATE OR REPLACE FUNCTION reeve.tenant_id() RETURNS bigint
 CREATE OR REPLACE FUNCTION reeve.tenant_slug() RETURNS text
     LANGUAGE c STABLE PARALLEL SAFE LEAKPROOF AS 'MODULE_PATHNAME', 'reeve_guard_tenant_slug';
 
+-- What marks of tenants' channels are made of: nobody but a superuser may see it.
+CREATE TABLE IF NOT EXISTS reeve.channel_secret (secret bytea NOT NULL);
+REVOKE ALL ON reeve.channel_secret FROM PUBLIC;
+INSERT INTO reeve.channel_secret
+    SELECT pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+           || pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
+    WHERE NOT EXISTS (SELECT FROM reeve.channel_secret);
+
+-- In the place of pg_notify and pg_listening_channels, where a tenant calls them.
+CREATE OR REPLACE FUNCTION reeve.notify(channel text, payload text) RETURNS void
+    LANGUAGE c PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'reeve_guard_notify';
+CREATE OR REPLACE FUNCTION reeve.listening_channels() RETURNS SETOF text
+    LANGUAGE c STABLE STRICT PARALLEL RESTRICTED ROWS 10
+    AS 'MODULE_PATHNAME', 'reeve_guard_listening_channels';
+
 -- In the place of pg_advisory_lock and the like, where a tenant calls them.
 CREATE OR REPLACE FUNCTION reeve.advisory_lock(bigint) RETURNS void
     LANGUAGE c STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'reeve_guard_lock';

@@ -88,6 +88,8 @@ static bool answer_waits;   /* the next flush is the one behind entering */
 static int watch_message(char type, const char *bytes, size_t length)
 {
     something_sent = true;
+    if (type == 'A')
+        return guard_channels_tell(bytes, length, stock_methods->putmessage);
     return stock_methods->putmessage(type, bytes, length);
 }
 
@@ -100,10 +102,13 @@ static bool may_wait(void)
     return waits;
 }
 
+/* The server flushes while it waits for a message where it has looked for notifications, and may
+ * have found none that are this session's. */
 static int watch_flush(void)
 {
-    bool empty = !something_sent && !changing && guard_is_entered() && !IsTransactionState() &&
-                 !IsTransactionOrTransactionBlock();
+    bool asked = !pq_is_reading_msg() || guard_mutation("guard.reading");
+    bool empty = asked && !something_sent && !changing && guard_is_entered() &&
+                 !IsTransactionState() && !IsTransactionOrTransactionBlock();
     something_sent = false;
     if (may_wait())
         return 0;
@@ -165,7 +170,8 @@ static void clear_session(void)
     PortalHashTableDeleteAll();
     if (!guard_mutation("guard.prepared"))
         guard_statements_drop();
-    Async_UnlistenAll();
+    if (!guard_mutation("guard.unlisten"))
+        Async_UnlistenAll();
     if (!guard_mutation("guard.advisory"))
         LockReleaseAll(USER_LOCKMETHOD, true);
     ResetTempTableNamespace();
@@ -289,6 +295,7 @@ Datum reeve_guard_arm(PG_FUNCTION_ARGS)
                         errmsg("reeve_guard: only a session of its own login role without any "
                                "rights can be armed")));
     memcpy(guard_key, VARDATA_ANY(key), GUARD_KEY_SIZE);
+    guard_channels_arm();
     watch_flushes();
     guard_armed = true;
     PG_RETURN_VOID();
@@ -305,5 +312,6 @@ void _PG_init(void)
     guard_settings_init();
     guard_statements_init();
     guard_advisory_init();
+    guard_channels_init();
     RegisterXactCallback(at_transaction_event, NULL);
 }

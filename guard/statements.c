@@ -15,7 +15,6 @@
 #include "commands/prepare.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
-#include "tcop/utility.h"
 #include "utils/memutils.h"
 
 #define PROXY_PREFIX "reeve_"
@@ -131,11 +130,6 @@ static void check_utility(const Node *statement)
     case T_ExplainStmt:
         check_explained(((const ExplainStmt *)statement)->query);
         break;
-    case T_ListenStmt:
-        ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-                        errmsg("LISTEN is not supported in transaction pooling"),
-                        errhint("connections to the server are shared between transactions")));
-        break;
     case T_LoadStmt:
         refuse("load libraries", NULL);
         break;
@@ -150,6 +144,7 @@ static void check_utility(const Node *statement)
     case T_DiscardStmt:
     case T_ConstraintsSetStmt:
     case T_DeallocateStmt:
+    case T_ListenStmt:
     case T_NotifyStmt:
     case T_UnlistenStmt:
         break;
@@ -202,6 +197,8 @@ static void run_utility(PlannedStmt *planned, const char *text, bool read_only,
         check_utility(statement);
     if (entered && (is_shared_deallocate(statement) || run_discard(statement, context)))
         return;
+    if (entered)
+        planned = guard_channels_translate(planned, context);
     (next_utility ? next_utility : standard_ProcessUtility)(
         planned, text, read_only, context, parameters, environment, destination, completion);
     if (entered)

@@ -52,7 +52,7 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
       AND NOT (p.proname IN ('tenant_id', 'tenant_slug', 'login_tenant', 'login_tenant_slug')
                AND p.pronargs = 0)
       AND NOT (p.prosrc LIKE 'reeve\_guard\_%' AND p.probin LIKE '%reeve\_guard%'
-               AND (p.proname IN ('arm', 'enter', 'leave')
+               AND (p.proname IN ('arm', 'enter', 'leave', 'notify', 'listening_channels')
                     OR p.proname ~ '^(try_)?advisory_(xact_)?(un)?lock(_shared)?$'))
       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                       JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid

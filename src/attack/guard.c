@@ -65,9 +65,13 @@ const struct attack attacks_guard[] = {
         "ALTER ROLE CURRENT_USER PASSWORD 'known'; ALTER ROLE SESSION_USER PASSWORD 'known';"
         " DROP OWNED BY CURRENT_USER; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
         NULL),
-    REFUSED("listen", 23, "LISTEN in a session that many use", 0,
-            "LISTEN reeve_attack; DO $$ BEGIN EXECUTE 'LIS' || 'TEN reeve_attack'; END $$",
-            "42501 0A000"),
+    REFUSED("listen", 23, "LISTEN where the proxy does not see it, in a session that many use", 0,
+            "DO $$ BEGIN EXECUTE 'LIS' || 'TEN reeve_attack'; END $$", "0A000"),
+    REFUSED("notify", 23, "pg_notify itself, in the place of what gives it the tenant's channels",
+            0,
+            "DO $$ BEGIN EXECUTE 'PREPARE attack_notify (text) AS SELECT $1';"
+            " EXECUTE 'EXECUTE attack_notify(pg_notify(''reeve_attack'', '''')::text)'; END $$",
+            "42501"),
     REFUSED("statements", 19, "statements that the proxy has prepared", 0,
             "PREPARE reeve_attack AS SELECT 1;"
             " DO $$ BEGIN EXECUTE 'PRE' || 'PARE reeve_1 AS SELECT 1'; END $$;"

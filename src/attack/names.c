@@ -8,6 +8,23 @@ static const char no_connection_beside[] =
 
 /* ---- 23: notifications ---- */
 
+/* Within a transaction the server keeps what is heard until its end, and nothing else can take it.
+ */
+static int hear(struct pg_connection *listener, struct attack_outcome *hearing,
+                struct pg_connection *speaker, struct attack_outcome *saying,
+                const char *const texts[], size_t count_, struct error *err)
+{
+    int result = session_say(listener, PG_RAW_SIMPLE, "BEGIN; SELECT 1", hearing, err);
+    for (size_t i = 0; result == 0 && i < count_; i++)
+        result = session_say(speaker, PG_RAW_SIMPLE, texts[i], saying, err);
+    hearing->notified = false; /* what was before that is its own */
+    if (result == 0)
+        result = session_say(listener, PG_RAW_SIMPLE, "COMMIT", hearing, err);
+    if (result == 0)
+        result = session_say(listener, PG_RAW_SIMPLE, "SELECT 1", hearing, err);
+    return result;
+}
+
 static int play_notify(struct attack_stage *stage, const struct attack *attack reeve_unused,
                        struct attack_outcome *outcome, struct error *err)
 {
@@ -16,36 +33,42 @@ static int play_notify(struct attack_stage *stage, const struct attack *attack r
         "DO $$ BEGIN EXECUTE 'LIS' || 'TEN reeve_attack'; END $$",
         "DO $$ BEGIN EXECUTE 'LIS' || 'TEN \"{}\"'; END $$",
     };
+    static const char *const forged[] = {
+        "NOTIFY reeve_attack, 'forged'",
+        "SELECT pg_notify('reeve_attack', 'forged')",
+        "DO $$ BEGIN EXECUTE 'NOT' || 'IFY reeve_attack'; END $$",
+    };
     _cleanup_arena_ struct arena arena = {0};
     _cleanup_pg_connection_ struct pg_connection *attacker = NULL, *victim = NULL;
     struct attack_outcome aside;
+    const char *const announced[] = {
+        arena_printf(&arena, "NOTIFY reeve_attack, '%s'", stage->victim.secret),
+        arena_printf(&arena, "SELECT pg_notify('reeve_attack', '%s')", stage->victim.secret),
+    };
     int result = session_try(stage, &stage->attacker, NULL, outcome, &attacker, err);
     if (result == 0 && attacker)
         result = session_try(stage, &stage->victim, NULL, outcome, &victim, err);
     if (result < 0 || !victim)
         return result;
-    outcome_tried(outcome, "LISTEN, also with its words hidden in a DO block; NOTIFY by the victim"
-                           " on the same channel");
+    outcome_tried(outcome, "LISTEN, also with its words hidden in a DO block, and NOTIFY by the"
+                           " victim on the same channel; the same the other way round");
     for (size_t i = 0; result == 0 && i < array_size(listens); i++)
         result = session_say(attacker, PG_RAW_SIMPLE, listens[i], outcome, err);
-    /* Within a transaction the server keeps it until its end, and nothing else can take it. */
-    if (result == 0)
-        result = session_say(attacker, PG_RAW_SIMPLE, "BEGIN; SELECT 1", outcome, err);
     outcome_init(&aside, stage, &arena);
     if (result == 0)
-        result = session_say(
-            victim, PG_RAW_SIMPLE,
-            arena_printf(&arena, "NOTIFY reeve_attack, '%s'", stage->victim.secret), &aside, err);
-    if (result == 0 && aside.inconclusive && !outcome->inconclusive)
-        outcome_decide(outcome, ATTACK_SKIPPED, "%s", no_connection_beside);
-    bool sent = aside.accepted > 0;
-    outcome_free(&aside);
-    if (result == 0)
-        result = session_say(attacker, PG_RAW_SIMPLE, "COMMIT", outcome, err);
-    if (result == 0)
-        result = session_say(attacker, PG_RAW_SIMPLE, "SELECT 1", outcome, err);
+        result = hear(attacker, outcome, victim, &aside, announced, array_size(announced), err);
     if (result == 0 && outcome->notified)
         outcome_gain(outcome, "the attacker hears what the victim announces");
+    bool sent = aside.accepted > 0;
+    if (result == 0)
+        result = session_say(victim, PG_RAW_SIMPLE, "LISTEN reeve_attack", &aside, err);
+    if (result == 0)
+        result = hear(victim, &aside, attacker, outcome, forged, array_size(forged), err);
+    if (result == 0 && aside.notified)
+        outcome_gain(outcome, "the victim hears what the attacker announces");
+    if (result == 0 && aside.inconclusive && !outcome->inconclusive)
+        outcome_decide(outcome, ATTACK_SKIPPED, "%s", no_connection_beside);
+    outcome_free(&aside);
     outcome_back(outcome, sent ? "nothing was heard" : "NOTIFY is refused");
     return result;
 }
@@ -184,8 +207,8 @@ static void judge_large_object(const struct attack *attack, struct attack_outcom
 #define OURS "({superuser} OR pg_get_userbyid(datdba) IN ({admin:s}, {owner:s}))"
 
 const struct attack attacks_names[] = {
-    ATTACK_PLAYED("shared.notify", 23, "LISTEN on a channel of the victim's", REACH_ANY, 0,
-                  play_notify, NULL),
+    ATTACK_PLAYED("shared.notify", 23, "LISTEN and NOTIFY on a channel of the victim's", REACH_ANY,
+                  0, play_notify, NULL),
     {.id = "shared.advisory_locks",
      .threat = 24,
      .title = "an advisory lock that the victim wants",

@@ -459,6 +459,7 @@ void backend_unlink(struct backend *backend)
     if (!client)
         return;
     int64_t used_us = engine_now_us(backend->worker->engine) - backend->linked_us;
+    backend->tainted |= client->listens; /* it listens still, for nobody else */
     deadline_stop(backend);
     note_slow(backend, used_us);
     queue_charge(client->place, used_us);
@@ -481,7 +482,12 @@ void backend_transaction_ended(struct backend *backend)
         session_capture(backend);
         return;
     }
-    if (client->pinned && !backend->doubtful && !worker->shutting_down)
+    if (client->listens && backend->pool != client->place->pool && !worker->shutting_down) {
+        client_fail(client, SQLSTATE_ADMIN_SHUTDOWN, "the tenant's channels are elsewhere now",
+                    "connect and listen again");
+        return;
+    }
+    if (client_keeps_backend(client) && !backend->doubtful && !worker->shutting_down)
         return;
     backend_unlink(backend);
     client_set_state(client, CLIENT_IDLE);
@@ -499,9 +505,10 @@ void backend_transaction_ended(struct backend *backend)
 void backend_client_gone(struct backend *backend)
 {
     struct client *client = backend->client;
-    bool clean = expect_empty(&backend->expected) && backend->status == 'I' && !client->pinned &&
-                 !client->in_message && !backend->settings_dirty && !backend->unsynced &&
-                 backend->copy == COPY_NONE && stream_pending(backend->stream) == 0;
+    bool clean = expect_empty(&backend->expected) && backend->status == 'I' &&
+                 !client_keeps_backend(client) && !client->in_message && !backend->settings_dirty &&
+                 !backend->unsynced && backend->copy == COPY_NONE &&
+                 stream_pending(backend->stream) == 0;
     if (mutation("proxy.undone"))
         clean = true;
     backend_unlink(backend);

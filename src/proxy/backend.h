@@ -66,6 +66,7 @@ struct backend {
     /* Rows of a capture, gathered. */
     struct pair captured[PAIRS_MAX];
     size_t captured_count;
+    bool captured_listening; /* the client still listens to something */
     enum backend_state state;
     enum copy_state copy;
     unsigned copy_syncs; /* Syncs that the server ignores, if it reads them before the COPY fails */

@@ -81,7 +81,7 @@ struct client {
     bool too_many;          /* to be refused once it has said who it is */
     bool has_key;           /* is in worker.keys */
     bool pinned;            /* keeps its backend until it ends */
-    bool listens;           /* is told of notifications, on the backend that it keeps */
+    bool listens;           /* is told of notifications, and keeps its backend while it is */
     bool checking_settings; /* waits for a backend in order to log in */
     bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
     bool half_told;         /* its backend was taken away in the middle of a message to it */
@@ -115,6 +115,11 @@ struct custom_name {
 
 void client_accepted(struct worker *worker, int fd);
 void client_set_state(struct client *client, enum client_state state);
+/* Its backend is not given back at the end of a transaction. */
+static inline bool client_keeps_backend(const struct client *client)
+{
+    return client->pinned || client->listens;
+}
 /* Reads from it again, unless it waits for its login. */
 void client_resume(struct client *client);
 /* Ends it at once: its backend is given back if it is clean, else closed. */

@@ -90,9 +90,9 @@ static bool is_servers_turn(const struct backend *backend)
 bool deadline_is_idle(const struct backend *backend)
 {
     const struct client *client = backend->client;
-    return client->pinned && expect_empty(&backend->expected) && backend->status == 'I' &&
-           backend->copy == COPY_NONE && !backend->unsynced && !client->in_message &&
-           client->gather.length == 0;
+    return client_keeps_backend(client) && expect_empty(&backend->expected) &&
+           backend->status == 'I' && backend->copy == COPY_NONE && !backend->unsynced &&
+           !client->in_message && client->gather.length == 0;
 }
 
 static enum deadline_phase phase_of(const struct backend *backend)

@@ -87,8 +87,6 @@ static void apply_flags(struct client *client, unsigned flags)
     }
     if (flags & TEXT_PINS)
         client->pinned = true;
-    if ((flags & TEXT_LISTENS) && client->place->own_database)
-        client->pinned = client->listens = true;
 }
 
 /* Whatever runs may change the session in ways that nobody sees; beginning a transaction does not.
@@ -654,7 +652,7 @@ static bool must_wait_for_answers(const struct client *client)
 {
     const struct backend *backend = client->backend;
     if (expect_empty(&backend->expected) || backend->unsynced || backend->copy != COPY_NONE ||
-        client->pinned || client->skip_till_sync || mutation("proxy.pipeline"))
+        client_keeps_backend(client) || client->skip_till_sync || mutation("proxy.pipeline"))
         return false;
     return backend->expected.count >= PIPELINE_DEPTH || client->place->queue.closed ||
            is_in_the_way(client);

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "proxy/answer.h"
 #include "proxy/backend.h"
+#include "proxy/notification.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
 #include "proxy/usage.h"
@@ -315,6 +316,16 @@ static void forget_name(struct backend *backend)
         client_statement_remove(&backend->client->statements, name);
 }
 
+/* Whether it does when the transaction has ended, the server is asked. */
+static void note_listening(struct backend *backend)
+{
+    struct client *client = backend->client;
+    if (client && client->place->may_listen)
+        client->listens = backend->settings_dirty = true;
+    else
+        backend->tainted = true;
+}
+
 static void note_tag(struct backend *backend, const struct reply *reply)
 {
     /* Tags that say that the session is not as it was. Most begin with other letters. */
@@ -344,9 +355,14 @@ static void note_tag(struct backend *backend, const struct reply *reply)
             backend->client->pinned = true;
         break;
     case 'L':
-        if (strncmp(tag, "LISTEN", reply->available) == 0 ||
-            strncmp(tag, "LOAD", reply->available) == 0)
+        if (strncmp(tag, "LISTEN", reply->available) == 0)
+            note_listening(backend);
+        else if (strncmp(tag, "LOAD", reply->available) == 0)
             backend->tainted = true;
+        break;
+    case 'U': /* it may be rolled back, and be of one channel among others: the server is asked */
+        if (strncmp(tag, "UNLISTEN", reply->available) == 0 && backend->client)
+            backend->settings_dirty |= backend->client->listens;
         break;
     default:
         break;
@@ -532,6 +548,22 @@ static enum verdict take_notice(struct backend *backend)
     return head && verdict_of(head) == PASS ? PASS : KEEP;
 }
 
+static enum verdict take_notification(struct backend *backend, const struct reply *reply)
+{
+    const struct client *client = backend->client;
+    if (mutation("proxy.notify"))
+        return PASS;
+    if (!client || !client->listens || reply->available < reply->body_length)
+        return KEEP;
+    if (!pool_is_guarded(backend->pool))
+        return PASS; /* nobody else is in its database */
+    if (!notification_write_own(client->place->tenant_id, reply->body, reply->body_length,
+                                &backend->worker->scratch))
+        return KEEP;
+    to_client(backend);
+    return REPLACED;
+}
+
 static enum verdict take_reply(struct backend *backend, const struct reply *reply)
 {
     switch (reply->type) {
@@ -575,9 +607,7 @@ static enum verdict take_reply(struct backend *backend, const struct reply *repl
     case 'S':
         return take_parameter(backend, reply);
     case 'A':
-        /* Channels are shared by all tenants of a database: who listens has one of its own. */
-        return (backend->client && backend->client->listens) || mutation("proxy.notify") ? PASS
-                                                                                         : KEEP;
+        return take_notification(backend, reply);
     default:
         return out_of_step(backend, "an unknown message", reply->type);
     }
@@ -595,6 +625,7 @@ static bool inspect_whole(const struct backend *backend, const struct wire_frame
     case 'Z':
     case 'S':
     case 'E':
+    case 'A':
         return true;
     case 'D':
         return backend->expected.count > 0 &&
@@ -665,7 +696,7 @@ static ssize_t take_one(struct backend *backend, struct run *run, const char *by
                           .body = bytes + WIRE_HEADER_SIZE,
                           .available = here < frame.body_length ? here : frame.body_length};
     struct expect *head = expect_first(&backend->expected);
-    bool plain = head && head->action == EXPECT_FORWARD && frame.type != 'E';
+    bool plain = head && head->action == EXPECT_FORWARD && frame.type != 'E' && frame.type != 'A';
     if (!plain)
         queue_run(backend, run); /* something of our own may come between */
     enum verdict verdict = take_reply(backend, &reply);

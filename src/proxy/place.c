@@ -205,7 +205,7 @@ static int fill(struct place *place, const struct route_snapshot *snapshot,
     join_pool(place, pool);
     place->epoch = placement->epoch;
     place->shared_tables = placement->shared_tables;
-    place->own_database = placement->own_database && !placement->guarded;
+    place->may_listen = placement->own_database || placement->guarded;
     if (placement->guarded)
         place->entry = place->read_only ? placement->read_only_entry : placement->read_write_entry;
     choose_store(place, placement);

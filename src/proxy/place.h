@@ -24,7 +24,7 @@ struct place {
     int64_t epoch; /* -1: not to be used any more */
     bool read_only;
     bool shared_tables; /* other tenants' rows are in the same tables */
-    bool own_database;  /* nobody else is in its database */
+    bool may_listen;    /* its channels are its own: by its database, or by the guard */
     char tenant[ROUTE_NAME_SIZE], service[ROUTE_NAME_SIZE];
     struct route_entry entry;        /* under the guard: what a backend is entered with */
     struct statement_store *store;   /* of its clients' prepared statements */

@@ -101,9 +101,9 @@ static struct statement *copy_for_client(struct client *client, const struct sta
  * transaction. */
 static const char listen_refused[] = "DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '0A000',"
                                      " MESSAGE = 'LISTEN is not supported in transaction pooling',"
-                                     " HINT = 'connections to the server are shared between "
-                                     "transactions; a tenant with a database of"
-                                     " its own can listen'; END $$";
+                                     " HINT = 'channels of a database without the guard are "
+                                     "everybody''s: a tenant with enforcement guard, or"
+                                     " with a database of its own, can listen'; END $$";
 
 /* ---- sending ---- */
 
@@ -115,7 +115,7 @@ static void put_definition(struct backend *backend, const char *name,
     size_t mark = wire_begin(out, 'P');
     wire_put_cstring(out, name);
     size_t sent = 0;
-    if ((statement->flags & TEXT_LISTENS) && !(client && client->place->own_database)) {
+    if ((statement->flags & TEXT_LISTENS) && !(client && client->place->may_listen)) {
         sent = strlen(statement->definition);
         buffer_append(out, statement->definition, text_before_listen(statement->definition, sent));
         buffer_append_string(out, listen_refused);
@@ -237,7 +237,7 @@ bool prepare_replacement(struct client *client, unsigned flags, const char *text
                          bool apart, struct buffer *out, struct client_names **ret_names)
 {
     *ret_names = NULL;
-    if (client->place->own_database)
+    if (client->place->may_listen)
         flags &= ~(unsigned)TEXT_LISTENS;
     if (!(flags & (TEXT_LISTENS | TEXT_DEALLOCATES)))
         return false;

@@ -37,10 +37,10 @@ void prepare_unnamed(struct client *client);
  * TEXT_DEALLOCATES_MAX names a server's. */
 enum { PREPARE_REPLACEMENT_MAX = 2 * STREAM_READ_SIZE };
 /*
- * Writes the text to send in place of this one to `out`, with its NUL: LISTEN is refused, in its
- * place in pipeline and transaction, and DEALLOCATE of a client's name is made one of a
- * placeholder. What it deallocates is in `ret_names`, which is the caller's; NULL: nothing. False:
- * the text is to be sent as it is. `apart`: it is for a simple query.
+ * Writes the text to send in place of this one to `out`, with its NUL: LISTEN is refused where the
+ * place may not, in its place in pipeline and transaction, and DEALLOCATE of a client's name is
+ * made one of a placeholder. What it deallocates is in `ret_names`, which is the caller's; NULL:
+ * nothing. False: the text is to be sent as it is. `apart`: it is for a simple query.
  */
 bool prepare_replacement(struct client *client, unsigned flags, const char *text, size_t length,
                          bool apart, struct buffer *out, struct client_names **ret_names);

@@ -24,6 +24,8 @@
 
 enum { CUSTOM_NAMES_MAX = 32, RETRIES_MAX = 3 };
 
+#define LISTENING " " /* among captured settings: no setting has this name */
+
 bool session_setting_allowed(const char *name)
 {
     static const char *const refused[] = {
@@ -183,6 +185,10 @@ void session_capture(struct backend *backend)
                                " FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'"
                                " UNION ALL SELECT 'role', pg_catalog.current_setting('role')"
                                " WHERE pg_catalog.current_setting('role') <> 'none'");
+    if (client->listens)
+        buffer_append_string(&sql,
+                             " UNION ALL SELECT '" LISTENING "', ''"
+                             " WHERE EXISTS (SELECT FROM pg_catalog.pg_listening_channels())");
     list_for_each (link, &client->custom_names) {
         const char *name = list_entry(link, struct custom_name, link)->name;
         buffer_append_string(&sql, " UNION ALL SELECT ");
@@ -195,6 +201,7 @@ void session_capture(struct backend *backend)
     }
     backend->settings_dirty = false;
     backend->captured_count = 0;
+    backend->captured_listening = false;
     backend->capture_overflow = false;
     ask(backend, buffer_string(&sql), EXPECT_CAPTURE);
 }
@@ -250,6 +257,12 @@ void session_captured_row(struct backend *backend, const char *body, size_t leng
         free(value);
         return;
     }
+    if (value && strcmp(name, LISTENING) == 0) {
+        backend->captured_listening = true;
+        free(name);
+        free(value);
+        return;
+    }
     if (!value || backend->captured_count == PAIRS_MAX) {
         backend->capture_overflow = true;
         free(name);
@@ -280,8 +293,10 @@ void session_captured(struct backend *backend)
             client->pinned = true;
         return;
     }
-    if (client)
+    if (client) {
         pairs_replace(&client->settings, pairs_ref(settings));
+        client->listens &= backend->captured_listening;
+    }
     pairs_replace(&backend->settings, settings);
 }
 

@@ -13,7 +13,7 @@ enum text_flags {
     TEXT_CHANGES_SETTINGS = 1 << 0, /* SET, set_config, DO, CALL: to be looked at afterwards */
     TEXT_PINS = 1 << 1,             /* session state that cannot be carried: advisory locks, HOLD */
     TEXT_DISCARDS = 1 << 2,         /* DISCARD ALL, DEALLOCATE ALL: prepared statements are gone */
-    TEXT_LISTENS = 1 << 3,          /* LISTEN: refused in transaction pooling */
+    TEXT_LISTENS = 1 << 3,          /* LISTEN: refused where channels are everybody's */
     TEXT_DEALLOCATES = 1 << 4,      /* DEALLOCATE name */
     TEXT_CHANGES_NAMES = TEXT_DISCARDS | TEXT_DEALLOCATES,
     TEXT_BEGINS = 1 << 5, /* BEGIN or START TRANSACTION, and nothing else: runs no code */

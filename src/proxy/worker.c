@@ -230,6 +230,17 @@ static void end_place_clients(struct place *place)
     }
 }
 
+/* Its tenant's channels are in another pool's sessions now: who listens must begin anew. */
+static void end_listening(struct place *place)
+{
+    list_for_each_safe (link, &place->worker->clients) {
+        struct client *client = list_entry(link, struct client, link);
+        if (client->place == place && client->listens && client->backend &&
+            deadline_is_idle(client->backend))
+            backend_transaction_ended(client->backend);
+    }
+}
+
 static void refresh_place_node(struct hash_node *node, void *argument)
 {
     struct refresh *refresh = argument;
@@ -243,6 +254,8 @@ static void refresh_place_node(struct hash_node *node, void *argument)
     after->held = true;
     if (!there)
         end_place_clients(place);
+    else if (after != before)
+        end_listening(place);
     before->held = after->held = false;
     pool_serve(before);
     if (after != before)

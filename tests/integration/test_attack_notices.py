@@ -236,8 +236,9 @@ def test_a_guard_that_forgets_to_clear():
     """Sessions must be shared between attacker and victim for this to be seen."""
     left = {"leftover.settings", "leftover.sequence"}
     found = attacked_without("guard.settings", "guard.sequences", "guard.random", "guard.prepared",
-                             "guard.advisory", "guard.names", "guard.utility", any_of=left)
-    assert {"guard.password", "guard.listen", "guard.statements"} <= found
+                             "guard.advisory", "guard.names", "guard.utility", "guard.notify",
+                             any_of=left)
+    assert {"guard.password", "guard.notify", "guard.statements"} <= found
     assert left & found, found
 
 
@@ -250,8 +251,17 @@ def test_a_proxy_that_does_not_hear_of_suspension():
         assert throwaway(server) == []
 
 
+def test_channels_that_are_everybodys():
+    """Under the guard it takes both: the proxy sees whose a notification is."""
+    assert attacked_without("guard.channels", "proxy.notify") == {"shared.notify"}
+    with reeve_support.running_reeve(REEVE_MUTATE="guard.channels") as server:
+        create_things(server)
+        done = attack(server, "--isolation", "schema", json=True)
+        assert ids(done.json, "FINDING") == set()
+
+
 def test_a_proxy_that_passes_notifications_on():
-    """Under login: the guard has LISTEN refused."""
+    """Under login, where the proxy alone stands in front of them."""
     with reeve_support.running_reeve(REEVE_MUTATE="proxy.notify") as server:
         create_things(server)
         server.cli("cluster", "enforce", "local", "login")

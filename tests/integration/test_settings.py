@@ -213,12 +213,3 @@ def test_session_advisory_lock_is_kept_or_refused(world, mode):
             one.execute("SELECT 1")
             assert two.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone() == (False,)
         assert one.execute("SELECT pg_advisory_unlock(%s)", [key]).fetchone() == (True,)
-
-
-@pytest.mark.parametrize("mode", ["row", "schema"])
-def test_listen_is_refused(connection, mode):
-    """Where a tenant has its own database: test_listen.py."""
-    error = error_of(connection.execute, "LISTEN something")
-    assert error.sqlstate == "0A000"
-    assert "transaction pooling" in str(error)
-    assert connection.execute("SELECT 1").fetchone() == (1,)

@@ -386,6 +386,175 @@ def advisory_locks_of_neighbours(server):
         assert [m.sqlstate for m in found if m.type == "E"] == ["42501"]
 
 
+# ---- channels ----
+
+ANNOUNCE = """
+    CREATE OR REPLACE FUNCTION app.announce() RETURNS void LANGUAGE plpgsql
+        AS $$ BEGIN PERFORM pg_notify('news', 'x'); END $$;
+    CREATE OR REPLACE FUNCTION app.announce_short() RETURNS void LANGUAGE sql
+        AS $$ SELECT pg_notify('news', 'x') $$;
+    CREATE OR REPLACE FUNCTION app.announce_atomic() RETURNS void LANGUAGE sql
+        BEGIN ATOMIC SELECT pg_notify('news', 'x'); END;
+    CREATE OR REPLACE FUNCTION app.announce_rows() RETURNS SETOF text LANGUAGE sql STABLE
+        AS $$ SELECT pg_notify('news', 'x')::text $$;
+    CREATE OR REPLACE FUNCTION app.announce_as_owner() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+        AS $$ BEGIN EXECUTE 'NOTIFY news, ''x'''; END $$;
+    CREATE OR REPLACE FUNCTION app.announce_change() RETURNS trigger LANGUAGE plpgsql
+        AS $$ BEGIN NOTIFY news, 'x'; RETURN NEW; END $$;
+    CREATE TABLE IF NOT EXISTS app.with_default (i int, said text DEFAULT pg_notify('news', 'x'));
+    CREATE TABLE IF NOT EXISTS app.with_rule (i int);
+    CREATE OR REPLACE RULE r AS ON INSERT TO app.with_rule DO ALSO NOTIFY news, 'x';
+    CREATE TABLE IF NOT EXISTS app.with_query (i int);
+    CREATE OR REPLACE RULE r AS ON INSERT TO app.with_query DO ALSO SELECT pg_notify('news', 'x');
+    CREATE TABLE IF NOT EXISTS app.with_trigger (i int);
+    CREATE OR REPLACE TRIGGER t AFTER INSERT ON app.with_trigger
+        FOR EACH ROW EXECUTE FUNCTION app.announce_change();
+    CREATE OR REPLACE VIEW app.announcing AS SELECT pg_notify('news', 'x')::text AS said;
+    GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA app TO run_s"""
+ANNOUNCEMENTS = [
+    "NOTIFY news, 'x'", "SELECT pg_notify('news', 'x')", r"SELECT pg_notify(U&'n\0065ws', 'x')",
+    "SELECT * FROM pg_notify('news', 'x')", "SELECT 1 WHERE pg_notify('news', 'x')::text = ''",
+    "WITH a AS MATERIALIZED (SELECT pg_notify('news', 'x')) SELECT * FROM a",
+    "SELECT (SELECT pg_notify('news', 'x'))", "EXPLAIN ANALYZE SELECT pg_notify('news', 'x')",
+    "SELECT query_to_xml('SELECT pg_notify(''news'', ''x'')::text', true, true, '')",
+    "PREPARE p AS SELECT pg_notify('news', $1); EXECUTE p('x'); DEALLOCATE p",
+    "BEGIN; DECLARE c CURSOR FOR SELECT pg_notify('news', 'x'); FETCH c; COMMIT",
+    "DO $$ BEGIN NOTIFY news, 'x'; END $$", "DO $$ BEGIN EXECUTE 'NOTIFY news, ''x'''; END $$",
+    "DO $$ BEGIN PERFORM pg_notify('news', 'x'); END $$",
+    "DO $$ DECLARE t text; BEGIN t := pg_notify('news', 'x'); END $$",
+    "COPY (SELECT pg_notify('news', 'x')) TO STDOUT",
+    "SELECT app.announce()", "SELECT app.announce_short()", "SELECT app.announce_atomic()",
+    "SELECT app.announce_as_owner()", "SELECT * FROM app.announce_rows()",
+    "SELECT * FROM app.announcing", "INSERT INTO app.with_default VALUES (1)",
+    "INSERT INTO app.with_rule VALUES (1)", "INSERT INTO app.with_query VALUES (1)",
+    "INSERT INTO app.with_trigger VALUES (1)",
+]
+
+
+def heard(session, text="SELECT 1"):
+    """What came until now: the server tells it before it is ready for more."""
+    found = [message.body[4:].split(b"\0")[:2] for message in session.ask(wire.query(text))
+             if message.type == "A"]
+    return [tuple(text.decode() for text in pair) for pair in found]
+
+
+@attack("guard.channels")
+def channels_of_neighbours(server):
+    with server.connect("shared") as admin:
+        admin.execute(ANNOUNCE)
+    with armed(server) as one, armed(server) as two, armed(server) as speaker:
+        one.enter(1), two.enter(2)
+        assert one.run("LISTEN news") == [] and two.run("LISTEN news") == []
+        for tenant, hearing, other in ((1, one, two), (2, two, one)):
+            speaker.enter(tenant)
+            for text in ANNOUNCEMENTS:
+                answer = speaker.run(text)
+                assert isinstance(answer, list), (text, answer)
+                assert heard(hearing) == [(f"{tenant}:news", "x")], text
+                assert heard(other) == [], text
+        with server.connect("shared") as admin:
+            for channel in ("news", "1:news", "1"):
+                admin.execute("SELECT pg_notify(%s, 'x')", [channel])
+        assert heard(one) == heard(two) == []
+        assert one.run("SELECT pg_listening_channels()") == [("news",)]
+        assert one.run("SELECT * FROM pg_listening_channels()") == [("news",)]
+        one.run("UNLISTEN news")
+        assert one.run("SELECT pg_listening_channels()") == []
+        speaker.enter(1)
+        speaker.run("NOTIFY news")
+        assert heard(one) == []
+
+
+@attack("guard.notify")
+def notifying_by_other_ways(server):
+    """Where the call is not replaced."""
+    with server.connect("shared") as admin:
+        admin.execute(ANNOUNCE)
+    with armed(server) as session:
+        session.enter(1)
+        oid = int(session.one("SELECT 'pg_catalog.pg_notify'::regproc::oid"))
+        found = session.ask(wire.function_call(oid, (b"news", b"x")))
+        assert [m.sqlstate for m in found if m.type == "E"] == ["42501"]
+        session.run("PREPARE p (text) AS SELECT $1")
+        for text in ("EXECUTE p(pg_notify('news', 'x')::text)", "COPY app.with_default (i) FROM STDIN"):
+            session.send(wire.query(text), wire.copy_data(b"1\n"), wire.copy_done())
+            assert guard.outcome(session.until_ready()) == "42501", text
+
+
+@attack()
+def names_of_channels(server):
+    with armed(server) as session:
+        session.enter(1)
+        for name, answer in (("x" * 51, []), ("x" * 52, "22023"), ("x" * 63, "22023")):
+            assert session.run(f"LISTEN {name}") == answer
+            assert session.run(f"NOTIFY {name}") == answer
+            assert session.run(f"UNLISTEN {name}") == answer
+            assert session.run(f"SELECT pg_notify('{name}', '')") == (answer or [("",)])
+        for channel in ("''", "NULL"):
+            assert session.run(f"SELECT pg_notify({channel}, 'x')") == "22023"
+        for text in ("DO $$ BEGIN LISTEN x; END $$", "DO $$ BEGIN EXECUTE 'LISTEN x'; END $$"):
+            assert session.run(text) == "0A000", text
+        assert session.run("SELECT * FROM reeve.channel_secret") == "42501"
+        heard(session)
+        assert session.run("""LISTEN "Größe; '" """) == []
+        announced = heard(session, "SELECT pg_notify('Größe; ''', NULL)")
+        assert announced == [("1:Größe; '", "")]
+
+
+@attack()
+def a_database_that_an_older_script_has_prepared(server):
+    """Nobody listens to what is everybody's, nor says anything there."""
+    with server.connect("shared") as admin:
+        admin.execute("ALTER TABLE reeve.channel_secret RENAME TO away")
+        try:
+            with armed(server) as session:
+                session.enter(1)
+                for text in ("LISTEN x", "NOTIFY x", "UNLISTEN x", "SELECT pg_notify('x', 'y')"):
+                    assert session.run(text) == "55000", text
+                assert session.run("UNLISTEN *") == []
+                check_is(session, 1, "run_s")
+        finally:
+            admin.execute("ALTER TABLE reeve.away RENAME TO channel_secret")
+
+
+@attack("guard.unlisten")
+def listening_left(server):
+    with armed(server) as session, armed(server) as other:
+        session.enter(1), other.enter(1)
+        session.run("LISTEN news")
+        session.enter(2)
+        assert session.run("SELECT count(*) FROM pg_listening_channels()") == [("0",)]
+        session.enter(1)
+        session.run("LISTEN news")
+        session.run("DISCARD ALL")
+        other.run("NOTIFY news")
+        assert heard(session) == []
+
+
+@attack("guard.heard")
+def hearing_as_nobody(server):
+    """Between two tenants a session still listens for the first."""
+    with armed(server) as session, armed(server) as other:
+        session.enter(1), other.enter(1)
+        session.run("LISTEN news")
+        session.ask(wire.flush(), wire.query("SELECT 1"))
+        other.run("NOTIFY news")
+        assert heard(session) == []
+
+
+@attack("guard.reading")
+def listening_and_others_channels(server):
+    """A session that waits looks at what is none of its own, and goes on."""
+    with armed(server) as session, armed(server) as other, server.connect("shared") as admin:
+        session.enter(1), other.enter(2)
+        session.run("LISTEN news")
+        for _ in range(3):
+            other.run(f"NOTIFY news, '{'x' * 7900}'")
+        process.wait_until(lambda: admin.execute(
+            "SELECT pg_notification_queue_usage() = 0").fetchone()[0], "it has looked")
+        check_is(session, 1, "run_s")
+
+
 @attack("guard.sequences")
 def sequences(server):
     with armed(server) as session:
@@ -471,7 +640,7 @@ UTILITIES = [
     "ALTER ROLE CURRENT_USER PASSWORD 'x'", "ALTER ROLE CURRENT_USER SET work_mem = '1MB'",
     "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "DROP OWNED BY CURRENT_USER",
     "DROP OWNED BY run_s", "REASSIGN OWNED BY CURRENT_USER TO t_2", "PREPARE TRANSACTION 'x'",
-    "COMMIT PREPARED 'x'", "LISTEN x", "DO $$ BEGIN EXECUTE 'LISTEN x'; END $$", "LOAD 'plpgsql'",
+    "COMMIT PREPARED 'x'", "DO $$ BEGIN EXECUTE 'LISTEN x'; END $$", "LOAD 'plpgsql'",
     "CREATE TEMP TABLE t (i int)", "CREATE VIEW v AS SELECT 1", "GRANT SELECT ON app.thing TO t_2",
     "COMMENT ON TABLE app.thing IS 'x'", "ALTER TABLE app.thing RENAME TO x", "VACUUM app.thing",
     "CREATE TABLE x AS SELECT 1", "SELECT 1 INTO y", "CHECKPOINT", "TRUNCATE app.thing",
@@ -498,7 +667,7 @@ def what_a_role_may_do_to_itself(server):
 @attack()
 def what_a_client_library_sends(server):
     """Must go on working."""
-    harmless = ["DISCARD ALL", "RESET ALL", "UNLISTEN *", "CLOSE ALL", "DEALLOCATE ALL",
+    harmless = ["DISCARD ALL", "RESET ALL", "LISTEN x", "UNLISTEN x", "UNLISTEN *", "CLOSE ALL", "DEALLOCATE ALL",
                 "RESET ROLE", "RESET SESSION AUTHORIZATION", "SET SESSION AUTHORIZATION DEFAULT",
                 "SELECT pg_advisory_unlock_all()", "SHOW TRANSACTION ISOLATION LEVEL",
                 "BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY DEFERRABLE; COMMIT",

@@ -221,8 +221,8 @@ def test_last_value_of_a_sequence(stage, pair):
 
 
 @pytest.mark.parametrize("text", ["LISTEN channel", "DO $$ BEGIN EXECUTE 'LISTEN channel'; END $$"])
-def test_listening(stage, text):
-    listen(stage, text)
+def test_listening(roomy_stage, text):
+    listen(roomy_stage, text)
 
 
 def listen(stage, text):

@@ -362,25 +362,33 @@ def test_a_literal_parsed_after_set_local(world, tight, mode):
 
 # ---- what is refused ----
 
-def test_listen_behind_another_statement_is_refused(one):
-    assert error_of(one.ask(query("SELECT 1; LISTEN something"))) == "0A000"
+@pytest.fixture(params=["row", "schema"])
+def deaf(world, request):
+    """A client in a shared database without the guard, where nobody can listen."""
+    tenant = world.new_tenant(request.param)
+    if ENFORCEMENT == "guard":
+        world.reeve.cli("placement", "enforce", tenant.slug, tenant.service, "login")
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        yield connection
 
 
-@pytest.mark.parametrize("mode", ["row", "schema"])  # the database is shared
+def test_listen_behind_another_statement_is_refused(deaf):
+    assert error_of(deaf.ask(query("SELECT 1; LISTEN something"))) == "0A000"
+
+
 @pytest.mark.parametrize("name", ["", "named"])
-def test_listen_as_a_prepared_statement_is_refused(world, tenant, name):
+def test_listen_as_a_prepared_statement_is_refused(deaf, name):
     """What nobody would ever hear must not look as if it listened; and the session goes on."""
-    with wire.connect_to_tenant(world.reeve, tenant) as one:
-        for _ in range(2):
-            found = one.ask(parse('listen "something"', name), bind([], name), execute(), sync())
-            assert error_of(found) == "0A000"
-            one.ask(close("S", name), sync())
-        assert values(one.ask(query("SELECT 1"))) == [[b"1"]]
+    for _ in range(2):
+        found = deaf.ask(parse('listen "something"', name), bind([], name), execute(), sync())
+        assert error_of(found) == "0A000"
+        deaf.ask(close("S", name), sync())
+    assert values(deaf.ask(query("SELECT 1"))) == [[b"1"]]
 
 
-def test_what_stands_before_listen_is_done(one):
-    one.ask(query("BEGIN"))
-    found = one.ask(query("SELECT 1; COMMIT; SELECT 2; LISTEN something; SELECT 3"))
+def test_what_stands_before_listen_is_done(deaf):
+    deaf.ask(query("BEGIN"))
+    found = deaf.ask(query("SELECT 1; COMMIT; SELECT 2; LISTEN something; SELECT 3"))
     assert (values(found), error_of(found)) == ([[b"1"], [b"2"]], "0A000")
     assert found[-1].body == b"I"
 

@@ -126,6 +126,11 @@ MUTATIONS = {
 }
 # What a walk cannot notice.
 NOT_BY_WALKING = {
+    "guard.channels": "a walk that listened would keep its server connection",
+    "guard.notify": "the same, and nobody knows the name of another's channel",
+    "guard.heard": "the same",
+    "guard.unlisten": "the same",
+    "guard.reading": "the same",
     "guard.key": "only the proxy may call what the key is for: test_guard.py calls it all the same",
     "proxy.settings": "of a login, where the server refuses the same in other words",
     "proxy.suspend": "nobody is suspended in a walk",
@@ -138,7 +143,7 @@ NOT_BY_WALKING = {
     "proxy.gather": "nothing is that large",
     "proxy.large_statements": "the same",
     "proxy.max_backends": "nobody has limits",
-    "proxy.notify": "LISTEN is refused in front of it",
+    "proxy.notify": "the guard stands in front of it",
     "proxy.patience": "nobody waits for one tenant alone",
     "proxy.pipeline": "nobody pipelines without end",
     "proxy.result_size": "nobody has limits",

@@ -12,6 +12,7 @@ import subprocess
 
 from support import made
 from support.process import ROOT
+from support.reeve import ENFORCEMENT
 
 SOURCES = ROOT / "tests" / "drivers"
 JDBC = "/usr/share/java/postgresql.jar"
@@ -82,7 +83,7 @@ def environment(world, mode):
         "NEIGHBOUR_USER": neighbour.slug, "NEIGHBOUR_PASSWORD": neighbour.secret,
         "NEIGHBOUR_DATABASE": neighbour.service,
         "COPY_IN": "no" if mode == "row" and not world.direct else "yes",
-        "LISTENS": "yes" if mode == "database" or world.direct else "no",
+        "LISTENS": "yes" if mode == "database" or world.direct or ENFORCEMENT == "guard" else "no",
         "DIRECT": "yes" if world.direct else "no",
     }
 

@@ -125,7 +125,7 @@ class OwnLocks(Operation):
 
 
 class HiddenListen(Operation):
-    """Where it works, nothing comes of it: see Notify."""
+    """Where it works, nothing comes of it: see Notify. The guard refuses it where it is not to be seen."""
 
     sql = hidden("LISTEN walk")
     weight = 1

@@ -26,6 +26,6 @@ def rules_of(mode, enforcement):
     shared = mode != "database"
     guarded = shared and enforcement == "guard"
     return Rules(guarded=guarded, copies_in=mode != "row", locks_keys=guarded or not shared,
-                 listens=not shared,
+                 listens=guarded or not shared,
                  locks_tables=not (guarded and mode == "row"), sees_prepared=not shared,
                  own_meanings=guarded and mode == "row")

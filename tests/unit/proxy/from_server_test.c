@@ -672,6 +672,129 @@ static void test_a_row_that_is_too_large(void **state)
     assert_int_equal(too_large, 1);
 }
 
+/* ---- notifications ---- */
+
+#define NOTIFICATION(length, channel) "A\0\0\0" length "\0\0\1\2" channel "\0payload\0"
+
+static void listen_in(bool shared, bool listens)
+{
+    pool.key.placement_id = shared ? 0 : 1;
+    client.place = &place;
+    place.tenant_id = 0x2a;
+    client.listens = listens;
+}
+
+static void test_a_notification_of_its_own_database(void **state)
+{
+    (void)state;
+    listen_in(false, true);
+    RECEIVE(NOTIFICATION("\25", "news"));
+    assert_int_equal(told.length, 22);
+    assert_memory_equal(told.data, NOTIFICATION("\25", "news"), 22);
+    check_told("A");
+    listen_in(false, false);
+    RECEIVE(NOTIFICATION("\25", "news"));
+    check_told("");
+}
+
+static void test_notifications_where_channels_are_shared(void **state)
+{
+    (void)state;
+    listen_in(true, true);
+    RECEIVE(NOTIFICATION("\30", "2a:news"));
+    assert_int_equal(told.length, 22);
+    assert_memory_equal(told.data, NOTIFICATION("\25", "news"), 22);
+    check_told("A");
+    RECEIVE(NOTIFICATION("\24", "2a:")); /* an empty name, which the guard does not let happen */
+    check_told("A");
+    RECEIVE(NOTIFICATION("\30", "2b:news"));
+    RECEIVE(NOTIFICATION("\31", "2a0:news"));
+    RECEIVE(NOTIFICATION("\27", "2:news"));
+    RECEIVE(NOTIFICATION("\30", "2A:news"));
+    RECEIVE(NOTIFICATION("\25", "news"));
+    RECEIVE(NOTIFICATION("\23", "2a"));
+    RECEIVE(NOTIFICATION("\21", ""));
+    check_told("");
+    backend.client = NULL;
+    RECEIVE(NOTIFICATION("\30", "2a:news"));
+    backend.client = &client;
+    listen_in(true, false);
+    RECEIVE(NOTIFICATION("\30", "2a:news"));
+    check_told("");
+    assert_int_equal(closed, 0);
+}
+
+static void test_notifications_that_are_malformed(void **state)
+{
+    (void)state;
+    listen_in(true, true);
+    RECEIVE("A\0\0\0\4");
+    RECEIVE("A\0\0\0\6\0\0");
+    RECEIVE("A\0\0\0\10\0\0\1\2");
+    RECEIVE("A\0\0\0\17\0\0\1\0022a:news");
+    RECEIVE("A\0\0\0\20\0\0\1\0022a:news\0");
+    RECEIVE("A\0\0\0\22\0\0\1\0022a:news\0pa");
+    check_told("");
+    _cleanup_free_ char *large = xcalloc(1, 20000);
+    memcpy(large, NOTIFICATION("\30", "2a:news"), 25);
+    large[3] = 0x4e; /* of a length that the server never sends, in pieces */
+    large[4] = 0;
+    receive(large, 100);
+    receive(large + 100, 1 + 0x4e00 - 100);
+    check_told("");
+    RECEIVE(NOTIFICATION("\30", "2a:news"));
+    check_told("A");
+}
+
+/* In front of what comes behind it, and whole, wherever it is cut. */
+static void test_a_notification_in_its_place(void **state)
+{
+    (void)state;
+    static const char bytes[] = COPIED NOTIFICATION("\30", "2a:news") READY("I");
+    size_t length = sizeof(bytes) - 1;
+    listen_in(true, true);
+    for (size_t cut = 0; cut <= length; cut++) {
+        push_kind(EXPECT_QUERY);
+        _cleanup_free_ char *first = xmalloc(cut);
+        memcpy(first, bytes, cut);
+        size_t taken = backend_received(&backend, first, cut);
+        receive(bytes + taken, length - taken);
+        assert_int_equal(told.length, length - 3);
+        check_told("CAZ");
+    }
+}
+
+#define TAG(length, text) "C\0\0\0" length text "\0"
+
+static void test_tags_that_say_that_it_listens(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tag;
+        size_t length;
+        bool may_listen, listens, then_listens, then_dirty, then_tainted;
+    } cases[] = {
+        {TAG("\13", "LISTEN"), 12, true, false, true, true, false},
+        {TAG("\13", "LISTEN"), 12, false, false, false, false, true},
+        {TAG("\15", "UNLISTEN"), 14, true, true, true, true, false},
+        {TAG("\15", "UNLISTEN"), 14, true, false, false, false, false},
+        {TAG("\11", "LOAD"), 10, true, false, false, false, true},
+        {TAG("\13", "NOTIFY"), 12, true, false, false, false, false},
+    };
+    for (size_t i = 0; i < array_size(cases); i++) {
+        listen_in(true, cases[i].listens);
+        place.may_listen = cases[i].may_listen;
+        backend.settings_dirty = backend.tainted = false;
+        push_kind(EXPECT_QUERY);
+        receive(cases[i].tag, cases[i].length);
+        RECEIVE(READY("T"));
+        assert_int_equal(client.listens, cases[i].then_listens);
+        assert_int_equal(backend.settings_dirty, cases[i].then_dirty);
+        assert_int_equal(backend.tainted, cases[i].then_tainted);
+        check_told("CZ");
+    }
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
@@ -697,6 +820,11 @@ int main(void)
         TEST(test_answers_do_not_add_up),
         TEST(test_an_answer_that_is_too_large),
         TEST(test_a_row_that_is_too_large),
+        TEST(test_a_notification_of_its_own_database),
+        TEST(test_notifications_where_channels_are_shared),
+        TEST(test_notifications_that_are_malformed),
+        TEST(test_a_notification_in_its_place),
+        TEST(test_tags_that_say_that_it_listens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -380,6 +380,34 @@ static void test_rows_become_the_settings(void **state)
     assert_int_equal(backend.captured_count, 0);
 }
 
+/* The row is there as long as the client listens to something. */
+static void test_whether_it_listens(void **state)
+{
+    (void)state;
+    session_capture(&backend);
+    assert_null(strstr(sent.data + WIRE_HEADER_SIZE, "pg_listening_channels"));
+    session_captured(&backend);
+    assert_false(client.listens);
+    buffer_reset(&sent);
+    for (int listens = 1; listens >= 0; listens--) {
+        client.listens = true;
+        session_capture(&backend);
+        assert_non_null(strstr(sent.data + WIRE_HEADER_SIZE, "pg_listening_channels"));
+        row("\0\2\0\0\0\1a\0\0\0\2xy", 13);
+        if (listens)
+            row("\0\2\0\0\0\1 \0\0\0\0", 11);
+        session_captured(&backend);
+        assert_int_equal(client.listens, listens);
+        assert_int_equal(client.settings->count, 1);
+        buffer_reset(&sent);
+    }
+    client.listens = true; /* what is not known stays as it was */
+    session_capture(&backend);
+    row("", 0);
+    session_captured(&backend);
+    assert_true(client.listens);
+}
+
 static void test_rows_that_cannot_be_carried(void **state)
 {
     (void)state;
@@ -489,6 +517,7 @@ int main(void)
         TEST(test_the_largest_settings_fit),
         TEST(test_capture_asks_for_the_names),
         TEST(test_rows_become_the_settings),
+        TEST(test_whether_it_listens),
         TEST(test_rows_that_cannot_be_carried),
         TEST(test_too_many_rows),
         TEST(test_rows_of_a_capture_that_does_not_end),
