@@ -1,5 +1,5 @@
-/* Replies against the queue of expected ones: what an error undoes, COPY, the proxy's own answers.
- */
+/* Replies against the queue of expected ones: what an error undoes, COPY, the proxy's own answers,
+ * sizes, notifications. Longer than 800 lines, as all of it needs the one client on one backend. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
