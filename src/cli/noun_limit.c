@@ -10,7 +10,7 @@
 #include "catalog/tenant.h"
 #include "cli/context.h"
 
-enum { NUMBER_MAX = 1000000, SIZE_LEAST = 1 << 10 };
+enum { NUMBER_MAX = 1000000, PERCENT_MAX = 10000, SIZE_LEAST = 1 << 10 };
 static const int64_t time_max_us = 365 * 24 * 3600 * (int64_t)TIME_S;
 static const int64_t size_max = 1LL << 50;
 static const char none[] = "none";
@@ -25,7 +25,8 @@ static const struct cli_parameter set_arguments[] = {
              "transaction_rate: transactions a second; byte_rate: bytes a second; "
              "max_result_size: bytes of an answer; queue_timeout, query_timeout, "
              "transaction_timeout, idle_transaction_timeout, "
-             "idle_pinned_timeout: see docs/limits.md"},
+             "idle_pinned_timeout: see docs/limits.md; weight: percent of others' turns on "
+             "shared server connections"},
     {.name = "VALUE",
      .required = true,
      .kind = CLI_TEXT,
@@ -161,6 +162,8 @@ static bool read_amount(enum route_limit_kind kind, const char *text, int64_t *r
         return str_to_size(text, ret) && *ret >= SIZE_LEAST && *ret <= size_max;
     case ROUTE_LIMIT_NUMBER:
         return str_to_i64(text, 1, NUMBER_MAX, ret);
+    case ROUTE_LIMIT_PERCENT:
+        return str_to_i64(text, 1, PERCENT_MAX, ret);
     }
     return false;
 }
@@ -170,7 +173,8 @@ static int read_value(const struct cli *cli, int64_t *ret, struct error *err)
     static const char *const hints[] = {
         [ROUTE_LIMIT_NUMBER] = "pass a number of 1 to 1000000, or none",
         [ROUTE_LIMIT_TIME] = "pass a time of 100ms to 365d, such as 30s, or none",
-        [ROUTE_LIMIT_SIZE] = "pass bytes, 1kB to 1024TB, such as 64MB, or none"};
+        [ROUTE_LIMIT_SIZE] = "pass bytes, 1kB to 1024TB, such as 64MB, or none",
+        [ROUTE_LIMIT_PERCENT] = "pass 1 to 10000, where 100 is as everybody, or none"};
     const char *text = cli_text(cli, "VALUE");
     enum route_limit limit = (enum route_limit)limit_index(cli_text(cli, "LIMIT"));
     enum route_limit_kind kind = route_limit_kind(limit);

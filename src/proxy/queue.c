@@ -366,7 +366,8 @@ void queue_take(struct client *client, int64_t now_us)
 
 void queue_charge(struct place *place, int64_t used_us)
 {
-    place->queue.had_us += used_us;
+    int64_t weight = place->limits.values[ROUTE_LIMIT_WEIGHT];
+    place->queue.had_us += weight > 0 ? used_us * QUEUE_WEIGHT / weight : used_us;
     if (place->pool)
         forget_past(&place->queue, &place->pool->queue);
 }

@@ -5,7 +5,7 @@
  * next. Whoever has had QUEUE_SLACK_US more backend time than another that waits lets it go first
  * (as in start-time fair queueing: Goyal, Vin and Cheng, 1996). Who comes back after a pause has no
  * credit, and who has had much a debt that is bounded, and forgotten when it was not served for
- * QUEUE_OVERDUE_US.
+ * QUEUE_OVERDUE_US. Time counts by the place's weight (ROUTE_LIMIT_WEIGHT).
  *
  * Two things bend that order a little, as going from tenant to tenant costs time and memory. The
  * place that a backend served last keeps it until it has had QUEUE_LEAD_US more than who is next.
@@ -24,6 +24,7 @@
 struct client;
 
 enum {
+    QUEUE_WEIGHT = 100, /* of whom nothing else is said; with twice that one has twice the time */
     /* In a pool that has so many backends the last idle one is for a place that has none. */
     QUEUE_RESERVE_FROM = 8,
     QUEUE_LEAD_US = 500,

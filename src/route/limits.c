@@ -16,13 +16,15 @@ static const struct {
     [ROUTE_LIMIT_TRANSACTION_US] = {"transaction_timeout", ROUTE_LIMIT_TIME},
     [ROUTE_LIMIT_IDLE_TRANSACTION_US] = {"idle_transaction_timeout", ROUTE_LIMIT_TIME},
     [ROUTE_LIMIT_IDLE_PINNED_US] = {"idle_pinned_timeout", ROUTE_LIMIT_TIME},
+    [ROUTE_LIMIT_WEIGHT] = {"weight", ROUTE_LIMIT_PERCENT},
 };
 
-_Static_assert(ROUTE_LIMITS == 12, "one value each");
+_Static_assert(ROUTE_LIMITS == 13, "one value each");
 const struct route_limits route_limits_unset = {
     .values = {ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
                ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
-               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET}};
+               ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET, ROUTE_LIMIT_UNSET,
+               ROUTE_LIMIT_UNSET}};
 
 const char *route_limit_name(size_t limit)
 {

@@ -46,6 +46,7 @@ enum route_limit {
     ROUTE_LIMIT_TRANSACTION_US,   /* from its first message to its end */
     ROUTE_LIMIT_IDLE_TRANSACTION_US, /* for the client, within a transaction */
     ROUTE_LIMIT_IDLE_PINNED_US,      /* the same, without one, but with a server connection */
+    ROUTE_LIMIT_WEIGHT,              /* percent of what others get of shared server connections */
     ROUTE_LIMITS,
 };
 enum { ROUTE_LIMIT_NONE = 0, ROUTE_LIMIT_UNSET = -1 };
@@ -57,7 +58,12 @@ extern const struct route_limits route_limits_unset;
 /* "max_clients" ...; NULL past the last. */
 const char *route_limit_name(size_t limit);
 /* What its value is: a number of something, microseconds or bytes. */
-enum route_limit_kind { ROUTE_LIMIT_NUMBER, ROUTE_LIMIT_TIME, ROUTE_LIMIT_SIZE };
+enum route_limit_kind {
+    ROUTE_LIMIT_NUMBER,
+    ROUTE_LIMIT_TIME,
+    ROUTE_LIMIT_SIZE,
+    ROUTE_LIMIT_PERCENT
+};
 enum route_limit_kind route_limit_kind(enum route_limit limit);
 
 struct route_placement {

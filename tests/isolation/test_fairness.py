@@ -259,6 +259,21 @@ def attack_by_pipeline(world):
             thread.join()
 
 
+# ---- weights ----
+
+@pytest.mark.skipif(ENFORCEMENT == "login", reason="of shared sessions: it runs under the guard")
+def test_a_weight(world):
+    """Who is said to be worth four of the other has about four times as many turns."""
+    with narrow(world, "weighed") as (light, heavy):
+        world.reeve.cli("limit", "set", "weight", "400", "--tenant", heavy.slug)
+        with Flood(world.reeve, light) as lighter, Flood(world.reeve, heavy) as heavier:
+            process.wait_until(lambda: lighter.done >= 100, "they have had turns", 60)
+            before = lighter.done, heavier.done  # the limit was heard of by now
+            process.wait_until(lambda: lighter.done >= before[0] + 100, "and more", 60)
+            ratio = (heavier.done - before[1]) / (lighter.done - before[0])
+    assert 2.5 <= ratio <= 6, ratio
+
+
 # ---- the last one is for somebody else ----
 
 SEVERAL = 9  # server connections: of 8 and more one is kept

@@ -339,6 +339,36 @@ static void test_when_to_look_again(void **state)
     assert_non_null(queue_next(&pool, strange, look_us));
 }
 
+/* ---- weights ---- */
+
+/* Turns of two places that always wait, for as long each. */
+static void count_turns(int64_t used_us, int turns[2])
+{
+    turns[0] = turns[1] = 0;
+    for (int i = 0; i < 2000; i++) {
+        for (size_t number = 0; number < 2; number++) {
+            if (places[number].queue.count == 0)
+                wait_for_one(&clients[number][0]);
+        }
+        const struct client *served = serve(&backends[0], used_us);
+        turns[served->place == &places[1]]++;
+    }
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    int turns[2];
+    count_turns(1000, turns);
+    assert_in_range(turns[0], 990, 1010);
+    places[0].limits.values[ROUTE_LIMIT_WEIGHT] = 3 * QUEUE_WEIGHT;
+    count_turns(1000, turns);
+    assert_in_range(turns[0], 1450, 1550);
+    places[0].limits.values[ROUTE_LIMIT_WEIGHT] = QUEUE_WEIGHT / 4;
+    count_turns(1000, turns);
+    assert_in_range(turns[0], 350, 450);
+}
+
 /* ---- the reserve ---- */
 
 /* A pool of so many backends, of which one is idle. */
@@ -580,6 +610,7 @@ int main(void)
         TEST(test_a_closed_place_gets_no_idle_backend),
         TEST(test_a_closed_place_moves),
         TEST(test_what_is_usual_is_a_places_wait),
+        TEST(test_weights),
         TEST(test_a_places_clients_move),
         TEST(test_the_last_one_is_for_who_has_none),
         TEST(test_the_last_one_is_not_kept),

@@ -21,6 +21,8 @@ static void test_names(void **state)
             kind = ROUTE_LIMIT_TIME;
         else if (strstr(name, "_size") || strstr(name, "byte_"))
             kind = ROUTE_LIMIT_SIZE;
+        else if (i == ROUTE_LIMIT_WEIGHT)
+            kind = ROUTE_LIMIT_PERCENT;
         assert_int_equal(route_limit_kind((enum route_limit)i), kind);
         assert_int_equal(route_limits_unset.values[i], ROUTE_LIMIT_UNSET);
     }
