@@ -73,7 +73,8 @@ def test_the_most_particular_holds(world):
 @pytest.mark.parametrize("limit, value", [("max_clients", "0"), ("max_clients", "-1"), ("max_clients", "3s"),
                                           ("query_timeout", "1us"), ("query_timeout", "x"), ("sleep", "1"),
                                           ("max_result_size", "1023"), ("max_result_size", "10s"),
-                                          ("max_result_size", "1025TB"), ("query_timeout", "400d"), ("max_clients", "1000001")])
+                                          ("max_result_size", "1025TB"), ("query_timeout", "400d"), ("max_clients", "1000001"),
+                                          ("weight", "0"), ("weight", "10001"), ("weight", "2x")])
 def test_values_that_are_none(world, limit, value):
     result = world.reeve.cli("limit", "set", limit, value, "--service", "things", check=False)
     assert result.code == 2, result.text
