@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BUILD := build
 JOBS ?= $(shell nproc)
 PYTHON := /usr/bin/python3
-SOAK_SECONDS ?= 1800
+SOAK_SECONDS ?= 3600
 RANDOM_SECONDS ?= 1800
 FUZZ_SECONDS ?= 600
 
@@ -52,7 +52,7 @@ format: packages ## clang-format every C file in place
 fuzz: packages ## fuzz the protocol for FUZZ_SECONDS (600) a target
 	@tests/fuzz/run $(FUZZ_SECONDS)
 
-soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (1800)
+soak: build-asan ## random tenants, clients and mishaps for SOAK_SECONDS (3600)
 	@REEVE_SOAK_SECONDS=$(SOAK_SECONDS) $(PYTHON) -m pytest -q -x -s tests/integration/test_soak.py
 
 random: build-asan ## random steps of many tenants against a model for RANDOM_SECONDS (1800)
