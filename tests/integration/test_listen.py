@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from support import process, wire
+from support.postgres import running_postgres
 from support.reeve import ENFORCEMENT, MODES, running_reeve, running_serve
 from support.world import World
 
@@ -18,6 +19,13 @@ LISTENING = MODES if ENFORCEMENT == "guard" else ["database"]
 def world():
     with running_reeve({"workers": 1}) as server:
         yield World(server)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Of this Reeve's own."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture(params=LISTENING)
