@@ -11,7 +11,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/pg_list.h"
 #include "parser/analyze.h"
 #include "parser/parse_func.h"
@@ -138,17 +137,6 @@ static void replace_call(FuncExpr *call)
     }
 }
 
-static bool walk(Node *node, void *context)
-{
-    if (!node)
-        return false;
-    if (IsA(node, Query))
-        return query_tree_walker((Query *)node, walk, context, 0);
-    if (IsA(node, FuncExpr))
-        replace_call((FuncExpr *)node);
-    return expression_tree_walker(node, walk, context);
-}
-
 /* A query inside of EXPLAIN or DECLARE is analysed without the hook. */
 static Node *inner_query(const Query *query)
 {
@@ -167,9 +155,9 @@ static void analyzed(ParseState *state, Query *query, JumbleState *jumble)
     if (!guard_is_entered())
         return;
     if (query->commandType != CMD_UTILITY)
-        (void)walk((Node *)query, NULL);
+        guard_each_call((Node *)query, replace_call);
     else
-        (void)walk(inner_query(query), NULL);
+        guard_each_call(inner_query(query), replace_call);
 }
 
 void guard_advisory_init(void)

@@ -29,7 +29,6 @@
 #include "common/hmac.h"
 #include "fmgr.h"
 #include "funcapi.h"
-#include "nodes/nodeFuncs.h"
 #include "nodes/pg_list.h"
 #include "optimizer/planner.h"
 #include "parser/parse_func.h"
@@ -222,22 +221,11 @@ static void replace_call(FuncExpr *call)
         call->funcid = *own;
 }
 
-static bool walk(Node *node, void *context)
-{
-    if (!node)
-        return false;
-    if (IsA(node, Query))
-        return query_tree_walker((Query *)node, walk, context, 0);
-    if (IsA(node, FuncExpr))
-        replace_call((FuncExpr *)node);
-    return expression_tree_walker(node, walk, context);
-}
-
 /* The planner may change the query that it is given, and so may this. */
 static PlannedStmt *plan(Query *query, const char *source, int options, ParamListInfo parameters)
 {
     if (guard_is_entered())
-        (void)walk((Node *)query, NULL);
+        guard_each_call((Node *)query, replace_call);
     return (next_planner ? next_planner : standard_planner)(query, source, options, parameters);
 }
 

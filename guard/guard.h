@@ -6,6 +6,7 @@
 
 #include "compat.h"
 
+#include "nodes/primnodes.h"
 #include "tcop/utility.h"
 #include "utils/palloc.h"
 
@@ -54,6 +55,9 @@ void guard_context_withdraw(void);
 /* statements.c: what a tenant may run besides queries; names that are the proxy's. */
 void guard_statements_init(void);
 void guard_statements_drop(void); /* those that SQL has prepared */
+
+/* calls.c: for each call of a function in the query or expression, also in its parts. */
+void guard_each_call(Node *node, void (*call)(FuncExpr *call));
 
 /* advisory.c: advisory locks with a key space a tenant. */
 void guard_advisory_init(void);
