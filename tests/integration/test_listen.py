@@ -235,20 +235,19 @@ def test_ways(world, mode, tenant, way):
         assert (heard.type, heard.body[4:]) == ("A", b"news\0x\0")
 
 
-def test_on_one_server_connection(world, plain, mode):
+@pytest.mark.parametrize("shared", [mode for mode in LISTENING if mode != "database"])
+def test_on_one_server_connection(world, plain, shared):
     """Whoever comes next on it hears nothing, listening too."""
-    if mode == "database":
-        pytest.skip("nobody else is in its database")
     tight = world.tight(plain)
-    with world.reeve.connect(tight[mode, "a"]) as connection:
+    with world.reeve.connect(tight[shared, "a"]) as connection:
         connection.execute("LISTEN news")
         connection.execute("NOTIFY news, 'for nobody else'")
         connection.execute("UNLISTEN *; LISTEN news")
     for letter in "bab":
-        with wire.connect_to_tenant(world.reeve, tight[mode, letter]) as next_one:
+        with wire.connect_to_tenant(world.reeve, tight[shared, letter]) as next_one:
             found = next_one.ask(wire.query("LISTEN news")) + next_one.ask(wire.query("SELECT 1"))
             assert "A" not in [message.type for message in found]
-            with plain.connect(world.placement(tight[mode, letter])["database"]) as admin:
+            with plain.connect(world.placement(tight[shared, letter])["database"]) as admin:
                 admin.execute("NOTIFY news, 'of the administrator'")
             found = next_one.ask(wire.query("NOTIFY news, 'own'"))
             assert [message.body[4:] for message in found if message.type == "A"] == [b"news\0own\0"]
