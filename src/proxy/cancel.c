@@ -64,8 +64,8 @@ static enum stage stage_of(const struct client *client)
     if (client->state != CLIENT_ACTIVE)
         return client->state == CLIENT_WAITING ? STAGE_WAITING : STAGE_NOTHING;
     const struct expect *head = expect_first(&client->backend->expected);
-    if (!head)
-        return STAGE_NOTHING;
+    if (!head) /* or what was waited for is over, and the query about to be sent */
+        return list_empty(&client->cancelling) ? STAGE_NOTHING : STAGE_BEFORE;
     switch (head->action) {
     case EXPECT_CAPTURE: /* behind it */
         return STAGE_NOTHING;
@@ -95,15 +95,16 @@ static void try_again_later(struct client *client)
 /*
  * The answer to entering comes with that to the query behind it, so it may be the query that the
  * server is at. If it is not, the request has no effect: the guard lets it wait, and the server
- * forgets it when it reads the next message. So it is sent, and sent again until one of both is
- * answered.
+ * forgets it when it reads the next message. So it is sent, and sent again until the query is
+ * answered: what was sent behind the proxy's own may not have been read yet.
  */
 void client_cancel(struct client *client)
 {
     enum stage stage = stage_of(client);
+    bool again = !list_empty(&client->cancelling);
     if (stage == STAGE_ENTERING || stage == STAGE_QUERY)
         backend_cancel(client->backend);
-    if (stage == STAGE_ENTERING || stage == STAGE_BEFORE)
+    if (stage == STAGE_ENTERING || stage == STAGE_BEFORE || (stage == STAGE_QUERY && again))
         try_again_later(client);
     else
         list_remove(&client->cancelling);

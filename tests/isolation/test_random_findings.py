@@ -106,6 +106,7 @@ def wait_while_locked(admin):
 
 def is_busy(admin):
     return admin.execute("SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                         " AND backend_type = 'client backend'"  # a vacuum may take its time
                          " AND pid <> pg_backend_pid()").fetchone() != (0,)
 
 
