@@ -5,7 +5,7 @@
  * fixed by the key, never by the token: a key of type RSA verifies RS256 alone, EC P-256 ES256
  * alone, OKP Ed25519 EdDSA alone, oct HS256 alone; "none" is never accepted. Headers jku, x5u, jwk
  * and x5c are ignored and nothing is ever fetched. Verification costs up to a few hundred
- * microseconds: not on a worker thread.
+ * microseconds: not on a worker thread, but for what auth_token_is_quick names.
  */
 #ifndef AUTH_TOKEN_H
 #define AUTH_TOKEN_H
@@ -50,6 +50,9 @@ struct auth_claims {
 /* Whether bytes look like a JWT (three base64url parts, the first of what begins with '{'): decides
  * between token and password. */
 bool auth_looks_like_token(const char *text, size_t length);
+/* Whether it has the header that Reeve's own tokens have. No key with a costlier algorithm is tried
+ * for such a one, and to find out takes no time: microseconds, good or not. */
+bool auth_token_is_quick(const char *token, size_t length);
 /* ERROR_AUTH with the reason for the log (expired, audience, ...): never for the client. */
 int auth_token_verify(const struct auth_keyring *keyring, const char *token, size_t length,
                       int64_t now_unix_s, struct auth_claims *ret, struct error *err);

@@ -33,6 +33,15 @@ static void job_received(struct worker *worker, struct note *note)
     worker_check_stopped(worker);
 }
 
+static void prepare_job(struct worker *worker, struct job *job, void (*run)(struct job *job),
+                        void (*done)(struct worker *worker, struct note *note))
+{
+    job->worker = worker;
+    job->run = run;
+    job->done = done;
+    worker->jobs++;
+}
+
 static void run_job(struct task *task)
 {
     struct job *job = container_of(task, struct job, task);
@@ -44,12 +53,17 @@ void worker_run(struct worker *worker, struct threads *threads, struct job *job,
                 void (*run)(struct job *job),
                 void (*done)(struct worker *worker, struct note *note))
 {
-    job->worker = worker;
-    job->run = run;
-    job->done = done;
+    prepare_job(worker, job, run, done);
     job->task.run = run_job;
-    worker->jobs++;
     threads_run(threads, &job->task);
+}
+
+void worker_run_here(struct worker *worker, struct job *job, void (*run)(struct job *job),
+                     void (*done)(struct worker *worker, struct note *note))
+{
+    prepare_job(worker, job, run, done);
+    run(job);
+    worker_post(worker, &job->note, LETTER_TASK, job_received);
 }
 
 /* ---- timeouts: first in, first out, so only the head of a list is looked at ---- */

@@ -163,6 +163,9 @@ void worker_post(struct worker *worker, struct note *note, enum letter_kind kind
 void worker_run(struct worker *worker, struct threads *threads, struct job *job,
                 void (*run)(struct job *job),
                 void (*done)(struct worker *worker, struct note *note));
+/* As worker_run, but `run` is called at once, on this worker: for what takes microseconds. */
+void worker_run_here(struct worker *worker, struct job *job, void (*run)(struct job *job),
+                     void (*done)(struct worker *worker, struct note *note));
 
 /* The worker that has the pools of a placement. */
 struct worker *proxy_worker_of(struct proxy *proxy, const struct route_placement *placement,

@@ -215,6 +215,9 @@ static void test_looks_like_token(void **state)
     for (size_t i = 0; i < array_size(bad); i++)
         assert_false(auth_looks_like_token(bad[i], strlen(bad[i])));
     assert_false(auth_looks_like_token("eyJ.e30.a\0b", 11));
+    assert_true(auth_token_is_quick("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.a", 42));
+    assert_false(auth_token_is_quick("eyJhbGciOiJFUzI1NiIsInR5cCI6IkpXVCJ9.e30.a", 42));
+    assert_false(auth_token_is_quick("eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30", 40));
 }
 
 static void test_headers(void **state)
@@ -636,6 +639,7 @@ static void test_own_tokens(void **state)
         spec.read_only = i >= 2;
         _cleanup_free_ char *token = NULL;
         assert_int_equal(auth_token_issue(OWN_KEY, &spec, &token, NULL), 0);
+        assert_true(auth_token_is_quick(token, strlen(token)));
         struct auth_claims claims;
         must_accept(keyring, token, &claims);
         assert_true(claims.by_reeve && claims.tenant_is_id);
