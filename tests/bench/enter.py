@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What entering a tenant costs the server, and what the row policy costs.
+"""What entering a tenant costs the server, what the row policy costs, and what the guard looks at.
 
     make bench-enter
     tests/bench/enter.py [--rounds 5] [--count 10000] [--write-docs]
@@ -215,6 +215,32 @@ def policy_cases(stack, server):
         yield Case("policy, by key, planned each time", title, session, wire.query(text))
 
 
+# ---- what the guard looks at in each statement ----
+
+STATEMENTS = {
+    "select": "SELECT name FROM thing",
+    "100 calls of functions": "SELECT sum(length(i::text)) FROM generate_series(1, 100) i",
+    "join of 5 tables": "SELECT a.name FROM thing a JOIN thing b USING (name) JOIN thing c"
+                        " USING (name) JOIN thing d USING (name) JOIN thing e USING (name)",
+}
+
+
+def hook_cases(stack, server):
+    """The same as the same role on the same tables, in a session that has no guard loaded and in one
+    that was entered once."""
+    plain, armed = (stack.enter_context(session) for session in (
+        plain_session(server), guard.Session(server)))
+    plain.ask(wire.query("SET ROLE t_1"))
+    plain.ask(wire.query("SET search_path = t_1, public"))
+    armed.arm()
+    armed.enter_schema(1)
+    for title, text in STATEMENTS.items():
+        for how, session in (("no guard", plain), ("guard", armed)):
+            yield Case("statements", f"{title}, {how}", session, wire.query(text))
+            session.ask(wire.parse(text, title), wire.sync())
+            yield Case("statements", f"{title}, prepared, {how}", session, execution(title))
+
+
 # ---- results ----
 
 def verdict(figures):
@@ -255,7 +281,8 @@ def main():
             admin.execute(TABLES)
             admin.execute("VACUUM ANALYZE")
             version = admin.execute("SHOW server_version").fetchone()[0].split()[0]
-        cases = [*entering_cases(stack, server), *policy_cases(stack, server)]
+        cases = [*entering_cases(stack, server), *policy_cases(stack, server),
+                 *hook_cases(stack, server)]
         for round_number in range(1, options.rounds + 1):
             for case in cases if round_number % 2 else reversed(cases):
                 count = options.count // (10 if "rows" in case.group else 1)
