@@ -38,6 +38,7 @@ static PGconn *start(const struct pg_options *options)
         {"user", options->user},
         {"password", options->password},
         {"dbname", options->database},
+        {"replication", options->replication ? "database" : NULL},
     };
     for (size_t i = 0; i < array_size(wanted); i++) {
         if (!wanted[i].value)

@@ -47,6 +47,7 @@ struct pg_options {
     /* Only the login: no setting, no statement of ours is sent (a tenant's backend). Statements
      * have no deadline then. */
     bool bare;
+    bool replication;             /* logical: pg/stream.h and pg_execute_script alone */
     const atomic_bool *cancelled; /* as pg_set_cancel_flag, during the login too; or NULL */
 };
 

@@ -30,6 +30,13 @@ enum pg_ready { PG_READY, PG_READY_TIMEOUT, PG_READY_CANCELLED };
 enum pg_ready pg_wait_ready(int fd, short events, int64_t deadline_us,
                             const atomic_bool *cancelled);
 
+/* There is something to read, which the socket does not tell of. */
+bool pg_has_unread(const struct pg_connection *connection);
+/* As above, until there is something to read from the server, or from wake_fd (-1: none): that is
+ * PG_READY_TIMEOUT as well. */
+enum pg_ready pg_wait_either(const struct pg_connection *connection, int wake_fd,
+                             int64_t deadline_us);
+
 /* How long a caller waits for a server. */
 struct pg_patience {
     int64_t deadline_us;          /* PG_NO_TIMEOUT: none */
@@ -42,6 +49,13 @@ int pg_wait_for(struct pg_connection *connection, short events, struct pg_patien
                 struct error *err);
 /* Sends what libpq has to send. */
 int pg_flush(struct pg_connection *connection, struct pg_patience *patience, struct error *err);
+/* *ret is NULL at the statement's end. */
+int pg_next_result(struct pg_connection *connection, struct pg_patience *patience, PGresult **ret,
+                   struct error *err);
+/* To the statement's end; the first error that the server tells on the way. ret_rows, untouched
+ * unless all is well, may be NULL: of the last command. */
+int pg_pass_over(struct pg_connection *connection, struct pg_patience *patience, int64_t *ret_rows,
+                 struct error *err);
 /* Reads what COPY TO STDOUT gives, to its end; `take` gets each row, and may be NULL. */
 int pg_read_copy(struct pg_connection *connection, struct pg_patience *patience,
                  void (*take)(const void *owner, const char *row), const void *owner,
@@ -69,5 +83,8 @@ struct pg_statement {
 /* ret may be NULL; else the last result. */
 int pg_run(struct pg_connection *connection, const struct pg_statement *statement, PGresult **ret,
            struct error *err);
+
+/* The statement that makes the connection a stream in both directions (START_REPLICATION). */
+int pg_begin_stream(struct pg_connection *connection, const char *sql, struct error *err);
 
 #endif

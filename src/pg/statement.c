@@ -7,6 +7,8 @@
 int pg_wait_for(struct pg_connection *connection, short events, struct pg_patience *patience,
                 struct error *err)
 {
+    if ((events & POLLIN) && pg_has_unread(connection))
+        return 0;
     switch (pg_wait_ready(PQsocket(connection->libpq), events, patience->deadline_us,
                           patience->cancelled)) {
     case PG_READY:
@@ -81,9 +83,8 @@ static int send_statement(struct pg_connection *connection, const struct pg_stat
     return pg_flush(connection, patience, err);
 }
 
-/* *ret is NULL at the statement's end. */
-static int next_result(struct pg_connection *connection, struct pg_patience *patience,
-                       PGresult **ret, struct error *err)
+int pg_next_result(struct pg_connection *connection, struct pg_patience *patience, PGresult **ret,
+                   struct error *err)
 {
     while (PQisBusy(connection->libpq)) {
         int r = pg_wait_for(connection, POLLIN, patience, err);
@@ -97,6 +98,23 @@ static int next_result(struct pg_connection *connection, struct pg_patience *pat
     }
     *ret = PQgetResult(connection->libpq);
     return 0;
+}
+
+int pg_pass_over(struct pg_connection *connection, struct pg_patience *patience, int64_t *ret_rows,
+                 struct error *err)
+{
+    int code = 0;
+    for (;;) {
+        PGresult *result = NULL;
+        int r = pg_next_result(connection, patience, &result, code ? NULL : err);
+        if (r < 0 || !result)
+            return code ? code : r;
+        if (PQresultStatus(result) == PGRES_FATAL_ERROR && !code)
+            code = pg_result_error(connection, result, err);
+        else if (ret_rows && PQresultStatus(result) == PGRES_COMMAND_OK)
+            *ret_rows = pg_affected(result);
+        PQclear(result);
+    }
 }
 
 /* Ends a COPY that nobody asked for; the loop goes on to the statement's end. */
@@ -184,7 +202,7 @@ static int collect(struct pg_connection *connection, const struct pg_statement *
     int r = send_statement(connection, statement, &patience, err);
     while (r == 0) {
         PGresult *result = NULL;
-        r = next_result(connection, &patience, &result, outcome->code ? NULL : err);
+        r = pg_next_result(connection, &patience, &result, outcome->code ? NULL : err);
         if (r == 0 && !result)
             return 0;
         if (r == 0)
@@ -209,6 +227,26 @@ int pg_run(struct pg_connection *connection, const struct pg_statement *statemen
     if (r == 0 && ret)
         *ret = take_pointer(outcome.last);
     PQclear(outcome.last);
+    return r;
+}
+
+int pg_begin_stream(struct pg_connection *connection, const char *sql, struct error *err)
+{
+    if (pg_is_broken(connection))
+        return pg_connection_lost(connection, err);
+    struct pg_statement statement = {.sql = sql, .style = PG_SCRIPT};
+    struct pg_patience patience = patience_for(connection, &statement);
+    PGresult *result = NULL;
+    int r = send_statement(connection, &statement, &patience, err);
+    if (r == 0)
+        r = pg_next_result(connection, &patience, &result, err);
+    if (r == 0 && PQresultStatus(result) == PGRES_FATAL_ERROR)
+        r = pg_result_error(connection, result, err);
+    else if (r == 0 && PQresultStatus(result) != PGRES_COPY_BOTH)
+        r = pg_connection_lost(connection, err);
+    PQclear(result);
+    if (r < 0)
+        connection->broken = true; /* nothing else was to be done with it */
     return r;
 }
 

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 
 #include "base/time.h"
@@ -44,6 +45,35 @@ enum pg_ready pg_wait_ready(int fd, short events, int64_t deadline_us, const ato
     }
 }
 
+/* What was decrypted with what was read before: nothing on the socket tells of it. */
+bool pg_has_unread(const struct pg_connection *connection)
+{
+    SSL *ssl = PQsslStruct(connection->libpq, "OpenSSL");
+    return ssl && SSL_pending(ssl) > 0;
+}
+
+enum pg_ready pg_wait_either(const struct pg_connection *connection, int wake_fd,
+                             int64_t deadline_us)
+{
+    struct pollfd entries[2] = {{.fd = PQsocket(connection->libpq), .events = POLLIN},
+                                {.fd = wake_fd, .events = POLLIN}};
+    for (;;) {
+        if (pg_is_cancelled(connection))
+            return PG_READY_CANCELLED;
+        if (pg_has_unread(connection))
+            return PG_READY;
+        int left_ms = milliseconds_until(deadline_us);
+        int wait_ms = left_ms;
+        if (connection->cancelled && (wait_ms < 0 || wait_ms > PG_CANCEL_TICK_MS))
+            wait_ms = PG_CANCEL_TICK_MS;
+        int n = poll(entries, 2, wait_ms);
+        if (entries[0].revents || (n < 0 && errno != EINTR))
+            return PG_READY;
+        if (entries[1].revents || left_ms == 0)
+            return PG_READY_TIMEOUT;
+    }
+}
+
 /* Takes every notification off that has arrived. */
 static bool take_notifications(struct pg_connection *connection)
 {
@@ -69,7 +99,7 @@ int pg_wait_notification(struct pg_connection *connection, int wake_fd, int64_t 
         }
         struct pollfd entries[2] = {{.fd = PQsocket(connection->libpq), .events = POLLIN},
                                     {.fd = wake_fd, .events = POLLIN}};
-        int left_ms = milliseconds_until(deadline_us);
+        int left_ms = pg_has_unread(connection) ? 0 : milliseconds_until(deadline_us);
         int n = poll(entries, 2, left_ms);
         if (n > 0 && entries[1].revents) {
             *ret = PG_WAIT_WOKEN;
