@@ -48,14 +48,17 @@ static inline bool guard_more_has_come(void)
 #endif
 }
 
-/* The deadlines that the session has set must not strike what is not its own any more. */
-static inline void guard_stop_deadlines(void)
+/* The names of the server's own deadlines; NULL behind the last. */
+static inline const char *guard_deadline_name(int index)
 {
-    StatementTimeout = 0;
-    LockTimeout = 0;
+    static const char *const names[] = {
+        "statement_timeout",
+        "lock_timeout",
 #if PG_VERSION_NUM >= 170000
-    TransactionTimeout = 0;
+        "transaction_timeout",
 #endif
+    };
+    return index < (int)lengthof(names) ? names[index] : NULL;
 }
 
 #endif

@@ -41,6 +41,9 @@ static inline bool guard_is_locked(void)
     return guard_armed || guard_is_entered();
 }
 
+/* Ends a session that runs a statement while it is nobody's: no tenant's may come there. */
+void guard_must_be_entered(void);
+
 /* session.c: what DISCARD ALL and DEALLOCATE ALL do, but for the proxy's statements. */
 void guard_session_discard(bool top_level);
 
@@ -49,8 +52,21 @@ void guard_session_discard(bool top_level);
 void guard_settings_init(void);
 void guard_set_search_path(const char *path);
 void guard_set_read_only(bool read_only);
+/* What the tenant before has set must not strike what is not its own any more: deadlines, and
+ * transactions that wait for others to begin. Cannot fail. */
+void guard_settings_disarm(void);
+/* Behind ResetAllOptions, which passes over what only the operator has set: that is in force again.
+ */
+void guard_settings_rearm(void);
+/* Of that type; a server without it is none that the guard knows: fatal. */
+struct config_generic *guard_must_find_setting(const char *name, enum config_type type);
 void guard_context_publish(void); /* in a transaction; errors are fatal by then */
 void guard_context_withdraw(void);
+
+/* meaning.c: plans are thrown away that were made under other settings than the tenant's. At the
+ * end of entering. */
+void guard_meaning_init(void);
+void guard_meaning_entered(void);
 
 /* statements.c: what a tenant may run besides queries; names that are the proxy's. */
 void guard_statements_init(void);

@@ -7,15 +7,16 @@
  *
  * The proxy sends, in front of a tenant's first message:
  *
- *   Flush                 leaves at once: nothing was sent since the last ReadyForQuery, so there
- * is nothing to flush, and no client's Flush comes here in that state (the proxy swallows them). It
- * runs no transaction and cannot fail. Close ''              the unnamed statement of the tenant
- * before FunctionCall enter    a transaction of its own; no name that SQL could take away, no plan
+ *   Flush                 leaves at once. ReadyForQuery was the last that was sent, so there is
+ *                         nothing to flush; no client's Flush comes here in that state (the proxy
+ *                         swallows them). It runs no transaction and cannot fail.
+ *   Close ''              the unnamed statement of the tenant before
+ *   FunctionCall enter    a transaction of its own; no name that SQL could take away, no plan
  *   ...                   the tenant's messages, in the same packet
  *
  * So whatever goes wrong in entering, even before the function is reached, finds a session that is
- * nobody's: the messages behind it run without any right, and the proxy gives none of their answers
- * to anyone. From the function's first line to the end of its transaction every error is fatal.
+ * nobody's: the messages behind it end it, and the proxy gives none of their answers to anyone.
+ * From the function's first line to the end of its transaction every error is fatal.
  */
 #include "guard.h"
 
@@ -75,7 +76,7 @@ static void leave(void)
     memset(&guard_context, 0, sizeof(guard_context));
     guard_context_withdraw();
     SetCurrentRoleId(InvalidOid, false);
-    guard_stop_deadlines();
+    guard_settings_disarm();
 }
 
 /* ---- the empty Flush ---- */
@@ -83,11 +84,14 @@ static void leave(void)
 static const PQcommMethods *stock_methods;
 static PQcommMethods watching_methods;
 static bool something_sent; /* since the last flush */
+static bool ready_told;     /* ReadyForQuery was the last answer: the server waits for a command */
 static bool answer_waits;   /* the next flush is the one behind entering */
 
 static int watch_message(char type, const char *bytes, size_t length)
 {
     something_sent = true;
+    if (type != 'A' && type != 'N' && type != 'S') /* what comes at any time */
+        ready_told = type == 'Z';
     if (type == 'A')
         return guard_channels_tell(bytes, length, stock_methods->putmessage);
     return stock_methods->putmessage(type, bytes, length);
@@ -107,7 +111,8 @@ static bool may_wait(void)
 static int watch_flush(void)
 {
     bool asked = !pq_is_reading_msg() || guard_mutation("guard.reading");
-    bool empty = asked && !something_sent && !changing && guard_is_entered() &&
+    bool ready = ready_told || guard_mutation("guard.ready");
+    bool empty = asked && ready && !something_sent && !changing && guard_is_entered() &&
                  !IsTransactionState() && !IsTransactionOrTransactionBlock();
     something_sent = false;
     if (may_wait())
@@ -162,7 +167,42 @@ static void check_key(const bytea *given)
         ereport(FATAL, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("reeve_guard: wrong key")));
 }
 
+void guard_must_be_entered(void)
+{
+    if (!guard_armed || guard_is_entered() || changing || guard_mutation("guard.nobody"))
+        return;
+    ereport(FATAL, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                    errmsg("reeve_guard: a statement came to a session that is nobody's")));
+}
+
 /* ---- what a session leaves behind ---- */
+
+/* ExitOnAnyError is a setting's own variable: what the tenant before has set goes, and what the
+ * next one sets comes, while it is true for us. */
+static void change_exit_on_error(void (*change)(const char *value), const char *value)
+{
+    bool mine = changing && !guard_mutation("guard.exit");
+    if (mine)
+        ExitOnAnyError = exit_on_any_error_before;
+    change(value);
+    if (!mine)
+        return;
+    exit_on_any_error_before = ExitOnAnyError;
+    ExitOnAnyError = true;
+}
+
+static void reset_settings(const char *unused)
+{
+    (void)unused;
+    ResetAllOptions();
+    guard_settings_rearm();
+}
+
+static void set_exit_on_error(const char *value)
+{
+    set_config_option("exit_on_error", value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true,
+                      ERROR, false);
+}
 
 /* Of DISCARD ALL all but the proxy's prepared statements and the plans. As nobody. */
 static void clear_session(void)
@@ -178,7 +218,7 @@ static void clear_session(void)
     if (!guard_mutation("guard.sequences"))
         ResetSequenceCaches();
     if (!guard_mutation("guard.settings"))
-        ResetAllOptions();
+        change_exit_on_error(reset_settings, NULL);
     /* setseed() of one must not tell what random() gives to the next. */
     double seed = pg_prng_double(&pg_global_prng_state) * 2.0 - 1.0;
     if (!guard_mutation("guard.random"))
@@ -259,12 +299,16 @@ Datum reeve_guard_enter(PG_FUNCTION_ARGS)
     while (names.at < names.end) {
         const char *name = next_name(&names);
         const char *value = next_name(&names);
-        set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, ERROR,
-                          false);
+        if (pg_strcasecmp(name, "exit_on_error") == 0)
+            change_exit_on_error(set_exit_on_error, value);
+        else
+            set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SET, true, ERROR,
+                              false);
     }
     guard_context = (struct guard_context){.tenant_id = tenant_id, .role = role, .flags = flags};
     strlcpy(guard_context.slug, slug, sizeof(guard_context.slug));
     guard_context_publish();
+    guard_meaning_entered();
     answer_waits = true;
     PG_RETURN_VOID();
 }
@@ -310,6 +354,7 @@ void _PG_init(void)
         return;
     done = true;
     guard_settings_init();
+    guard_meaning_init();
     guard_statements_init();
     guard_advisory_init();
     guard_channels_init();

@@ -197,6 +197,67 @@ void guard_set_search_path(const char *path)
     strlcpy(room, path, PATH_SIZE);
 }
 
+/* ---- what is in force while the session is nobody's ---- */
+
+enum { DEADLINES_MAX = 4 };
+static struct config_int *deadlines[DEADLINES_MAX];
+static struct config_bool *deferrable;
+static struct config_enum *isolation;
+
+void guard_settings_disarm(void)
+{
+    if (!deferrable || !isolation)
+        return;
+    for (int i = 0; i < DEADLINES_MAX && deadlines[i]; i++)
+        *deadlines[i]->variable = 0;
+    if (guard_mutation("guard.deferrable"))
+        return;
+    *deferrable->variable = false;
+    *isolation->variable = XACT_READ_COMMITTED;
+}
+
+void guard_settings_rearm(void)
+{
+    for (int i = 0; i < DEADLINES_MAX && deadlines[i]; i++)
+        *deadlines[i]->variable = deadlines[i]->reset_val;
+    *deferrable->variable = deferrable->reset_val;
+    *isolation->variable = isolation->reset_val;
+}
+
+struct config_generic *guard_must_find_setting(const char *name, enum config_type type)
+{
+    struct config_generic *setting = guard_find_setting(name);
+    if (!setting || setting->vartype != type)
+        ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+                        errmsg("reeve_guard: this server has no setting \"%s\"", name)));
+    return setting;
+}
+
+/* The server's FATAL to a session that is between two tenants would be the next one's: the proxy
+ * has deadlines of its own for who is idle. */
+static bool check_idle_session(int *value, void **extra, GucSource source)
+{
+    (void)extra;
+    (void)source;
+    if (guard_armed && !guard_mutation("guard.idle"))
+        *value = 0;
+    return true;
+}
+
+static void find_settings(void)
+{
+    for (int i = 0; guard_deadline_name(i); i++)
+        deadlines[i] =
+            (struct config_int *)guard_must_find_setting(guard_deadline_name(i), PGC_INT);
+    isolation =
+        (struct config_enum *)guard_must_find_setting("default_transaction_isolation", PGC_ENUM);
+    deferrable =
+        (struct config_bool *)guard_must_find_setting("default_transaction_deferrable", PGC_BOOL);
+    struct config_int *idle =
+        (struct config_int *)guard_must_find_setting("idle_session_timeout", PGC_INT);
+    idle->check_hook = check_idle_session;
+}
+
 /* ---- what SQL may ask ---- */
 
 /* A session that no proxy has armed is known by its login role: functions of Reeve's look it up. */
@@ -255,6 +316,7 @@ void guard_settings_init(void)
     wrap(&role, check_role_setting, assign_role_setting);
     wrap(&authorization, check_authorization, assign_authorization);
     search_path = find_text("search_path");
+    find_settings();
     DefineCustomStringVariable(CONTEXT_SETTING, "Whose this session is.", NULL, &published, "",
                                PGC_SU_BACKEND,
                                GUC_NO_SHOW_ALL | GUC_NO_RESET_ALL | GUC_NOT_IN_SAMPLE |

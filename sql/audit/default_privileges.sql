@@ -9,7 +9,7 @@ WITH entry AS (
     WHERE (a.grantee = 0 AND d.defaclobjtype <> 'T'
            OR a.grantee <> d.defaclrole
               AND pg_catalog.pg_get_userbyid(a.grantee)
-                  ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$')
+                  ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$')
       AND (NOT $1::boolean OR pg_catalog.age(d.xmin) BETWEEN -1000000 AND 0)
 )
 SELECT format('default privileges of %I%s', pg_catalog.pg_get_userbyid(defaclrole),

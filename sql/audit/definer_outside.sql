@@ -23,5 +23,5 @@ WHERE p.prosecdef AND n.nspname <> ALL ($1::text[]::name[])
               WHERE a.grantee = 0
                  OR a.grantee <> p.proowner
                     AND pg_catalog.pg_get_userbyid(a.grantee)
-                        ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$')
+                        ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$')
 ORDER BY 1

@@ -26,7 +26,7 @@ SELECT format('foreign key %I of %I.%I', conname, nspname, relname) AS object,
               nspname, relname, conname) AS remedy,
        nspname AS subject,
        CASE WHEN referenced = ANY ($2::oid[])
-              OR nspname <> referenced_schema AND referenced_schema ~ '^(t_[0-9]{6,}|app)$'
+              OR nspname <> referenced_schema AND referenced_schema ~ '^(t_[0-9]{6,}(_[0-9]+)?|app)$'
             THEN NULL ELSE 'warning' END AS severity
 FROM foreign_key
 WHERE nspname <> referenced_schema

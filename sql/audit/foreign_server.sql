@@ -9,10 +9,10 @@ CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM pg_catalog.aclexplode(s.srvacl) a
                    WHERE a.grantee = 0
                       OR pg_catalog.pg_get_userbyid(a.grantee)
-                         ~ '^(t_[0-9]{6,}(_ro)?|(run|use)_.+|reeve_pool)$')
+                         ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(run|use)_.+|reeve_pool)$')
         OR EXISTS (SELECT FROM pg_catalog.pg_user_mappings m
                    WHERE m.srvid = s.oid
                      AND (m.umuser = 0
-                          OR m.usename ~ '^(t_[0-9]{6,}(_ro)?|(run|use)_.+|reeve_pool)$')) AS yes
+                          OR m.usename ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(run|use)_.+|reeve_pool)$')) AS yes
 ) open
 ORDER BY 1

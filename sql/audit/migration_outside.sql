@@ -12,7 +12,7 @@ WITH used(class, oid, namespace) AS (
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.granted
       AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())
-      AND (n.nspname ~ '^(t_[0-9]{6,}|app)$'
+      AND (n.nspname ~ '^(t_[0-9]{6,}(_[0-9]+)?|app)$'
            OR l.mode NOT IN ('AccessShareLock', 'RowShareLock')
               AND NOT (n.nspname = 'reeve' AND c.relname = 'migration'
                        AND l.mode = 'RowExclusiveLock'))

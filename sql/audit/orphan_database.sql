@@ -4,5 +4,5 @@ SELECT format('database %I', datname) AS object,
        format('make sure that nobody needs it, then DROP DATABASE %I', datname) AS remedy,
        datname AS subject, NULL AS severity
 FROM pg_catalog.pg_database
-WHERE datname ~ '^(d_[0-9]{6,}|(svc|tpl)_.+)$' AND datname <> ALL ($1::text[]::name[])
+WHERE datname ~ '^(d_[0-9]{6,}(_[0-9]+)?|(svc|tpl)_.+)$' AND datname <> ALL ($1::text[]::name[])
 ORDER BY 1

@@ -4,5 +4,5 @@ SELECT format('schema %I', nspname) AS object,
        format('make sure that nobody needs it, then DROP SCHEMA %I CASCADE', nspname) AS remedy,
        nspname AS subject, NULL AS severity
 FROM pg_catalog.pg_namespace
-WHERE nspname ~ '^t_[0-9]{6,}$' AND nspname <> ALL ($1::text[]::name[])
+WHERE nspname ~ '^t_[0-9]{6,}(_[0-9]+)?$' AND nspname <> ALL ($1::text[]::name[])
 ORDER BY 1

@@ -31,7 +31,7 @@ SELECT lower(kind) || ' ' || name AS object,
        format('ALTER %s %s OWNER TO %I', kind, name, wanted) AS remedy,
        target AS subject,
        CASE WHEN pg_catalog.pg_get_userbyid(owner)
-                 ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$' THEN NULL
+                 ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$' THEN NULL
             ELSE 'warning' END AS severity
 FROM owned
 WHERE pg_catalog.pg_get_userbyid(owner) <> wanted::name

@@ -12,5 +12,5 @@ SELECT format('parameter %I', p.parname) AS object,
 FROM pg_catalog.pg_parameter_acl p
 CROSS JOIN LATERAL pg_catalog.aclexplode(p.paracl) a
 WHERE a.grantee = 0
-   OR pg_catalog.pg_get_userbyid(a.grantee) ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$'
+   OR pg_catalog.pg_get_userbyid(a.grantee) ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$'
 ORDER BY 1, 2

@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (
                       ELSE pg_catalog.pg_get_userbyid(role)::text END, ', ' ORDER BY role) AS names,
            bool_or(role = 0 OR role <> c.relowner
                    AND pg_catalog.pg_get_userbyid(role)
-                       ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$') AS tenants
+                       ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$') AS tenants
     FROM unnest(p.polroles) AS role) r
 WHERE p.polrelid = ANY ($1::oid[]) AND p.polname NOT IN ('reeve_tenant', 'reeve_owner')
   AND NOT (p.polpermissive AND r.tenants

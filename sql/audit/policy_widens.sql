@@ -10,7 +10,7 @@ WITH policy AS (
             WHERE role = 0
                OR role <> c.relowner
                   AND pg_catalog.pg_get_userbyid(role)
-                      ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$') AS tenants
+                      ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$') AS tenants
     FROM pg_catalog.pg_policy p
     JOIN pg_catalog.pg_class c ON c.oid = p.polrelid
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

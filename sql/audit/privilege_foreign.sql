@@ -35,7 +35,7 @@ SELECT lower(g.kind) || ' ' || g.name AS object,
        format('REVOKE %s ON %s %s FROM %I', string_agg(g.privilege, ', ' ORDER BY g.privilege),
               g.kind, g.name, r.rolname) AS remedy,
        t.nspname AS subject,
-       CASE WHEN r.rolname ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$' THEN NULL
+       CASE WHEN r.rolname ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$' THEN NULL
             ELSE 'warning' END AS severity
 FROM granted g
 JOIN target t ON t.oid = g.target

@@ -25,7 +25,7 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
            format('ALTER %s %s OWNER TO the administrator', o.kind, o.name)
     FROM object o
     WHERE pg_catalog.pg_get_userbyid(o.owner)
-          ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$'
+          ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$'
     UNION ALL
     SELECT o.kind, o.name,
            format('%s has %s', CASE a.grantee WHEN 0 THEN 'PUBLIC'
@@ -40,7 +40,7 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
     WHERE a.grantee <> o.owner
       AND (a.grantee = 0
            OR pg_catalog.pg_get_userbyid(a.grantee)
-              ~ '^(t_[0-9]{6,}(_ro)?|(own|run|use)_.+|reeve_pool)$')
+              ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$')
       AND NOT (o.kind = 'SCHEMA' AND a.privilege_type = 'USAGE')
       AND NOT (o.name = 'reeve.migration' AND a.privilege_type IN ('SELECT', 'INSERT')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')

@@ -15,6 +15,6 @@ CROSS JOIN LATERAL pg_catalog.aclexplode(
     coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
 WHERE a.privilege_type = 'CREATE' AND n.nspname <> ALL ($1::text[]::name[])
   AND (a.grantee = 0
-       OR pg_catalog.pg_get_userbyid(a.grantee) ~ '^(t_[0-9]{6,}(_ro)?|(run|use)_.+|reeve_pool)$')
+       OR pg_catalog.pg_get_userbyid(a.grantee) ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(run|use)_.+|reeve_pool)$')
 GROUP BY n.nspname
 ORDER BY 1

@@ -6,7 +6,7 @@ SELECT DISTINCT format('view %I.%I', n.nspname, v.relname) AS object,
        format('DROP VIEW %I.%I, or write it with relations of its own schema', n.nspname, v.relname)
          AS remedy,
        n.nspname AS subject,
-       CASE WHEN rn.nspname ~ '^(t_[0-9]{6,}|app|reeve)$' THEN NULL ELSE 'warning' END AS severity
+       CASE WHEN rn.nspname ~ '^(t_[0-9]{6,}(_[0-9]+)?|app|reeve)$' THEN NULL ELSE 'warning' END AS severity
 FROM pg_catalog.pg_rewrite w
 JOIN pg_catalog.pg_class v ON v.oid = w.ev_class
 JOIN pg_catalog.pg_namespace n ON n.oid = v.relnamespace

@@ -3,7 +3,8 @@ SELECT p.id, p.tenant_id, p.service_id, p.cluster_id, t.slug, s.name, c.name,
        coalesce(p.role, ''), coalesce(p.ro_role, ''), p.role_password, p.ro_password,
        p.schema_version, p.epoch, p.state, reeve.unix_us(p.created_at),
        p.enforcement, coalesce(p.enter_role, ''), coalesce(p.enter_ro_role, ''),
-       CASE WHEN p.held_until > now() THEN reeve.unix_us(p.held_until) ELSE 0 END
+       CASE WHEN p.held_until > now() THEN reeve.unix_us(p.held_until) ELSE 0 END,
+       p.generation
 FROM reeve.placement p
 JOIN reeve.tenant t ON t.id = p.tenant_id
 JOIN reeve.service s ON s.id = p.service_id

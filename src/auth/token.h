@@ -50,8 +50,8 @@ struct auth_claims {
 /* Whether bytes look like a JWT (three base64url parts, the first of what begins with '{'): decides
  * between token and password. */
 bool auth_looks_like_token(const char *text, size_t length);
-/* Whether it has the header that Reeve's own tokens have. No key with a costlier algorithm is tried
- * for such a one, and to find out takes no time: microseconds, good or not. */
+/* Whether it has the header that Reeve's own tokens have, and is as short. No key with a costlier
+ * algorithm is tried for such a one, and to find out takes no time: microseconds, good or not. */
 bool auth_token_is_quick(const char *token, size_t length);
 /* ERROR_AUTH with the reason for the log (expired, audience, ...): never for the client. */
 int auth_token_verify(const struct auth_keyring *keyring, const char *token, size_t length,

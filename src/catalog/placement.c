@@ -66,6 +66,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .enter_role = pg_text_copy(result, row, 19, arena),
         .enter_ro_role = pg_text_copy(result, row, 20, arena),
         .held_until_unix_us = pg_i64(result, row, 21),
+        .generation = pg_i64(result, row, 22),
     };
     return fill_passwords(result, row, arena, placement, err);
 }
@@ -142,11 +143,11 @@ int catalog_placement_set_place(struct catalog *catalog, int64_t id,
         r = catalog_from_sealed(&arena, &place->ro_password, LOGIN_SEALED_MAX, &ro_password, err);
     if (r < 0)
         return r;
-    struct catalog_statement statement =
-        CATALOG_STATEMENT(sql_catalog_placement_set_place, pg_from_i64(&arena, id),
-                          pg_from_i64(&arena, place->cluster_id), place->isolation, place->database,
-                          place->schema, place->role, password, place->ro_role, ro_password,
-                          place->enforcement, place->enter_role, place->enter_ro_role);
+    struct catalog_statement statement = CATALOG_STATEMENT(
+        sql_catalog_placement_set_place, pg_from_i64(&arena, id),
+        pg_from_i64(&arena, place->cluster_id), place->isolation, place->database, place->schema,
+        place->role, password, place->ro_role, ro_password, place->enforcement, place->enter_role,
+        place->enter_ro_role, catalog_id(&arena, place->generation));
     statement.subject = describe(&arena, id);
     return catalog_change(catalog, &statement, err);
 }

@@ -35,6 +35,7 @@ struct catalog_placement {
     struct catalog_sealed role_password, ro_password; /* context: catalog_login_context */
     const char *schema_version;                       /* "" before the first migration */
     int64_t epoch;                                    /* from 1 */
+    int64_t generation;                               /* of its place: in its names, from 1 */
     enum catalog_placement_state state;
     int64_t created_unix_us;
     const char *enforcement;                /* "guard" or "login" */
@@ -81,6 +82,7 @@ struct catalog_place {
     struct catalog_sealed role_password, ro_password;
     const char *enforcement;
     const char *enter_role, *enter_ro_role; /* NULL but under the guard */
+    int64_t generation;                     /* 0: the one that it has */
 };
 int catalog_placement_set_place(struct catalog *catalog, int64_t id,
                                 const struct catalog_place *place, struct error *err);

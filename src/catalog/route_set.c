@@ -1,6 +1,7 @@
 #include "catalog/route_set.h"
 
 #include "base/log.h"
+#include "base/time.h"
 #include "base/str.h"
 #include "sql/statements.h"
 
@@ -83,6 +84,7 @@ static int take_placement(const struct pg_result *row, void *argument,
     tenant->placements =
         grow(tenant->placements, tenant->placement_count, sizeof(struct route_placement));
     struct route_placement *placement = &tenant->placements[tenant->placement_count++];
+    int64_t held_us = pg_i64(row, 0, 17); /* by the catalog's clock, which may not be ours */
     *placement = (struct route_placement){
         .id = pg_i64(row, 0, 1),
         .tenant_id = tenant->id,
@@ -91,8 +93,9 @@ static int take_placement(const struct pg_result *row, void *argument,
         .epoch = pg_i64(row, 0, 4),
         .state = pg_bool(row, 0, 5) ? ROUTE_PLACEMENT_READY : ROUTE_PLACEMENT_UNAVAILABLE,
         .limits = route_limits_unset,
-        .held_until_unix_us = pg_i64(row, 0, 17),
+        .held_until_unix_us = held_us > 0 ? time_unix_us() + held_us : 0,
         .own_database = pg_bool(row, 0, 18),
+        .hold = pg_i64(row, 0, 19),
     };
     str_copy(placement->service, sizeof(placement->service), pg_text(row, 0, 6));
     bool good = str_copy(placement->database, sizeof(placement->database), pg_text(row, 0, 7)) &&

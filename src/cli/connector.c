@@ -352,6 +352,38 @@ static int connector_cancel(void *context reeve_unused, struct proxy_connection 
     return result;
 }
 
+static int terminate(PGconn *connection, int32_t backend_pid, int64_t timeout_us, struct error *err)
+{
+    char sql[80];
+    struct watch watch;
+    snprintf(sql, sizeof(sql), "SELECT pg_catalog.pg_terminate_backend(%d)", (int)backend_pid);
+    int result = watch_begin(&watch, PQsocket(connection), timeout_us, err);
+    if (result < 0)
+        return result;
+    PGresult *answer = PQexec(connection, sql);
+    if (PQresultStatus(answer) != PGRES_TUPLES_OK)
+        result =
+            error_set(err, ERROR_CONNECTION, "%.*s", (int)strcspn(PQerrorMessage(connection), "\n"),
+                      PQerrorMessage(connection));
+    PQclear(answer);
+    (void)watch_end(&watch);
+    return result;
+}
+
+static int connector_terminate(void *context, const struct proxy_target *target,
+                               int32_t backend_pid, struct error *err)
+{
+    struct proxy_target plain = *target;
+    struct proxy_connection made;
+    plain.guarded = false; /* the login role's own rights are what is needed */
+    int result = connector_connect(context, &plain, &made, err);
+    if (result < 0)
+        return result;
+    result = terminate(made.handle, backend_pid, plain.timeout_us, err);
+    PQfinish(made.handle);
+    return result;
+}
+
 static void connector_close(void *context reeve_unused, struct proxy_connection *connection)
 {
     /* Non-blocking: its Terminate message is sent if the socket takes it, and not waited for. */
@@ -366,6 +398,7 @@ struct proxy_connector connector_make(const uint8_t key[CRYPTO_KEY_SIZE])
     return (struct proxy_connector){.context = (void *)(uintptr_t)key,
                                     .connect = connector_connect,
                                     .cancel = connector_cancel,
+                                    .terminate = connector_terminate,
                                     .close = connector_close};
 }
 

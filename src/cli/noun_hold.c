@@ -3,11 +3,14 @@
 #include "base/time.h"
 #include "catalog/audit_event.h"
 #include "catalog/placement.h"
+#include "catalog/proxy.h"
 #include "catalog/service.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
+#include "pg/connection.h"
 
 static const int64_t usual_us = 60 * (int64_t)TIME_S;
+static const int64_t look_again_us = 200 * TIME_MS; /* a server may be gone, which nobody tells */
 
 static const struct cli_parameter slug_argument[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -29,6 +32,13 @@ static const struct cli_parameter hold_options[] = {
      .maximum = 3600 * (int64_t)TIME_S,
      .fallback = "1m",
      .help = "for how long at most, so that nobody waits for ever for who forgot to release"},
+    {.name = "wait",
+     .kind = CLI_FLAG,
+     .help = "until nothing of the tenant runs any more in any proxy; if that is not so when the "
+             "time is over, it fails"},
+    {.name = "ignore-unreachable",
+     .kind = CLI_FLAG,
+     .help = "with --wait: not for servers that are gone, or cut off from the control database"},
     {0},
 };
 
@@ -112,6 +122,82 @@ static int print(struct cli *cli, struct catalog *catalog, struct error *err)
     return 0;
 }
 
+/* ---- until it holds everywhere ---- */
+
+static void tell_unreachable(const struct catalog_proxy *proxies, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        output_note("the server %s cannot be reached: what runs there is not known",
+                    proxies[i].name);
+}
+
+static size_t count_connected(const struct catalog_proxy *proxies, size_t count)
+{
+    size_t connected = 0;
+    for (size_t i = 0; i < count; i++)
+        connected += proxies[i].connected;
+    return connected;
+}
+
+static int time_is_over(const struct catalog_proxy *proxies, size_t count, struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!proxies[i].connected)
+            continue;
+        error_set(err, ERROR_TIMEOUT, "something of the tenant runs still, in the server %s",
+                  proxies[i].name);
+        error_hint(err, "\"reeve ps\" shows there what its server connections do");
+        return -ERROR_TIMEOUT;
+    }
+    if (count == 0)
+        return error_set(err, ERROR_TIMEOUT, "nothing of the tenant runs, but the hold is over");
+    error_set(err, ERROR_TIMEOUT,
+              "the server %s is gone, or cut off from the control database: what runs there is not "
+              "known",
+              proxies[0].name);
+    error_hint(err, "with --ignore-unreachable it is not waited for");
+    return -ERROR_TIMEOUT;
+}
+
+static size_t held_ids(struct cli *cli, const struct catalog_placement *placements, size_t count,
+                       int64_t **ret)
+{
+    size_t held = 0;
+    *ret = arena_zalloc(&cli->arena, count * sizeof(**ret));
+    for (size_t i = 0; i < count; i++) {
+        if (is_served(&placements[i]))
+            (*ret)[held++] = placements[i].id;
+    }
+    return held;
+}
+
+static int wait_drained(struct cli *cli, struct catalog *catalog,
+                        const struct catalog_placement *placements, size_t count, int64_t until_us,
+                        struct error *err)
+{
+    int64_t *ids;
+    size_t held = held_ids(cli, placements, count, &ids);
+    bool ignore = cli_flag(cli, "ignore-unreachable");
+    struct pg_connection *connection = catalog_connection(catalog);
+    int result = pg_execute_script(connection, "LISTEN " CATALOG_DRAINED_CHANNEL, err);
+    while (result == 0) {
+        enum pg_wait ignored;
+        struct catalog_proxy *proxies = NULL;
+        size_t awaited = 0;
+        result = catalog_hold_awaited(catalog, &cli->arena, ids, held, &proxies, &awaited, err);
+        if (result < 0)
+            break;
+        if (time_monotonic_us() >= until_us)
+            return time_is_over(proxies, awaited, err);
+        if (awaited == 0 || (ignore && count_connected(proxies, awaited) == 0)) {
+            tell_unreachable(proxies, awaited);
+            return 0;
+        }
+        result = pg_wait_notification(connection, -1, look_again_us, &ignored, err);
+    }
+    return result;
+}
+
 static int run(struct cli *cli, int64_t hold_us, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
@@ -121,8 +207,11 @@ static int run(struct cli *cli, int64_t hold_us, struct error *err)
     int result = context_open_catalog(cli, &context, &catalog, err);
     if (result == 0)
         result = find(cli, catalog, &placements, &count, err);
+    int64_t until_us = time_monotonic_us() + hold_us;
     if (result == 0 && placements)
         result = change(&context, catalog, placements, count, hold_us, err);
+    if (result == 0 && placements && hold_us > 0 && cli_flag(cli, "wait"))
+        result = wait_drained(cli, catalog, placements, count, until_us, err);
     return result < 0 ? result : print(cli, catalog, err);
 }
 
@@ -137,7 +226,8 @@ static int run_release(struct cli *cli, struct error *err)
 }
 
 static const char *const hold_examples[] = {"reeve hold acme",
-                                            "reeve hold acme --service orders --for 10s", NULL};
+                                            "reeve hold acme --service orders --for 10s",
+                                            "reeve hold acme --wait && pg_dump ...", NULL};
 
 static const struct cli_command hold_commands[] = {
     {.summary = "Let a tenant's new transactions wait, and none fail",
@@ -145,7 +235,9 @@ static const struct cli_command hold_commands[] = {
          "Transactions that run go on, and what clients send waits, "
          "without a queue timeout (so does a login whose settings must be tried first), until "
          "\"reeve release\" or until the time is over. "
-         "In each proxy. Who keeps a server connection (see docs/limits.md) is not held.",
+         "In each proxy. Who keeps a server connection (see docs/limits.md) is not held, and "
+         "counts "
+         "as running for --wait.",
      .arguments = slug_argument,
      .options = hold_options,
      .fields = fields,

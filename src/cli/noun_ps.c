@@ -28,7 +28,7 @@ static const struct output_field fields[] = {
      .kind = OUTPUT_TEXT,
      .help =
          "connecting, idle, active, idle in transaction, kept (by a client with session state), "
-         "cancelling, closing"},
+         "cancelling, closing, ending"},
     {.key = "cluster", .title = "CLUSTER", .kind = OUTPUT_TEXT, .help = "the server"},
     {.key = "database", .title = "DATABASE", .kind = OUTPUT_TEXT, .help = "the database there"},
     {.key = "login_role",

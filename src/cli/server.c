@@ -14,6 +14,7 @@
 #include "catalog/route_follow.h"
 #include "cli/connector.h"
 #include "cli/handover.h"
+#include "cli/presence.h"
 #include "cli/tls.h"
 #include "cli/top.h"
 #include "job/job.h"
@@ -43,6 +44,7 @@ struct server {
     struct route_table *routes;
     struct catalog_follower *follower;
     struct proxy *proxy;
+    struct presence *presence;
     struct job_context job;
     atomic_bool jobs_cancelled;
     struct job_runner *runner;
@@ -564,6 +566,8 @@ static int start(struct server *server, struct error *err)
     const struct catalog_follower_options follow = {.control = server->config->control};
     server->routes = route_table_new();
     int result = make_proxy(server, err);
+    if (result == 0) /* who holds a tenant from now on waits for us, too */
+        result = presence_start(server->config->control, server->proxy, &server->presence, err);
     if (result == 0)
         result = catalog_follower_start(&follow, server->routes, &server->follower, err);
     if (result == 0)
@@ -601,6 +605,7 @@ static void clean_up(struct server *server)
     status_server_stop(server->status);
     metrics_server_stop(server->metrics);
     job_runner_stop(server->runner);
+    presence_stop(server->presence);
     catalog_follower_stop(server->follower);
     proxy_free(server->proxy);
     route_table_free(server->routes);

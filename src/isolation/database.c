@@ -9,7 +9,7 @@ static void place(struct arena *arena, const struct isolation_service *service,
                   struct isolation_placement *placement)
 {
     (void)service;
-    placement->database = arena_printf(arena, "d_%06lld", (long long)placement->id);
+    placement->database = isolation_own_name(arena, "d", placement);
     placement->schema = ISOLATION_APP_SCHEMA;
 }
 

@@ -117,11 +117,27 @@ void isolation_placement_init(struct arena *arena, const struct isolation_servic
         .id = placement_id,
         .tenant_id = tenant_id,
         .isolation = isolation,
-        .role = arena_printf(arena, "t_%06lld", (long long)placement_id),
-        .ro_role = arena_printf(arena, "t_%06lld_ro", (long long)placement_id),
     };
-    isolation->place(arena, service, &placement);
+    isolation_placement_set_generation(arena, service, &placement, 1);
     *ret = placement;
+}
+
+const char *isolation_own_name(struct arena *arena, const char *prefix,
+                               const struct isolation_placement *placement)
+{
+    long long id = placement->id, generation = placement->generation;
+    return generation == 1 ? arena_printf(arena, "%s_%06lld", prefix, id)
+                           : arena_printf(arena, "%s_%06lld_%lld", prefix, id, generation);
+}
+
+void isolation_placement_set_generation(struct arena *arena,
+                                        const struct isolation_service *service,
+                                        struct isolation_placement *placement, int64_t generation)
+{
+    placement->generation = generation;
+    placement->role = isolation_own_name(arena, "t", placement);
+    placement->ro_role = arena_printf(arena, "%s_ro", placement->role);
+    placement->isolation->place(arena, service, placement);
 }
 
 bool isolation_placement_guard(const struct isolation_service *service,

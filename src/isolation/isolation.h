@@ -78,9 +78,10 @@ void isolation_service_init(struct arena *arena, int64_t service_id, const char 
 /* Strings as above; the verifiers are the caller's. */
 struct isolation_placement {
     int64_t id;
+    int64_t generation; /* of its place, from 1: a move makes the next beside it */
     int64_t tenant_id;
     const struct isolation *isolation;
-    const char *database; /* "svc_orders" or "d_000042" */
+    const char *database; /* "svc_orders" or "d_000042"; of generation 2, "d_000042_2" */
     const char *schema;   /* "app" or "t_000042" */
     const char *role;     /* "t_000042": LOGIN, reads and writes */
     const char *ro_role;  /* "t_000042_ro": LOGIN, reads */
@@ -93,10 +94,17 @@ struct isolation_placement {
     const char *enter_ro_role;
 };
 
-/* Fills everything but the verifiers (NULL). The mode must be one that the service allows. */
+/* Fills everything but the verifiers (NULL), for generation 1. The mode must be one that the
+ * service allows. */
 void isolation_placement_init(struct arena *arena, const struct isolation_service *service,
                               const struct isolation *isolation, int64_t placement_id,
                               int64_t tenant_id, struct isolation_placement *ret);
+
+/* The same in another generation: other names for whatever is its own. Before
+ * isolation_placement_guard. */
+void isolation_placement_set_generation(struct arena *arena,
+                                        const struct isolation_service *service,
+                                        struct isolation_placement *placement, int64_t generation);
 
 /* The placement's enforcement becomes `guard`, if its mode shares a database and the service has
  * the guard. Returns whether it has. */

@@ -42,6 +42,10 @@ struct isolation {
     int (*drop)(const struct isolation_work *work, struct error *err);
 };
 
+/* "t_000042", "d_000042_2": of what is the placement's alone. */
+const char *isolation_own_name(struct arena *arena, const char *prefix,
+                               const struct isolation_placement *placement);
+
 extern const struct isolation isolation_row, isolation_schema, isolation_database;
 
 #endif

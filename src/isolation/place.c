@@ -213,9 +213,8 @@ static int inspect_shared(const struct isolation_work *work, struct isolation_re
                                  &prepared, &exists, err);
     if (r < 0 || !exists)
         return r;
-    const char *const parameters[] = {
-        placement->role, placement->ro_role,
-        arena_printf(work->arena, "t_%06lld", (long long)placement->id)};
+    const char *const parameters[] = {placement->role, placement->ro_role,
+                                      isolation_own_name(work->arena, "t", placement)};
     r = add_lines(data, sql_isolation_inspect_database, 3, parameters, report, err);
     if (r == 0)
         r = inspect_rows(data, work, report, err);
@@ -232,7 +231,7 @@ int isolation_inspect(const struct isolation_server *server,
     _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
     int r = work_begin(&work, err);
     const char *const parameters[] = {placement->role, placement->ro_role,
-                                      arena_printf(&arena, "d_%06lld", (long long)placement->id)};
+                                      isolation_own_name(&arena, "d", placement)};
     if (r == 0)
         r = add_lines(work.maintenance, sql_isolation_inspect_server, 3, parameters, ret, err);
     if (r == 0 && service->shared_database)

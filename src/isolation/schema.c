@@ -10,7 +10,7 @@ static void place(struct arena *arena, const struct isolation_service *service,
                   struct isolation_placement *placement)
 {
     placement->database = service->shared_database;
-    placement->schema = arena_printf(arena, "t_%06lld", (long long)placement->id);
+    placement->schema = isolation_own_name(arena, "t", placement);
 }
 
 static const char *describe(struct arena *arena, const struct isolation_placement *placement)

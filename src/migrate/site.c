@@ -84,6 +84,7 @@ int site_placement(struct arena *arena, const struct site *site,
         return r;
     isolation_placement_init(arena, &site->isolation, mode, placement->id, placement->tenant_id,
                              ret);
+    isolation_placement_set_generation(arena, &site->isolation, ret, placement->generation);
     ret->tenant_slug = placement->tenant;
     if (strcmp(placement->enforcement, CATALOG_GUARD) == 0)
         isolation_placement_guard(&site->isolation, ret);

@@ -1,4 +1,5 @@
 #include "proxy/backend.h"
+#include "proxy/ending.h"
 #include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/prepare.h"
@@ -54,6 +55,7 @@ static void closed(void *owner, const struct error *reason)
 {
     struct backend *backend = owner;
     struct client *client = backend->client;
+    backend->end_seen = true;
     if (client) {
         log_warning("server connection lost tenant=%s placement=%lld: %s", client->tenant,
                     (long long)client->place->placement_id,
@@ -157,6 +159,7 @@ void backend_connect(struct pool *pool)
     list_init(&backend->idle);
     list_init(&backend->lru);
     list_init(&backend->cluster_lru);
+    list_init(&backend->ending);
     expect_init(&backend->expected);
     backend_statements_init(&backend->statements);
     list_append(&pool->backends, &backend->link);
@@ -299,6 +302,12 @@ void backend_close(struct backend *backend)
     }
     leave_idle(backend);
     close_stream(backend);
+    if (ending_is_awaited(backend)) {
+        set_state(backend, BACKEND_ENDING);
+        ending_begin(backend);
+        return;
+    }
+    ending_forget(backend);
     if (backend->connected)
         worker->proxy->connector.close(worker->proxy->connector.context, &backend->connection);
     expect_free(&backend->expected);
@@ -417,6 +426,7 @@ void backend_link(struct backend *backend, struct client *client)
     place_lend(client->place);
     backend->answer_bytes = 0;
     deadline_start(backend);
+    client->first_due = true;
     client_set_state(client, CLIENT_ACTIVE);
     client_resume(client);
     if (pool_is_guarded(backend->pool)) {

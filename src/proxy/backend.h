@@ -3,6 +3,7 @@
  *
  *   CONNECTING -> IDLE <-> LINKED -> CLOSED
  *                    \-> CANCELLING (free, but a cancel request for it is under way) -> IDLE
+ *   CLOSED -> ENDING, while the server is at its work still: see ending.h
  *
  * A backend is IDLE only when its queue of expected replies is empty, the last ReadyForQuery said
  * 'I' and nothing was sent since. Any doubt closes it.
@@ -19,6 +20,7 @@ enum backend_state {
     BACKEND_LINKED,
     BACKEND_CANCELLING,
     BACKEND_CLOSED,
+    BACKEND_ENDING,
 };
 
 enum copy_state {
@@ -37,10 +39,14 @@ struct backend {
     struct client *client; /* LINKED; NULL while a client that went is being cleaned up after */
     struct stream *stream;
     struct proxy_connection connection;
-    struct list link;        /* pool.backends */
-    struct list idle;        /* pool.idle */
-    struct list lru;         /* worker.idle */
-    struct list cluster_lru; /* worker_cluster.idle */
+    struct list link;                                   /* pool.backends */
+    struct list idle;                                   /* pool.idle */
+    struct list lru;                                    /* worker.idle */
+    struct list cluster_lru;                            /* worker_cluster.idle */
+    struct list ending;                                 /* worker.ending */
+    int64_t ending_since_us, ending_us, ending_wait_us; /* next look, and the one behind it */
+    size_t ending_step;
+    struct place *ending_of; /* whose transaction it was */
     int64_t connected_us, idle_since_us;
     uint64_t generation; /* of its pool when it was made */
     /* Schemas that it has been on, by placement: an open hash table. */
@@ -79,6 +85,7 @@ struct backend {
     bool connected;  /* `connection` is to be closed */
     bool must_enter; /* the client's first message has not come yet: see backend_enter */
     bool entered;    /* the settings are in force: told after the message at hand */
+    bool end_seen;   /* the server has closed its side */
     bool told_fatal; /* the server's own FATAL went to the client: add none of ours */
     bool tainted;    /* to be closed instead of pooled */
     bool pristine;   /* the session is as entering made it: nothing has run since */

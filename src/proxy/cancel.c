@@ -10,7 +10,11 @@
 #include "base/time.h"
 #include "proxy/backend.h"
 
-enum { WORKER_BITS = 6, AGAIN_US = 20 * TIME_MS };
+enum {
+    WORKER_BITS = 6,
+    AGAIN_US = 20 * TIME_MS, /* and twice as long each time */
+    TRIES_MAX = 8,
+};
 
 static struct client *find_key(struct worker *worker, uint32_t id)
 {
@@ -64,8 +68,8 @@ static enum stage stage_of(const struct client *client)
     if (client->state != CLIENT_ACTIVE)
         return client->state == CLIENT_WAITING ? STAGE_WAITING : STAGE_NOTHING;
     const struct expect *head = expect_first(&client->backend->expected);
-    if (!head) /* or what was waited for is over, and the query about to be sent */
-        return list_empty(&client->cancelling) ? STAGE_NOTHING : STAGE_BEFORE;
+    if (!head)
+        return client->first_due ? STAGE_BEFORE : STAGE_NOTHING;
     switch (head->action) {
     case EXPECT_CAPTURE: /* behind it */
         return STAGE_NOTHING;
@@ -83,25 +87,35 @@ static enum stage stage_of(const struct client *client)
     return STAGE_QUERY;
 }
 
+static void look_at(struct worker *worker, int64_t at_us)
+{
+    struct timer *timer = &worker->cancel_timer;
+    if (!timer_running(timer) || timer->deadline_us > at_us)
+        timer_start(timer, at_us);
+}
+
 static void try_again_later(struct client *client)
 {
     struct worker *worker = client->worker;
-    if (list_empty(&client->cancelling))
-        list_append(&worker->cancelling, &client->cancelling);
-    if (!timer_running(&worker->cancel_timer))
-        timer_start(&worker->cancel_timer, engine_now_us(worker->engine) + AGAIN_US);
+    list_remove(&client->cancelling);
+    if (client->cancel_tries == TRIES_MAX)
+        return;
+    client->cancel_us = engine_now_us(worker->engine) + ((int64_t)AGAIN_US << client->cancel_tries);
+    client->cancel_tries++;
+    list_append(&worker->cancelling, &client->cancelling);
+    look_at(worker, client->cancel_us);
 }
 
 /*
  * The answer to entering comes with that to the query behind it, so it may be the query that the
  * server is at. If it is not, the request has no effect: the guard lets it wait, and the server
  * forgets it when it reads the next message. So it is sent, and sent again until the query is
- * answered: what was sent behind the proxy's own may not have been read yet.
+ * answered: what was sent behind the proxy's own may not have been read yet. Not for ever: a query
+ * may catch it, each time.
  */
-void client_cancel(struct client *client)
+static void cancel(struct client *client, bool again)
 {
     enum stage stage = stage_of(client);
-    bool again = !list_empty(&client->cancelling);
     if (stage == STAGE_ENTERING || stage == STAGE_QUERY)
         backend_cancel(client->backend);
     if (stage == STAGE_ENTERING || stage == STAGE_BEFORE || (stage == STAGE_QUERY && again))
@@ -112,14 +126,31 @@ void client_cancel(struct client *client)
         client_refuse_waiting(client);
 }
 
+void client_cancel(struct client *client)
+{
+    client->cancel_tries = 0;
+    cancel(client, false);
+}
+
 void cancel_look(void *owner)
 {
     struct worker *worker = owner;
-    struct list *link = worker->cancelling.next;
-    while (link != &worker->cancelling) {
+    int64_t now_us = engine_now_us(worker->engine);
+    struct list due;
+    list_init(&due);
+    list_for_each_safe (link, &worker->cancelling) {
         struct client *client = list_entry(link, struct client, cancelling);
-        link = link->next;
-        client_cancel(client);
+        if (client->cancel_us > now_us) {
+            look_at(worker, client->cancel_us);
+            continue;
+        }
+        list_remove(link);
+        list_append(&due, link);
+    }
+    while (!list_empty(&due)) {
+        struct client *client = list_first(&due, struct client, cancelling);
+        list_remove(&client->cancelling);
+        cancel(client, true);
     }
 }
 

@@ -65,6 +65,8 @@ struct client {
     struct list of_place;    /* place.queue.clients */
     struct list of_tenant;   /* tenant_clients.clients */
     struct list cancelling;  /* worker.cancelling: a cancel request is to be sent again */
+    int64_t cancel_us;       /* when */
+    int cancel_tries;        /* how often it was */
     int64_t since_us;        /* when it began to log in or to wait, as far as timeouts go */
     int64_t queued_us;       /* when it began to wait for a backend */
     struct hash_node key_node;
@@ -86,6 +88,7 @@ struct client {
     bool skip_till_sync;    /* an error was answered: the server ignores all but Sync */
     bool half_told;         /* its backend was taken away in the middle of a message to it */
     enum client_refusal refusal;
+    bool first_due;  /* it has got its backend for a message that was not passed on yet */
     bool in_message; /* `forward_left` or `drop_left` belong to a message under way */
 
     struct pairs *settings;   /* what it has set */

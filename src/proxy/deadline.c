@@ -84,7 +84,9 @@ static bool is_servers_turn(const struct backend *backend)
         return false;
     if (stream_pending(backend->stream) > 0)
         return true;
-    return backend->copy != COPY_IN && client->forward_left == 0 && !backend->deadline.unasked;
+    if (backend->copy == COPY_IN)
+        return false;
+    return backend->expected.asked > 0 || (client->forward_left == 0 && !backend->deadline.unasked);
 }
 
 bool deadline_is_idle(const struct backend *backend)
@@ -92,7 +94,8 @@ bool deadline_is_idle(const struct backend *backend)
     const struct client *client = backend->client;
     return client_keeps_backend(client) && expect_empty(&backend->expected) &&
            backend->status == 'I' && backend->copy == COPY_NONE && !backend->unsynced &&
-           !client->in_message && client->gather.length == 0;
+           !client->in_message && client->gather.length == 0 &&
+           !stream_read_paused(backend->stream); /* the server cannot tell it what it listens to */
 }
 
 static enum deadline_phase phase_of(const struct backend *backend)
@@ -125,6 +128,8 @@ void deadline_heard(struct backend *backend, char type)
     struct deadline *deadline = &backend->deadline;
     deadline->heard++;
     deadline->heard_bytes = 0;
+    if (!deadline->unasked && strchr("PBDCEHSQF", type))
+        backend->expected.asked = backend->expected.count;
     if (strchr("PBDCE", type))
         deadline->unasked = true;
     else if (strchr("HSQF", type))

@@ -103,6 +103,8 @@ void expect_pop(struct expect_queue *queue)
     drop(queue, expect_at(queue, 0));
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
+    if (queue->asked > 0)
+        queue->asked--;
 }
 
 /* What is removed stands near the front, so it is the front that moves up. */
@@ -113,17 +115,22 @@ void expect_remove(struct expect_queue *queue, size_t index)
         *expect_at(queue, i) = *expect_at(queue, i - 1);
     queue->first = (queue->first + 1) & (queue->capacity - 1);
     queue->count--;
+    if (index < queue->asked)
+        queue->asked--;
 }
 
 void expect_remove_kind(struct expect_queue *queue, size_t from, size_t to, enum expect_kind kind)
 {
     size_t kept = to;
+    size_t asked = queue->asked;
     for (size_t i = to; i > 0; i--) {
         struct expect *entry = expect_at(queue, i - 1);
-        if (i > from && entry->kind == kind)
+        if (i > from && entry->kind == kind) {
             drop(queue, entry);
-        else
+            queue->asked -= i <= asked;
+        } else {
             *expect_at(queue, --kept) = *entry;
+        }
     }
     queue->first = (queue->first + kept) & (queue->capacity - 1);
     queue->count -= kept;

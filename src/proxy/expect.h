@@ -60,6 +60,7 @@ struct expect_queue {
     size_t names_open, names_in_doubt;
     size_t unnamed_open, unnamed_in_doubt; /* the same of entries with `takes_unnamed` */
     size_t names_changing;                 /* entries with flags */
+    size_t asked; /* first ones that the server answers whatever the client does: deadline.h */
 };
 
 void expect_init(struct expect_queue *queue);

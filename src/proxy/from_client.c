@@ -422,8 +422,9 @@ static int take_copy(struct client *client, const struct message *message)
     return forward(client, message);
 }
 
-/* A Flush that would find nothing to flush has a meaning of the guard's own: it is not passed on.
- * In a transaction, and in front of an answer, it has its usual one. */
+/* A Flush that would find nothing to flush has a meaning of the guard's own: it is not passed on,
+ * nor is one in COPY data, which the server ignores unless it has refused them. In a batch, and in
+ * front of an answer, it has its usual one. */
 static int take_flush(struct client *client, const struct message *message)
 {
     struct backend *backend = client->backend;
@@ -431,7 +432,9 @@ static int take_flush(struct client *client, const struct message *message)
         return violation(client, "invalid Flush message");
     backend_answer_fakes(backend);
     backend->flushed = !expect_empty(&backend->expected);
-    if (!backend->batch_open && !backend->reply_due && !mutation("proxy.flush"))
+    bool useless = (!backend->batch_open && !backend->reply_due) || backend->copy == COPY_IN ||
+                   backend->copy_syncs > 0 || backend->doubtful;
+    if (useless && !mutation("proxy.flush"))
         return drop(client, message);
     return forward(client, message);
 }
@@ -442,6 +445,7 @@ static int take_by_type(struct client *client, const struct message *message)
     if (client->skip_till_sync && message->type != 'S' && strchr("QPBDCEHFdcf", message->type))
         return drop(client, message);
     deadline_heard(backend, message->type);
+    client->first_due = false;
     if (backend->copy == COPY_IN && !strchr("dcfSH", message->type))
         return violation(client, "unexpected message during COPY from stdin");
     switch (message->type) {
@@ -651,7 +655,7 @@ static bool is_in_the_way(const struct client *client)
 static bool must_wait_for_answers(const struct client *client)
 {
     const struct backend *backend = client->backend;
-    if (expect_empty(&backend->expected) || backend->unsynced || backend->copy != COPY_NONE ||
+    if (expect_empty(&backend->expected) || backend->unsynced || backend->copy == COPY_IN ||
         client_keeps_backend(client) || client->skip_till_sync || mutation("proxy.pipeline"))
         return false;
     return backend->expected.count >= PIPELINE_DEPTH || client->place->queue.closed ||

@@ -408,9 +408,10 @@ static enum verdict take_command_complete(struct backend *backend, const struct 
     backend->copy_syncs = 0; /* all of them were ignored */
     if (verdict == PASS && reply->type == 'C')
         note_tag(backend, reply);
-    backend->deadline.answered++;
-    if (head->kind == EXPECT_EXECUTE)
+    if (head->kind == EXPECT_EXECUTE) { /* a query's end is its ReadyForQuery */
+        backend->deadline.answered++;
         expect_pop(&backend->expected);
+    }
     return verdict;
 }
 
@@ -508,6 +509,8 @@ static enum verdict take_ready(struct backend *backend, const struct reply *repl
         backend->deadline.transactions++;
     enum expect_action action = head->action;
     expect_pop(&backend->expected);
+    if (expect_empty(&backend->expected)) /* whatever was sent has had its end */
+        backend->batch_open = backend->reply_due = false;
     if (action == EXPECT_CAPTURE)
         session_captured(backend);
     else if (action == EXPECT_SETTINGS || (action == EXPECT_ENTER && !settings_follow(backend)))

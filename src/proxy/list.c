@@ -31,6 +31,8 @@ static const char *state_of(const struct backend *backend)
         return "cancelling";
     case BACKEND_CLOSED:
         return "closing";
+    case BACKEND_ENDING:
+        return "ending";
     case BACKEND_LINKED:
         break;
     }
@@ -115,7 +117,8 @@ static void find_in_pool(struct hash_node *node, void *argument)
         return;
     list_for_each (link, &pool->backends) {
         struct backend *backend = list_entry(link, struct backend, link);
-        if (backend->connection.backend_pid == kill->pid && backend->state != BACKEND_CLOSED)
+        if (backend->connection.backend_pid == kill->pid && backend->state != BACKEND_CLOSED &&
+            backend->state != BACKEND_ENDING)
             kill->found = backend;
     }
 }

@@ -81,12 +81,10 @@ static void choose_store(struct place *place, const struct route_placement *plac
     place->store = store;
 }
 
-static struct place *find(struct worker *worker, int64_t placement_id, bool read_only);
-
 /* Both count for its limits. */
 struct place *place_find_other(const struct place *place)
 {
-    return find(place->worker, place->placement_id, !place->read_only);
+    return place_find(place->worker, place->placement_id, !place->read_only);
 }
 
 /* That its clients may have at once; 0: no limit. Where backends are nobody's own, max_backends
@@ -105,7 +103,7 @@ size_t place_free_backends(const struct place *place)
     if (limit <= 0)
         return SIZE_MAX;
     const struct place *other = place_find_other(place);
-    size_t lent = place->lent_count + (other ? other->lent_count : 0);
+    size_t lent = place_taken(place) + (other ? place_taken(other) : 0);
     return lent < (size_t)limit ? (size_t)limit - lent : 0;
 }
 
@@ -125,9 +123,11 @@ void place_open_or_close(struct place *place)
     }
 }
 
-static void count_lent(struct place *place, int by)
+static void count_taken(struct place *place, size_t *count_, int by)
 {
-    place->lent_count += (size_t)by;
+    *count_ += (size_t)by;
+    if (!place->pool)
+        return;
     place_open_or_close(place);
     struct place *other = most_lent(place) > 0 ? place_find_other(place) : NULL;
     if (other && other->pool)
@@ -189,6 +189,7 @@ static void take_limits(struct place *place, const struct route_snapshot *snapsh
         fallback.values[i] = atomic_load(&place->worker->proxy->limits[i]);
     place->limits = route_limits_in_force(route_snapshot_globals(snapshot), placement, &fallback);
     hold(place, placement->held_until_unix_us);
+    place->hold = placement->hold;
     place_open_or_close(place);
     deadline_changed(place);
     wait_changed(place);
@@ -220,7 +221,7 @@ static uint64_t place_hash(int64_t placement_id, bool read_only)
     return hash_u64((uint64_t)placement_id * 2 + (read_only ? 1 : 0));
 }
 
-static struct place *find(struct worker *worker, int64_t placement_id, bool read_only)
+struct place *place_find(struct worker *worker, int64_t placement_id, bool read_only)
 {
     uint64_t hash = place_hash(placement_id, read_only);
     for (struct hash_node *node = hash_table_find(&worker->places, hash); node;
@@ -257,7 +258,7 @@ struct place *place_of(struct worker *worker, const struct route_snapshot *snaps
                        const struct route_tenant *tenant, const struct route_placement *placement,
                        bool read_only, struct error *err)
 {
-    struct place *place = find(worker, placement->id, read_only);
+    struct place *place = place_find(worker, placement->id, read_only);
     /* It may outlive the service of its placement, while clients leave it, and see it come back. */
     if (place && place->epoch != -1 && placement->state == ROUTE_PLACEMENT_READY)
         return place;
@@ -296,12 +297,18 @@ size_t place_count_clients(const struct place *place)
 
 void place_lend(struct place *place)
 {
-    count_lent(place, 1);
+    count_taken(place, &place->lent_count, 1);
 }
 
 void place_return(struct place *place)
 {
-    count_lent(place, -1);
+    count_taken(place, &place->lent_count, -1);
+}
+
+void place_end_one(struct place *place, int by)
+{
+    count_taken(place, &place->ending_count, by);
+    place_check_unused(place);
 }
 
 void place_add_client(struct place *place, struct client *client)
@@ -323,7 +330,7 @@ void place_remove_client(struct place *place)
 static bool is_unused(struct place *place)
 {
     const struct pool *pool = place->pool;
-    if (place->client_count > 0 || (pool && pool->held))
+    if (place->client_count > 0 || place->ending_count > 0 || (pool && pool->held))
         return false;
     if (pool && pool->owner == place && pool->backend_count > 0)
         return false;

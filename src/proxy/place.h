@@ -29,10 +29,12 @@ struct place {
     struct route_entry entry;        /* under the guard: what a backend is entered with */
     struct statement_store *store;   /* of its clients' prepared statements */
     size_t client_count, lent_count; /* of backends that its clients have */
+    size_t ending_count;             /* of those whose clients have gone, as the server has not */
     struct route_limits limits;      /* in force */
     struct timer wait_timer;         /* its clients' queue timeout: see wait.h */
     struct rate rate;
     int64_t held_until_us;   /* new transactions wait until then; 0: they do not */
+    int64_t hold;            /* the number of the last hold that it has heard of */
     struct proxy_usage used; /* since it was made, and before: see usage.h */
     int64_t running_us;      /* while a survey is taken */
 };
@@ -44,6 +46,8 @@ struct place *place_of(struct worker *worker, const struct route_snapshot *snaps
 /* Takes over what changed in the catalog. Its waiting clients go along when it has another pool
  * now. False when the placement is gone. */
 bool place_refresh(struct place *place, const struct route_snapshot *snapshot);
+/* NULL: none of the worker's clients has been there. */
+struct place *place_find(struct worker *worker, int64_t placement_id, bool read_only);
 /* The same placement's with the other access, or NULL. */
 struct place *place_find_other(const struct place *place);
 /* Of the placement, with either access; at least one of the worker's places. */
@@ -54,6 +58,12 @@ size_t place_free_backends(const struct place *place);
 /* A client of its gets a backend; gives it back. */
 void place_lend(struct place *place);
 void place_return(struct place *place);
+/* What a client of its has begun goes on without one, or (-1) does not any more: see ending.h. */
+void place_end_one(struct place *place, int by);
+static inline size_t place_taken(const struct place *place)
+{
+    return place->lent_count + place->ending_count;
+}
 /* Whether its clients may have one more has changed, or may have. Whoever waits is served later. */
 void place_open_or_close(struct place *place);
 /* The time is over for which the operator held some of the worker's places. */

@@ -73,6 +73,9 @@ struct proxy_connector {
                    struct error *err);
     /* Sends a CancelRequest for what the connection is running. */
     int (*cancel)(void *context, struct proxy_connection *connection, struct error *err);
+    /* Logs in as target says and ends that session of the same role. */
+    int (*terminate)(void *context, const struct proxy_target *target, int32_t backend_pid,
+                     struct error *err);
     /* Closes socket and handle. Any thread; must not block for long. */
     void (*close)(void *context, struct proxy_connection *connection);
 };
@@ -118,8 +121,8 @@ struct proxy_backend {
     int32_t pid; /* of the server's process; 0 while it connects */
     int worker;
     int64_t cluster_id, placement_id; /* that it serves, or served last; 0: none */
-    const char
-        *state; /* connecting, idle, active, idle in transaction, kept, cancelling, closing */
+    const char *state; /* connecting, idle, active, idle in transaction, kept, cancelling, closing,
+                          ending */
     bool guarded, read_only;
     size_t prepared; /* statements */
     size_t schemas;  /* of how many tenants it has served, where each has its own */

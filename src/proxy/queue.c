@@ -148,10 +148,17 @@ static bool keeps_reserve(const struct pool *pool)
            !mutation("proxy.reserve");
 }
 
+/* With either access. */
+static bool has_one(const struct place *place)
+{
+    const struct place *other = place_taken(place) > 0 ? NULL : place_find_other(place);
+    return place_taken(place) > 0 || (other && place_taken(other) > 0);
+}
+
 /* Whether what is idle is kept from the place. */
 static bool is_reserved_from(const struct pool *pool, const struct place *place)
 {
-    return place->lent_count > 0 && keeps_reserve(pool);
+    return keeps_reserve(pool) && has_one(place);
 }
 
 bool queue_has_reserve_only(const struct pool *pool)

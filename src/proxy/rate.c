@@ -10,8 +10,9 @@ static const int64_t longest_us = 365 * 24 * 3600 * (int64_t)TIME_S;
 
 static void fill(struct bucket *bucket, double rate, int64_t now_us)
 {
-    double gained = bucket->at_us == 0 ? rate : rate * (double)(now_us - bucket->at_us) / TIME_S;
-    bucket->left = bucket->left + gained < rate ? bucket->left + gained : rate;
+    double gained = rate * (double)(now_us - bucket->at_us) / TIME_S;
+    bool full = bucket->at_us == 0 || bucket->left + gained >= rate;
+    bucket->left = full ? rate : bucket->left + gained;
     bucket->at_us = now_us;
 }
 

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/time.h"
 #include "proxy/backend.h"
+#include "proxy/ending.h"
 #include "proxy/keep.h"
 #include "proxy/place.h"
 #include "proxy/usage.h"
@@ -166,9 +167,20 @@ struct worker_cluster *worker_cluster_of(struct worker *worker, struct budget *b
 
 static void grant_received(struct worker *worker, struct note *note)
 {
+    struct list due;
     free(note);
-    list_for_each_safe (link, &worker->starving)
-        pool_serve(list_entry(link, struct pool, starving));
+    list_init(&due);
+    while (!list_empty(&worker->starving)) {
+        struct list *link = worker->starving.next;
+        list_remove(link);
+        list_append(&due, link);
+    }
+    while (!list_empty(&due)) { /* to serve one may serve another, which leaves the list then */
+        struct pool *pool = list_first(&due, struct pool, starving);
+        list_remove(&pool->starving);
+        list_append(&worker->starving, &pool->starving);
+        pool_serve(pool);
+    }
 }
 
 void worker_tell_granted(struct worker *worker)
@@ -336,6 +348,7 @@ static void shutdown_expired(void *owner)
         client_fail(client, SQLSTATE_ADMIN_SHUTDOWN,
                     "terminating connection due to administrator command", NULL);
     }
+    ending_give_up(worker);
     worker_check_stopped(worker);
 }
 
@@ -396,6 +409,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     list_init(&worker->rated);
     list_init(&worker->lacking);
     list_init(&worker->cancelling);
+    list_init(&worker->ending);
     list_init(&worker->starving);
     list_init(&worker->unused);
     list_init(&worker->unused_places);
@@ -420,6 +434,7 @@ int worker_create(struct proxy *proxy, int index, struct worker **ret, struct er
     timer_init(&worker->deadline_timer, worker->engine, deadline_look, worker);
     timer_init(&worker->cancel_timer, worker->engine, cancel_look, worker);
     timer_init(&worker->keep_timer, worker->engine, keep_look, worker);
+    timer_init(&worker->ending_timer, worker->engine, ending_look, worker);
     timer_init(&worker->rate_timer, worker->engine, rate_look, worker);
     timer_init(&worker->shutdown_timer, worker->engine, shutdown_expired, worker);
     *ret = worker;
@@ -481,6 +496,7 @@ void worker_free(struct worker *worker)
         client_close(list_first(&worker->clients, struct client, link));
     while (!list_empty(&worker->idle))
         backend_close(list_first(&worker->idle, struct backend, lru));
+    ending_give_up(worker);
     mailbox_free(worker->mailbox);
     hash_table_each(&worker->places, free_place_node, NULL);
     places_free_unused(worker);

@@ -103,16 +103,17 @@ struct worker {
     struct list rated;            /* struct rate of places that wait for what it brings */
     struct list lacking;          /* pools that have fewer backends than they keep */
     struct list cancelling;       /* clients of cancel requests that are to be sent again */
+    struct list ending;           /* backends whose server has not noticed that they are closed */
     struct list starving;         /* pools that have a claim */
     struct list unused, unused_places; /* that may be freed at the end of the turn */
     struct timer login_timer, idle_timer, retry_timer, shutdown_timer, deadline_timer, hold_timer,
-        cancel_timer, rate_timer, keep_timer;
+        cancel_timer, rate_timer, keep_timer, ending_timer;
     struct pairs_store pairs;
     struct pairs *no_pairs;
     struct counters counters;
     int jobs; /* tasks under way on other threads */
     uint64_t next_serial, next_turn, next_backend;
-    bool past_given_up;
+    bool past_given_up, gives_up_ending;
     bool shutting_down, stopping;
     struct buffer scratch; /* for messages that are made here; empty between uses */
 };

@@ -83,6 +83,7 @@ struct route_placement {
     struct route_entry read_write_entry, read_only_entry;
     struct route_limits limits; /* of the tenant in this service, or else of the tenant */
     int64_t held_until_unix_us; /* its new transactions wait until then; 0: they do not */
+    int64_t hold;               /* the number of its last hold */
 };
 
 struct route_token { /* a live token of Reeve's own */

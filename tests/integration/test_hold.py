@@ -143,3 +143,125 @@ def test_who_cannot_be_held(world):
     result = world.reeve.cli("hold", "loose", check=False)
     assert result.code != 0 and "not attached" in result.err
     assert world.reeve.cli("hold", "loose", "--for", "2h", check=False).code == 2
+
+
+# ---- until it holds everywhere ----
+
+class Holding:
+    """`reeve hold --wait` on a thread of its own."""
+
+    def __init__(self, world, tenant, *options):
+        self.results = []
+        self.thread = threading.Thread(target=lambda: self.results.append(
+            world.reeve.cli("hold", tenant.slug, "--wait", *options, check=False)))
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(SOON_SECONDS)
+
+    def is_over(self):
+        return bool(self.results)
+
+    def ended(self):
+        self.thread.join(SOON_SECONDS)
+        return self.results[0]
+
+
+def is_held(world, tenant):
+    shown = world.reeve.cli("placement", "show", tenant.slug, "things", json=True).json
+    return bool(shown["held_until"])
+
+
+def proxies(world):
+    with world.reeve.admin() as control:
+        return control.execute("SELECT id, name FROM reeve.proxy ORDER BY id").fetchall()
+
+
+def test_nothing_to_wait_for(world, tenant):
+    world.reeve.cli("hold", tenant.slug, "--wait")
+    command(world, "release", tenant.slug)
+    with world.reeve.connect(tenant) as connection:
+        connection.execute("SELECT 1")
+        world.reeve.cli("hold", tenant.slug, "--wait")
+    world.reeve.cli("release", tenant.slug)
+
+
+def test_waiting_for_a_transaction(world, tenant):
+    with world.reeve.connect(tenant) as running, world.reeve.connect(tenant) as other:
+        running.execute("BEGIN")
+        running.execute("INSERT INTO thing (name) VALUES ('begun before')")
+        with Holding(world, tenant) as holding:
+            process.wait_until(lambda: is_held(world, tenant), "it is held", SOON_SECONDS)
+            with Asking(other, "SELECT count(*) FROM thing") as asking:
+                assert asking.waits(world)
+                running.execute("INSERT INTO thing (name) VALUES ('goes on')")
+                assert not holding.is_over()
+                running.execute("COMMIT")
+                assert holding.ended().code == 0
+                assert asking.answer == []
+                world.reeve.cli("release", tenant.slug)
+                assert asking.answered() == [(2,)]
+
+
+def test_a_transaction_that_takes_too_long(world, tenant):
+    with world.reeve.connect(tenant) as running, running.transaction():
+        running.execute("SELECT 1")
+        result = world.reeve.cli("hold", tenant.slug, "--wait", "--for", "2s", check=False)
+        assert result.code != 0 and "runs still" in result.err
+        assert running.execute("SELECT 2").fetchone() == (2,)
+
+
+def test_every_server_counts(world, tenant):
+    before = proxies(world)
+    with running_serve(world.reeve, workers=2) as server:
+        assert len(proxies(world)) == len(before) + 1
+        with server.connect(tenant) as running:
+            running.execute("BEGIN")
+            running.execute("SELECT 1")
+            with Holding(world, tenant) as holding:
+                process.wait_until(lambda: is_held(world, tenant), "it is held", SOON_SECONDS)
+                world.reeve.wait_until_heard(server)
+                running.execute("SELECT 1")
+                assert not holding.is_over()
+                running.execute("COMMIT")
+                assert holding.ended().code == 0
+        world.reeve.cli("release", tenant.slug)
+    assert proxies(world) == before
+
+
+def test_a_server_that_dies(world, tenant):
+    """Dead, or cut off: nobody knows, so nobody says that it is drained."""
+    with running_serve(world.reeve, workers=1) as server:
+        running = server.connect(tenant)
+        running.execute("BEGIN")
+        running.execute("SELECT 1")
+        with Holding(world, tenant) as holding:
+            process.wait_until(lambda: is_held(world, tenant), "it is held", SOON_SECONDS)
+            pid = server.process.pid
+            server.process.kill()
+            server.process.wait()
+            assert not holding.is_over()
+            result = world.reeve.cli("hold", tenant.slug, "--wait", "--for", "2s", check=False)
+            assert result.code != 0 and f":{pid} is gone, or cut off" in result.err
+            result = world.reeve.cli("hold", tenant.slug, "--wait", "--ignore-unreachable")
+            assert f":{pid} cannot be reached" in result.err
+            server.start()  # which finds that the process is no more
+            assert holding.ended().code == 0
+        world.reeve.cli("release", tenant.slug)
+        assert str(pid) not in str(proxies(world))
+
+
+def test_a_placement_that_is_not_served(world):
+    """It has nothing to drain."""
+    tenant = world.new_tenant("row")
+    other = world.in_service(tenant, "orders", world.ORDERS)
+    with world.reeve.admin() as control:
+        control.execute("UPDATE reeve.placement SET state = 'failed' WHERE tenant_id = (SELECT id FROM"
+                        " reeve.tenant WHERE slug = %s) AND service_id = (SELECT id FROM reeve.service"
+                        " WHERE name = 'orders')", [tenant.slug])
+    assert other.service == "orders"
+    world.reeve.cli("hold", tenant.slug, "--wait", "--for", "10s")
+    world.reeve.cli("release", tenant.slug)

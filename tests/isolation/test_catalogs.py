@@ -92,7 +92,7 @@ def test_catalogs_are_noticed(bare, name):
     read_catalogs(stage)
 
 
-OPAQUE = re.compile(r"t_[0-9]{6,}(_ro)?|d_[0-9]{6,}|(own|run|use|svc|tpl)_things|run_things_ro|reeve(_pool|_claim)?|app|"
+OPAQUE = re.compile(r"t_[0-9]{6,}(_[0-9]+)?(_ro)?|d_[0-9]{6,}(_[0-9]+)?|(own|run|use|svc|tpl)_things|run_things_ro|reeve(_pool|_claim)?|app|"
                     r"public|postgres|template[01]|pg_.*|information_schema")
 
 

@@ -102,17 +102,18 @@ def test_holes(world, name):
 # ---- defences in Reeve's own code: mutation("name") in src/, guard_mutation("name") in guard/ ----
 
 OTHER_ROLE = ("does not exist", "permission denied", "identity", "a tenant cannot")
+ENDED = ("is ended", "ends the connection")  # what the guard does with a session that is nobody's
 VISIBLE = (ops_session.Set, ops_session.SetByParameters, ops_session.SetTimeZone,
            ops_session.SetNames, ops_transaction.Characteristics)
 # name: (what is done more often than usual, what is said of it)
 MUTATIONS = {
-    "proxy.enter": ({}, ["ParameterStatus says", "setting ", "identity", *FOREIGN]),
-    "proxy.flush": ({}, OTHER_ROLE),
+    "proxy.enter": ({}, ["ParameterStatus says", "setting ", "identity", *FOREIGN, *ENDED]),
+    "proxy.flush": ({}, [*OTHER_ROLE, *ENDED]),
     # Statements are shared among equal settings alone, so nobody sets anything that is seen.
     "proxy.pristine": ({hidden.ReadDate: 100, hidden.SetHiddenDateStyle: 60,
                         ops_transaction.Begin: 40, ops_session.DeallocateAll: 40,
                         **dict.fromkeys(VISIBLE, 0)}, ["a date"]),
-    "guard.flush": ({}, ["is ended", "ends the connection"]),
+    "guard.flush": ({}, ENDED),
     "guard.role": ({hidden.ResetRole: 10}, OTHER_ROLE),
     "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
     "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
@@ -122,7 +123,7 @@ MUTATIONS = {
     "guard.random": ({ops_state.SetSeed: 30, ops_state.Random: 40}, ["comes of a seed"]),
     "guard.names": ({ops_session.Prepare: 30}, ["PREPARE reeve_"]),
     "guard.lock": ({hidden.LockWholeTable: 20}, ["LockWholeTable"]),
-    "guard.utility": ({hidden.ChangeItself: 10}, ["worked"]),
+    "guard.utility": ({hidden.ChangeItself: 10}, ["worked", "ALTER ROLE"]),
 }
 # What a walk cannot notice.
 NOT_BY_WALKING = {
@@ -131,6 +132,12 @@ NOT_BY_WALKING = {
     "guard.heard": "the same",
     "guard.unlisten": "the same",
     "guard.reading": "the same",
+    "guard.ready": "nobody sends a Flush behind another: test_flush.py does",
+    "guard.nobody": "no statement comes to nobody's session, but where another defence is gone",
+    "guard.deferrable": "nobody writes in serializable transactions that last",
+    "guard.exit": "nobody sets it: test_guard.py does",
+    "guard.idle": "the same",
+    "guard.meaning": "the same in what proxy.pristine is tried with",
     "guard.key": "only the proxy may call what the key is for: test_guard.py calls it all the same",
     "proxy.settings": "of a login, where the server refuses the same in other words",
     "proxy.suspend": "nobody is suspended in a walk",
@@ -169,7 +176,8 @@ def test_mutations(name):
     if ENFORCEMENT == "login":
         pytest.skip("of shared sessions: it runs under the guard")
     weights, expected = MUTATIONS[name]
-    with reeve_world("guard", REEVE_MUTATE=name) as mutated:
+    both = {"proxy.pristine": "proxy.pristine,guard.meaning"}  # one stands behind the other
+    with reeve_world("guard", REEVE_MUTATE=both.get(name, name)) as mutated:
         modes = ["row"] * 2 if name == "proxy.pristine" else ["row", "schema"]
         must_notice(mutated, mutated.new_tenants(modes, 3), expected, MUTATION_SECONDS, STEPS,
                     weights=weights)

@@ -329,7 +329,7 @@ ATTACKS = {
 }
 GUARD_ALONE = {"proxy.enter", "proxy.flush", "proxy.patience", "proxy.pristine", "proxy.reserve"}
 # What stands behind it under the guard, and is taken out with it; alone, test_guard.py does.
-BEHIND = {"proxy.notify": ["guard.channels"]}
+BEHIND = {"proxy.notify": ["guard.channels"], "proxy.pristine": ["guard.meaning"]}
 
 # 4, 6 and 30, each by an attack that no other of these defences would stop: out all at once.
 IDENTITY = {

@@ -35,7 +35,6 @@ SETTINGS = (
     Setting(DATE_STYLE, ("SQL, DMY", "German, DMY", "ISO, YMD"), reported=True),
     Setting("IntervalStyle", ("iso_8601", "sql_standard", "postgres_verbose"), reported=True),
     Setting("client_encoding", ("LATIN1", "WIN1252"), reported=True, weight=1),
-    Setting("standard_conforming_strings", ("off",), reported=True, weight=1),
     Setting("work_mem", ("5MB", "6MB", "7MB")),
     Setting("lock_timeout", ("61234ms", "1h")),
     Setting("extra_float_digits", ("0", "2"), weight=1),

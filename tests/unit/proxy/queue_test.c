@@ -19,6 +19,12 @@ static struct backend backends[BACKENDS];
 static int64_t now_us;
 
 static const struct backend *touched; /* by any place */
+static struct place *others[2];       /* each the other access of the other */
+
+struct place *place_find_other(const struct place *place)
+{
+    return place == others[0] ? others[1] : place == others[1] ? others[0] : NULL;
+}
 
 bool backend_has_touched(const struct backend *backend, const struct place *place)
 {
@@ -51,6 +57,7 @@ static int set_up(void **state)
     (void)state;
     now_us = 1 * TIME_S;
     touched = NULL;
+    others[0] = others[1] = NULL;
     make_pool(&pool);
     make_pool(&other_pool);
     for (size_t i = 0; i < PLACES; i++)
@@ -408,6 +415,23 @@ static void test_the_last_one_is_not_kept(void **state)
     assert_null(queue_next(&pool, &backends[0], now_us));
 }
 
+/* With the other access, or of a client that has gone. */
+static void test_the_last_one_is_not_for_who_has_another(void **state)
+{
+    (void)state;
+    leave_one_of(QUEUE_RESERVE_FROM);
+    others[0] = &places[0];
+    others[1] = &places[1];
+    places[1].lent_count = 1;
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    places[1].lent_count = 0;
+    places[1].ending_count = 1;
+    assert_null(queue_find_backend(&clients[0][0], now_us));
+    assert_non_null(queue_find_backend(&clients[2][0], now_us));
+    places[1].ending_count = 0;
+    assert_non_null(queue_find_backend(&clients[0][0], now_us));
+}
+
 static void test_there_is_no_reserve_of_few_or_while_there_are_two(void **state)
 {
     (void)state;
@@ -481,13 +505,13 @@ static void test_ones_own_pool_by_settings(void **state)
     (void)state;
     static int memory[2];
     struct pairs *plain = (struct pairs *)(void *)&memory[0],
-                 *others = (struct pairs *)(void *)&memory[1];
+                 *differing = (struct pairs *)(void *)&memory[1];
     pool.key.placement_id = 1;
     for (size_t i = 0; i < 3; i++) {
-        backends[i].settings = i == 1 ? others : plain;
+        backends[i].settings = i == 1 ? differing : plain;
         idle(&backends[i]);
     }
-    clients[0][0].settings = others;
+    clients[0][0].settings = differing;
     assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[1]);
     clients[0][0].settings = plain;
     assert_ptr_equal(queue_find_backend(&clients[0][0], now_us), &backends[2]);
@@ -614,6 +638,7 @@ int main(void)
         TEST(test_a_places_clients_move),
         TEST(test_the_last_one_is_for_who_has_none),
         TEST(test_the_last_one_is_not_kept),
+        TEST(test_the_last_one_is_not_for_who_has_another),
         TEST(test_there_is_no_reserve_of_few_or_while_there_are_two),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

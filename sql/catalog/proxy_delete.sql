@@ -1,0 +1,1 @@
+DELETE FROM reeve.proxy WHERE id = $1

@@ -1,0 +1,1 @@
+INSERT INTO reeve.proxy (name) VALUES ($1) RETURNING id

@@ -1,0 +1,1 @@
+UPDATE reeve.proxy SET seen_at = now() WHERE id = $1
