@@ -271,9 +271,10 @@ void backend_forget_place(struct backend *backend)
 
 const char *backend_tenant(const struct backend *backend)
 {
-    return backend->client  ? backend->client->tenant
-           : backend->place ? backend->place->tenant
-                            : "-";
+    return backend->client      ? backend->client->tenant
+           : backend->ending_of ? backend->ending_of->tenant
+           : backend->place     ? backend->place->tenant
+                                : "-";
 }
 
 /* ---- the end ---- */
@@ -478,6 +479,7 @@ void backend_unlink(struct backend *backend)
     client->backend = NULL;
     client->skip_till_sync = false;
     client->half_told = backend->forward_left > 0;
+    ending_note(backend, client->place);
     place_return(client->place);
 }
 

@@ -104,6 +104,14 @@ static void look_later(struct backend *backend)
     look_at(backend->worker, backend->ending_us);
 }
 
+void ending_note(struct backend *backend, struct place *place)
+{
+    if (!place || backend->ending_of || expect_empty(&backend->expected))
+        return;
+    backend->ending_of = place;
+    place_end_one(place, 1);
+}
+
 static void leave_place(struct backend *backend)
 {
     struct place *place = take_pointer(backend->ending_of);
@@ -118,9 +126,6 @@ void ending_begin(struct backend *backend)
     backend->ending_wait_us = LOOK_FIRST_US;
     backend->ending_since_us = engine_now_us(worker->engine);
     backend->ending_step = 0;
-    backend->ending_of = backend->place;
-    if (backend->ending_of)
-        place_end_one(backend->ending_of, 1);
     list_append(&worker->ending, &backend->ending);
     look_later(backend);
 }

@@ -14,6 +14,9 @@
 
 /* Whether the server may be at something, so that its end is to be awaited. */
 bool ending_is_awaited(const struct backend *backend);
+/* A client of the place leaves it: if there is something that the server has not answered, that
+ * counts for the place until ending_forget. */
+void ending_note(struct backend *backend, struct place *place);
 /* Its stream is closed, and no cancel request is under way. The backend is closed when the server
  * has ended, which may be at once. */
 void ending_begin(struct backend *backend);

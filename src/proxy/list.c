@@ -49,14 +49,15 @@ static void add_row(struct listing *listing, const struct backend *backend)
     }
     const struct pool *pool = backend->pool;
     const struct client *client = backend->client;
+    const struct place *place = backend->ending_of ? backend->ending_of : backend->place;
     struct proxy_backend *row = &listing->rows[listing->count++];
     *row = (struct proxy_backend){
         .pid = backend->connection.backend_pid,
         .cluster_id = pool->key.cluster_id,
-        .placement_id = backend->place ? backend->place->placement_id : 0,
+        .placement_id = place ? place->placement_id : 0,
         .state = state_of(backend),
         .guarded = pool_is_guarded(pool),
-        .read_only = client ? client->read_only : backend->place && backend->place->read_only,
+        .read_only = client ? client->read_only : place && place->read_only,
         .worker = backend->worker->index,
         .prepared = backend->statements.table.count,
         .schemas = backend->touched_count,
@@ -64,9 +65,9 @@ static void add_row(struct listing *listing, const struct backend *backend)
     str_copy(row->database, sizeof(row->database), pool->target.database);
     str_copy(row->login_role, sizeof(row->login_role), pool->target.login.role);
     str_copy(row->tenant, sizeof(row->tenant),
-             client           ? client->tenant
-             : backend->place ? backend->place->tenant
-                              : "");
+             client  ? client->tenant
+             : place ? place->tenant
+                     : "");
     str_copy(row->service, sizeof(row->service), client ? client->service : "");
 }
 

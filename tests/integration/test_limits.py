@@ -443,6 +443,31 @@ def test_times(world, tenant, limit):
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
+SLEEP = "SELECT pg_sleep(0.2)"
+PUT_OFF = {
+    "many statements in one message": [wire.query("; ".join([SLEEP] * 100))],
+    "something behind it that nobody asks for": [wire.query("SELECT pg_sleep(60)") + wire.parse("SELECT 1")],
+    "the same in a batch": [wire.parse("SELECT pg_sleep(60)") + wire.bind() + wire.execute() + wire.sync()
+                            + wire.parse("SELECT 1")],
+    "the same behind a Flush": [wire.parse("SELECT pg_sleep(60)") + wire.bind() + wire.execute() + wire.flush()
+                                + wire.parse("SELECT 1")],
+    "half a message behind it": [wire.query("SELECT pg_sleep(60)") + wire.query("SELECT 1")[:-3]],
+}
+
+
+@pytest.mark.parametrize("way", PUT_OFF)
+def test_a_query_timeout_cannot_be_put_off(world, way):
+    tenant = world.new_tenant("schema")
+    set_limit(world, "query_timeout", "500ms", *of(tenant))
+    with wire.connect_to_tenant(world.reeve, tenant) as held:
+        held.socket.settimeout(SOON_SECONDS)
+        held.send(*PUT_OFF[way])
+        try:
+            assert told(held) == "57014"
+        except TimeoutError:
+            raise AssertionError("it goes on") from None
+
+
 LARGE = "SELECT length('" + "x" * 300_000 + "')"
 HELD_BY_CLIENT = {
     "a pipeline without a Sync": [wire.parse("SELECT 1") + wire.bind() + wire.execute()],
