@@ -374,7 +374,7 @@ static int connector_terminate(void *context, const struct proxy_target *target,
                                int32_t backend_pid, struct error *err)
 {
     struct proxy_target plain = *target;
-    struct proxy_connection made;
+    struct proxy_connection made = {0};
     plain.guarded = false; /* the login role's own rights are what is needed */
     int result = connector_connect(context, &plain, &made, err);
     if (result < 0)

@@ -151,8 +151,8 @@ static int say_seen(struct presence *presence, struct error *err)
 /* A route's change may be a hold. */
 static int stay(struct presence *presence, struct error *err)
 {
-    bool left;
-    enum pg_wait event;
+    bool left = false;
+    enum pg_wait event = PG_WAIT_TIMEOUT;
     int r = say_seen(presence, err);
     if (r == 0)
         r = look(presence, &left, err);

@@ -48,7 +48,7 @@ static int connect_to(const char *conninfo, bool replication, struct pg_connecti
 static int make_slot(char **arguments, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *connection = NULL;
-    struct pg_slot slot;
+    struct pg_slot slot = {0};
     int r = connect_to(arguments[0], true, &connection, err);
     if (r == 0)
         r = pg_slot_create(connection, arguments[1], &slot, err);
