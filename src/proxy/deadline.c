@@ -76,8 +76,19 @@ void deadline_stop(struct backend *backend)
 
 /* ---- what is going on ---- */
 
+/* Whether the server has been asked for something of the client's, whatever that has sent since.
+ * The answer to entering may wait for what is behind it. */
+static bool is_asked(struct backend *backend)
+{
+    size_t own = 0;
+    while (own < backend->expected.asked &&
+           expect_at(&backend->expected, own)->action == EXPECT_ENTER)
+        own++;
+    return own < backend->expected.asked;
+}
+
 /* Whether the server has all that it needs to go on, or is slow to take it. */
-static bool is_servers_turn(const struct backend *backend)
+static bool is_servers_turn(struct backend *backend)
 {
     const struct client *client = backend->client;
     if (expect_empty(&backend->expected))
@@ -86,7 +97,7 @@ static bool is_servers_turn(const struct backend *backend)
         return true;
     if (backend->copy == COPY_IN)
         return false;
-    return backend->expected.asked > 0 || (client->forward_left == 0 && !backend->deadline.unasked);
+    return is_asked(backend) || (client->forward_left == 0 && !backend->deadline.unasked);
 }
 
 bool deadline_is_idle(const struct backend *backend)
@@ -98,7 +109,7 @@ bool deadline_is_idle(const struct backend *backend)
            !stream_read_paused(backend->stream); /* the server cannot tell it what it listens to */
 }
 
-static enum deadline_phase phase_of(const struct backend *backend)
+static enum deadline_phase phase_of(struct backend *backend)
 {
     if (is_servers_turn(backend))
         return DEADLINE_QUERY;
@@ -107,7 +118,7 @@ static enum deadline_phase phase_of(const struct backend *backend)
 
 /* Of what is looked at about eight times, what is seen twice was there meanwhile; whoever did
  * something in between begins anew. */
-static void note_changes(const struct backend *backend, struct deadline *deadline, int64_t now_us)
+static void note_changes(struct backend *backend, struct deadline *deadline, int64_t now_us)
 {
     enum deadline_phase phase = phase_of(backend);
     bool moved = phase == DEADLINE_QUERY ? deadline->answered != deadline->answered_seen

@@ -1,5 +1,7 @@
 """A Flush of a client's own must not be taken for the proxy's, which leaves the tenant (docs/decisions
 /0004): whoever could have the guard leave would go on as the proxy's role."""
+import contextlib
+
 import pytest
 
 from support import wire
@@ -75,12 +77,17 @@ def test_in_refused_copy_data(connection, place, parts):
     copy = (wire.parse("COPY thing (name) FROM STDIN (FORMAT binary)"), wire.bind(), wire.execute())
     data = wire.copy_data(b"no header of the binary format")
     more = wire.copy_data(b"x" * 100)
-    if parts == 1:
-        connection.send(*copy, data, wire.sync(), more, wire.flush(), wire.flush())
-    else:
-        connection.send(*copy, data, wire.sync(), more[:50])
-        connection.receive_until("Z")
-        connection.send(more[50:], wire.flush(), wire.flush())
-    found = connection.ask(*WHO, wire.sync(), ready=1)
-    found += connection.ask(wire.query("SELECT current_user"))
+    found = []
+    with contextlib.suppress(wire.Closed):  # which is what the proxy does where it is in doubt
+        if parts == 1:
+            connection.send(*copy, data, wire.sync(), more, wire.flush(), wire.flush())
+        else:
+            connection.send(*copy, data, wire.sync(), more[:50])
+            connection.receive_until("Z")
+            connection.send(more[50:], wire.flush(), wire.flush())
+        connection.send(*WHO, wire.sync(), wire.query("SELECT current_user"))
+        for message in iter(connection.receive, None):
+            found.append(message)
+            if sum(message.type == "Z" for message in found) == 4 - parts:
+                break
     assert roles(found) <= {role}, found
