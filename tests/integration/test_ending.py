@@ -77,10 +77,11 @@ def test_what_is_short_ends_by_itself(world, tenant):
             assert connection.execute("SELECT count(*) FROM thing").fetchone() == before
 
 
-def test_a_tenants_limit_holds_for_who_comes_and_goes(world, tenant):
+def test_a_tenants_limit_holds_for_who_comes_and_goes(world):
+    tenant = world.new_tenant("schema")
     world.reeve.cli("limit", "set", "max_transactions", "2", "--tenant", tenant.slug)
     world.reeve.wait_until_heard()
-    for _ in range(6):
+    for _ in range(4):
         with wire.connect_to_tenant(world.reeve, tenant) as connection:
             connection.send(wire.query(STUBBORN))
             process.wait_until(lambda: "active" in states(world, tenant)
@@ -90,10 +91,10 @@ def test_a_tenants_limit_holds_for_who_comes_and_goes(world, tenant):
     process.wait_until(lambda: "ending" not in states(world, tenant), "all have ended", SOON_SECONDS)
 
 
-def test_a_stop_does_not_wait_for_it(mode):
+def test_a_stop_does_not_wait_for_it():
     with running_reeve({"workers": 1, "shutdown_timeout": "1s"}) as server:
         world = World(server)
-        tenant = world.new_tenant(mode)
+        tenant = world.new_tenant("row")
         with wire.connect_to_tenant(server, tenant) as connection:
             connection.send(wire.query(STUBBORN))
             process.wait_until(lambda: "active" in states(world, tenant), "it runs", SOON_SECONDS)
