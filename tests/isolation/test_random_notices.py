@@ -112,7 +112,7 @@ MUTATIONS = {
     # Statements are shared among equal settings alone, so nobody sets anything that is seen.
     "proxy.pristine": ({hidden.ReadDate: 100, hidden.SetHiddenDateStyle: 60,
                         ops_transaction.Begin: 40, ops_session.DeallocateAll: 40,
-                        **dict.fromkeys(VISIBLE, 0)}, ["a date"]),
+                        **dict.fromkeys(VISIBLE, 0)}, ["a date", "of its own rows missing"]),
     "guard.flush": ({}, ENDED),
     "guard.role": ({hidden.ResetRole: 10}, OTHER_ROLE),
     "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
