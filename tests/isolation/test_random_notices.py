@@ -221,7 +221,7 @@ def neighbours_row(kept, client, message):
 
 def neighbours_settings(kept, client, message):
     """A row of settings that another client of the same tenant was given."""
-    if message.type != "D" or len(message.columns) != 17:
+    if message.type != "D" or len(message.columns) != 16:
         return message
     other = kept.get((client.tenant, 1 - client.slot), message)
     kept[client.tenant, client.slot] = message
