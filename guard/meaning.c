@@ -58,11 +58,12 @@ WATCH(monetary, const char *, GucStringAssignHook)
         setting->assign_hook = id##_assigned;                                                      \
     } while (0)
 
+static GucBoolCheckHook next_strings_check;
+
 static bool check_strings(bool *value, void **extra, GucSource source)
 {
-    (void)extra;
     if (!guard_armed || *value || source < PGC_S_SESSION || guard_mutation("guard.meaning"))
-        return true;
+        return !next_strings_check || next_strings_check(value, extra, source);
     GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
     GUC_check_errmsg("\"standard_conforming_strings\" cannot be off in a shared session");
     return false;
@@ -108,5 +109,6 @@ void guard_meaning_init(void)
         (struct config_string *)guard_must_find_setting("timezone_abbreviations", PGC_STRING);
     struct config_bool *strings =
         (struct config_bool *)guard_must_find_setting("standard_conforming_strings", PGC_BOOL);
+    next_strings_check = strings->check_hook;
     strings->check_hook = check_strings;
 }

@@ -206,8 +206,6 @@ static struct config_enum *isolation;
 
 void guard_settings_disarm(void)
 {
-    if (!deferrable || !isolation)
-        return;
     for (int i = 0; i < DEADLINES_MAX && deadlines[i]; i++)
         *deadlines[i]->variable = 0;
     if (guard_mutation("guard.deferrable"))
@@ -235,13 +233,13 @@ struct config_generic *guard_must_find_setting(const char *name, enum config_typ
 
 /* The server's FATAL to a session that is between two tenants would be the next one's: the proxy
  * has deadlines of its own for who is idle. */
+static GucIntCheckHook next_idle_check;
+
 static bool check_idle_session(int *value, void **extra, GucSource source)
 {
-    (void)extra;
-    (void)source;
     if (guard_armed && !guard_mutation("guard.idle"))
         *value = 0;
-    return true;
+    return !next_idle_check || next_idle_check(value, extra, source);
 }
 
 static void find_settings(void)
@@ -255,6 +253,7 @@ static void find_settings(void)
         (struct config_bool *)guard_must_find_setting("default_transaction_deferrable", PGC_BOOL);
     struct config_int *idle =
         (struct config_int *)guard_must_find_setting("idle_session_timeout", PGC_INT);
+    next_idle_check = idle->check_hook;
     idle->check_hook = check_idle_session;
 }
 

@@ -352,11 +352,15 @@ static int connector_cancel(void *context reeve_unused, struct proxy_connection 
     return result;
 }
 
-static int terminate(PGconn *connection, int32_t backend_pid, int64_t timeout_us, struct error *err)
+static int terminate(PGconn *connection, int32_t backend_pid, int client_port, int64_t timeout_us,
+                     struct error *err)
 {
-    char sql[80];
+    char sql[160];
     struct watch watch;
-    snprintf(sql, sizeof(sql), "SELECT pg_catalog.pg_terminate_backend(%d)", (int)backend_pid);
+    snprintf(sql, sizeof(sql),
+             "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity"
+             " WHERE pid = %d AND client_port = %d",
+             (int)backend_pid, client_port);
     int result = watch_begin(&watch, PQsocket(connection), timeout_us, err);
     if (result < 0)
         return result;
@@ -371,7 +375,7 @@ static int terminate(PGconn *connection, int32_t backend_pid, int64_t timeout_us
 }
 
 static int connector_terminate(void *context, const struct proxy_target *target,
-                               int32_t backend_pid, struct error *err)
+                               int32_t backend_pid, int client_port, struct error *err)
 {
     struct proxy_target plain = *target;
     struct proxy_connection made = {0};
@@ -379,7 +383,7 @@ static int connector_terminate(void *context, const struct proxy_target *target,
     int result = connector_connect(context, &plain, &made, err);
     if (result < 0)
         return result;
-    result = terminate(made.handle, backend_pid, plain.timeout_us, err);
+    result = terminate(made.handle, backend_pid, client_port, plain.timeout_us, err);
     PQfinish(made.handle);
     return result;
 }

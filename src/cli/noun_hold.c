@@ -235,9 +235,8 @@ static const struct cli_command hold_commands[] = {
          "Transactions that run go on, and what clients send waits, "
          "without a queue timeout (so does a login whose settings must be tried first), until "
          "\"reeve release\" or until the time is over. "
-         "In each proxy. Who keeps a server connection (see docs/limits.md) is not held, and "
-         "counts "
-         "as running for --wait.",
+         "In each proxy. Who keeps a server connection (see docs/limits.md) is not held, and for "
+         "--wait counts as running.",
      .arguments = slug_argument,
      .options = hold_options,
      .fields = fields,

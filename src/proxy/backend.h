@@ -129,6 +129,12 @@ void backend_cancel(struct backend *backend);
  * hit instead. The client is read on when the request has ended. */
 bool backend_may_be_hit(const struct backend *backend);
 
+/* NULL: it has no client. */
+static inline struct place *backend_clients_place(const struct backend *backend)
+{
+    return backend->client ? backend->client->place : NULL;
+}
+
 /* from_server.c */
 /* Gives the client those answers of the proxy's own that are next in the queue. */
 void backend_answer_fakes(struct backend *backend);

@@ -162,6 +162,12 @@ void client_messages_free(struct client *client);
 void client_key_add(struct client *client, uint32_t version);
 /* Cancels what the client waits for, if that is a query of its own. */
 void client_cancel(struct client *client);
+/* What it was for has been answered: it is not sent again. Accepts NULL. */
+static inline void cancel_is_over(struct client *client)
+{
+    if (client)
+        list_remove(&client->cancelling);
+}
 /* Ends the client that has sent the request, once it has had its effect. The secret is copied. */
 void cancel_request(struct client *from, uint32_t id, struct str secret);
 /* The worker's timer. */

@@ -4,8 +4,8 @@
  *
  * The server's process goes on until it notices: it may commit what it was told, and it takes one
  * of the server's connections. So the slot is kept, and the placement's transactions are not over,
- * until the server closes its side. It was sent a cancel request; if that does not help it is sent
- * another, and then its process is ended from another session of its role. Nothing it says is read.
+ * until the server closes its side. It was sent a cancel request; if that does not help, its
+ * process is ended from another session of its role. Nothing it says is read.
  */
 #ifndef PROXY_ENDING_H
 #define PROXY_ENDING_H

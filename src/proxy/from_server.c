@@ -54,12 +54,6 @@ static void to_client(struct backend *backend)
     buffer_reset(out);
 }
 
-/* NULL: there is no client. */
-static struct place *place_of_client(const struct backend *backend)
-{
-    return backend->client ? backend->client->place : NULL;
-}
-
 /* ---- the proxy's own answers ---- */
 
 void backend_answer_fakes(struct backend *backend)
@@ -481,14 +475,12 @@ static bool settings_follow(struct backend *backend)
     return head && head->action == EXPECT_SETTINGS;
 }
 
-/* A cancel request was for this one. */
 static void query_ended(struct backend *backend)
 {
-    if (backend->client)
-        list_remove(&backend->client->cancelling);
+    cancel_is_over(backend->client);
     if (backend->status != 'I')
         return;
-    usage_count(backend->worker, place_of_client(backend), PROXY_USE_TRANSACTIONS, 1);
+    usage_count(backend->worker, backend_clients_place(backend), PROXY_USE_TRANSACTIONS, 1);
     if (backend->client)
         rate_count_transaction(backend->client->place);
 }
@@ -765,6 +757,8 @@ static void finish_turn(struct backend *backend, bool first_due)
         backend->flushed = !expect_empty(&backend->expected);
     }
     ease_pressure(backend);
+    if (!first_due && expect_empty(&backend->expected))
+        cancel_is_over(backend->client);
     if (first_due || !expect_empty(&backend->expected) || backend->status != 'I' ||
         !backend->client || backend->forward_left > 0 || backend->drop_left > 0 ||
         backend->told_fatal)
@@ -795,7 +789,7 @@ size_t backend_received(struct backend *backend, const char *bytes, size_t lengt
             first_due = tell_entered(backend, &run);
     }
     flush_run(backend, &run);
-    usage_count(backend->worker, place_of_client(backend), PROXY_USE_BYTES_OUT, (int64_t)at);
+    usage_count(backend->worker, backend_clients_place(backend), PROXY_USE_BYTES_OUT, (int64_t)at);
     finish_turn(backend, first_due);
     return at;
 }

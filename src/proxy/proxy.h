@@ -73,9 +73,10 @@ struct proxy_connector {
                    struct error *err);
     /* Sends a CancelRequest for what the connection is running. */
     int (*cancel)(void *context, struct proxy_connection *connection, struct error *err);
-    /* Logs in as target says and ends that session of the same role. */
+    /* Logs in as target says and ends that session of the same role, if the server has it with that
+     * client port (-1: a Unix socket): by now it may be another server that answers there. */
     int (*terminate)(void *context, const struct proxy_target *target, int32_t backend_pid,
-                     struct error *err);
+                     int client_port, struct error *err);
     /* Closes socket and handle. Any thread; must not block for long. */
     void (*close)(void *context, struct proxy_connection *connection);
 };

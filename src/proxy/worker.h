@@ -79,6 +79,7 @@ struct worker_cluster {
     struct budget *budget;
     struct list idle;
     struct timer yield_timer; /* while somebody wants slots: who keeps idle backends for long */
+    bool terminating;         /* a server process of it is being ended: see ending.h */
 };
 
 struct worker {

@@ -163,26 +163,3 @@ def test_one_that_is_late_hits_nothing(world, client):
             assert types(client.ask(wire.query("SELECT 1 FROM pg_sleep(0.01)"))) == "TDCZ"
         client.ask(wire.query("ROLLBACK"))
     assert late < 100
-
-
-# ---- requests that come too early, and too late ----
-
-def test_one_for_what_is_over_is_not_kept(world, tenant):
-    """A request that came while the client was entered, of whose batch all is answered but the Sync: what
-    comes then is not hit."""
-    neighbour = world.new_tenant(tenant.mode)
-    with wire.connect_to_tenant(world.reeve, tenant) as client, \
-            wire.connect_to_tenant(world.reeve, neighbour) as other:
-        client.socket.settimeout(SOON_SECONDS)
-        for _ in range(20):
-            other.ask(wire.query("SELECT 1"))  # so that the client is entered
-            client.send(wire.parse("SELECT 1"), wire.bind(), wire.execute(), wire.flush())
-            send_cancel(world.reeve, *client.key)
-            found = client.receive_until("CE")
-            if found[-1].type == "E":
-                client.ask(wire.sync())
-                continue
-            other.ask(wire.query("SELECT pg_sleep(0.1)"))  # longer than until the next try
-            found = client.ask(wire.parse("SELECT pg_sleep(0.3)"), wire.bind(), wire.execute(),
-                               wire.sync())
-            assert "E" not in [message.type for message in found], found

@@ -443,7 +443,8 @@ def test_times(world, tenant, limit):
         assert other.execute("SELECT 1").fetchone() == (1,)
 
 
-SLEEP = "SELECT pg_sleep(0.2)"
+SLEEP = "SELECT pg_sleep(0.2); DO $$ BEGIN RAISE NOTICE 'sent at once, with what is in front of it'; END $$"
+LARGE = "SELECT length('" + "x" * 300_000 + "')"
 PUT_OFF = {
     "many statements in one message": [wire.query("; ".join([SLEEP] * 100))],
     "something behind it that nobody asks for": [wire.query("SELECT pg_sleep(60)") + wire.parse("SELECT 1")],
@@ -451,7 +452,7 @@ PUT_OFF = {
                             + wire.parse("SELECT 1")],
     "the same behind a Flush": [wire.parse("SELECT pg_sleep(60)") + wire.bind() + wire.execute() + wire.flush()
                                 + wire.parse("SELECT 1")],
-    "half a message behind it": [wire.query("SELECT pg_sleep(60)") + wire.query("SELECT 1")[:-3]],
+    "half a message behind it": [wire.query("SELECT pg_sleep(60)") + wire.query(LARGE)[:200_000]],
 }
 
 
@@ -468,7 +469,6 @@ def test_a_query_timeout_cannot_be_put_off(world, way):
             raise AssertionError("it goes on") from None
 
 
-LARGE = "SELECT length('" + "x" * 300_000 + "')"
 HELD_BY_CLIENT = {
     "a pipeline without a Sync": [wire.parse("SELECT 1") + wire.bind() + wire.execute()],
     "a pipeline that was flushed": [wire.parse("SELECT 1") + wire.bind() + wire.execute() + wire.flush()],

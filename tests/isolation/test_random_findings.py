@@ -180,6 +180,24 @@ def test_a_cancel_during_an_entering_is_not_lost(world, tight, plain, one, two):
     assert error_of(one.receive_until("Z")) == "57014"
 
 
+def test_a_cancel_is_not_kept_for_a_later_statement(world, tight, plain, one, two):
+    """Of a batch without a Sync, all of which has been answered."""
+    database = world.placement(tight["schema", "a"])["database"]
+    one.ask(query("SET default_tablespace = 'pg_default'"))
+    two.ask(query("SET work_mem = '6MB'"))
+    with plain.connect(database) as admin, plain.connect(database) as watcher:
+        with locked(admin, "pg_catalog.pg_tablespace"):
+            one.send(parse("SELECT 1"), bind(), execute(), flush())
+            wait_until(lambda: waits_for_lock(watcher), "the proxy puts the settings in place")
+            cancel(world, one)
+    one.socket.settimeout(SOON)
+    if one.receive_until("CE")[-1].type == "E":  # it was hit, as it may be
+        return
+    for _ in range(5):
+        found = one.ask(parse("SELECT pg_sleep(0.2)"), bind(), execute(), sync())
+        assert "E" not in types(found), found
+
+
 def test_nothing_runs_without_its_clients_settings(world, tight, plain, two):
     """Here a session that must not write does, since its settings were not put in place. (The walk
     found it with clients that vanish, for whom the proxy cancels what runs: there it is a race.)"""
