@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from support import process, wire
+from support.postgres import running_postgres
 from support.reeve import running_reeve
 from support.world import World
 
@@ -62,6 +63,40 @@ def test_it_is_ended(world, tenant, messages):
         assert running(world, "pg_sleep(60)") == running(world, "pg_sleep(61)") == 0
     with world.reeve.connect(tenant) as connection:  # its one transaction
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+TALKING = ("DO $$ BEGIN LOOP BEGIN LOOP RAISE NOTICE '%', repeat('x', 4000); END LOOP;"
+           " EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$")
+
+
+def test_who_talks_without_end(world, tenant):
+    """It keeps no worker: others are served meanwhile."""
+    with world.reeve.connect(world.new_tenant(tenant.mode)) as neighbour:
+        with wire.connect_to_tenant(world.reeve, tenant) as connection:
+            connection.send(wire.query(TALKING))
+            connection.receive_until("N")
+        while states(world, tenant):
+            assert neighbour.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.fixture
+def server(world):
+    """Of its own: a server belongs to one Reeve."""
+    with running_postgres() as running_server:
+        world.add_cluster("by-tcp", running_server, 10)
+        yield running_server
+
+
+def test_a_server_by_tcp(world, server):
+    """The process is known by the port of the proxy's end."""
+    tenant = world.new_tenant("schema", cluster="by-tcp")
+    with wire.connect_to_tenant(world.reeve, tenant) as connection:
+        connection.send(wire.query(STUBBORN))
+        process.wait_until(lambda: "active" in states(world, tenant), "it runs", SOON_SECONDS)
+    process.wait_until(lambda: not states(world, tenant), "it has ended", SOON_SECONDS)
+    with server.connect() as admin:
+        assert admin.execute("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%query_canceled%'"
+                             " AND state = 'active' AND pid <> pg_backend_pid()").fetchone() == (0,)
 
 
 def test_what_is_short_ends_by_itself(world, tenant):
