@@ -345,6 +345,13 @@ static void test_epochs(void **state)
     works(catalog_placement_set_place(catalog, id, &place, &err)); /* where it is */
     works(catalog_placement_get(catalog, &arena, id, &found, &err));
     assert_int_equal(found.epoch, 1);
+    assert_int_equal(found.generation, 1);
+    place.generation = 2;
+    works(catalog_placement_set_place(catalog, id, &place, &err));
+    place.generation = 0; /* the one that it has */
+    works(catalog_placement_set_place(catalog, id, &place, &err));
+    works(catalog_placement_get(catalog, &arena, id, &found, &err));
+    assert_int_equal(found.generation, 2);
     place.cluster_id = other;
     works(catalog_placement_set_place(catalog, id, &place, &err));
     place.schema = "moved";

@@ -237,6 +237,36 @@ static void test_inspect(void **state)
                         "database d_000242\nrole t_000242\nrole t_000242_ro");
 }
 
+/* Two places of one placement, as a move has them, share nothing. */
+static void test_generations(void **state)
+{
+    (void)state;
+    static const char *const left[] = {"schema t_000245 in database svc_generations",
+                                       "database d_000246"};
+    struct test_service service;
+    make_service(&service, "generations", "row schema database", migrations);
+    for (size_t i = 0; i < array_size(left); i++) {
+        struct error err = {0};
+        struct isolation_placement first, second;
+        int64_t id = 245 + (int64_t)i;
+        attach(&service, modes[i + 1], id, 1245, &first);
+        second = first;
+        isolation_placement_set_generation(&fixture_arena, &service.service, &second, 2);
+        assert_string_equal(second.role, arena_printf(&fixture_arena, "%s_2", first.role));
+        assert_string_equal(second.ro_role, arena_printf(&fixture_arena, "%s_ro", second.role));
+        assert_string_equal(inspect(&service, &second), "");
+        assert_int_equal(isolation_create(&fixture_server, &service.service, &second, &err), 0);
+        const char *made = inspect(&service, &second);
+        assert_non_null(strstr(made, "role t_00024"));
+        assert_non_null(strstr(made, i == 0 ? "schema t_000245_2" : "database d_000246_2"));
+        drop(&service, &second);
+        assert_string_equal(inspect(&service, &second), "");
+        assert_non_null(strstr(inspect(&service, &first), left[i]));
+        _cleanup_pg_connection_ struct pg_connection *tenant = login(&first);
+        assert_values(tenant, "SELECT count(*) FROM a", "0");
+    }
+}
+
 /* A crash may leave any part of a placement: dropping takes whatever is there. */
 static void test_drop_of_parts(void **state)
 {
@@ -418,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_database),
         cmocka_unit_test(test_drop_leaves_neighbours),
         cmocka_unit_test(test_inspect),
+        cmocka_unit_test(test_generations),
         cmocka_unit_test(test_drop_of_parts),
         cmocka_unit_test(test_drop_tangled_rows),
         cmocka_unit_test(test_plain_administrator),

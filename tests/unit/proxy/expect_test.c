@@ -185,6 +185,27 @@ static void test_remove_kind(void **state)
     }
 }
 
+/* How many of the first ones the server was asked for, whatever goes from among them. */
+static void test_asked(void **state)
+{
+    (void)state;
+    struct expect_queue queue;
+    expect_init(&queue);
+    for (unsigned i = 0; i < 6; i++)
+        push_kind(&queue, i % 2 ? EXPECT_COPY_END : EXPECT_BIND, i);
+    queue.asked = 4;
+    expect_remove(&queue, 4);
+    assert_int_equal(queue.asked, 4);
+    expect_remove(&queue, 2);
+    assert_int_equal(queue.asked, 3);
+    expect_remove_kind(&queue, 0, 4, EXPECT_COPY_END); /* one of them behind what was asked for */
+    assert_int_equal(queue.asked, 1);
+    assert_int_equal(queue.count, 1);
+    expect_pop(&queue);
+    assert_int_equal(queue.asked, 0);
+    expect_free(&queue);
+}
+
 static void test_the_limit(void **state)
 {
     (void)state;
@@ -395,6 +416,7 @@ int main(void)
         cmocka_unit_test(test_remove),
         cmocka_unit_test(test_remove_the_only_one),
         cmocka_unit_test(test_remove_kind),
+        cmocka_unit_test(test_asked),
         cmocka_unit_test(test_the_limit),
         cmocka_unit_test(test_references_are_counted),
         cmocka_unit_test(test_the_last_reference_is_the_queue_s),
