@@ -1,11 +1,6 @@
 -- Proxies: (id, name, connected). $1 placements, or null: those that have not drained the last hold of
 -- each of these
-SELECT x.id, x.name,
-       EXISTS (SELECT FROM pg_catalog.pg_locks l
-               WHERE l.locktype = 'advisory' AND l.classid = 1919247478 AND l.objsubid = 2
-                 AND l.objid = x.id::oid AND l.granted
-                 AND l.database = (SELECT oid FROM pg_catalog.pg_database
-                                   WHERE datname = current_database()))
+SELECT x.id, x.name, reeve.proxy_connected(x.id)
 FROM reeve.proxy x
 WHERE $1::bigint[] IS NULL
    OR EXISTS (SELECT FROM reeve.placement p

@@ -19,6 +19,14 @@ CREATE TABLE reeve.proxy (
 );
 COMMENT ON TABLE reeve.proxy IS 'each reeve serve; while it can reach this database it has the advisory lock (1919247478, id)';
 
+CREATE FUNCTION reeve.proxy_connected(proxy integer) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM pg_locks
+                   WHERE locktype = 'advisory' AND granted AND classid = 1919247478 AND objsubid = 2
+                     AND objid = proxy::oid
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+$$;
+
 CREATE TABLE reeve.hold_drained (
     placement_id bigint CONSTRAINT hold_drained_placement_fkey REFERENCES reeve.placement ON DELETE CASCADE,
     proxy_id integer CONSTRAINT hold_drained_proxy_fkey REFERENCES reeve.proxy ON DELETE CASCADE,
