@@ -114,7 +114,7 @@ MUTATIONS = {
                         ops_transaction.Begin: 40, ops_session.DeallocateAll: 40,
                         **dict.fromkeys(VISIBLE, 0)}, ["a date", "of its own rows missing"]),
     "guard.flush": ({}, ENDED),
-    "guard.role": ({hidden.ResetRole: 10}, OTHER_ROLE),
+    "guard.role": ({hidden.ResetRole: 10}, [*OTHER_ROLE, "worked (ALTER ROLE"]),
     "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
     "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
     "guard.sequences": ({ops_state.Currval: 20}, ["Currval"]),
