@@ -224,7 +224,7 @@ static void replace_call(FuncExpr *call)
 /* The planner may change the query that it is given, and so may this. */
 static PlannedStmt *plan(Query *query, const char *source, int options, ParamListInfo parameters)
 {
-    guard_must_be_entered();
+    guard_statement_begins();
     if (guard_is_entered())
         guard_each_call((Node *)query, replace_call);
     return (next_planner ? next_planner : standard_planner)(query, source, options, parameters);

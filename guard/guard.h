@@ -41,8 +41,15 @@ static inline bool guard_is_locked(void)
     return guard_armed || guard_is_entered();
 }
 
-/* Ends a session that runs a statement while it is nobody's: no tenant's may come there. */
+/* session.c: ends a session that runs a statement while it is nobody's: no tenant's may come there.
+ */
 void guard_must_be_entered(void);
+
+/* fence.c: a place that is closed. */
+void guard_fence_init(void);
+void guard_fence_entered(void); /* the context is set; fatal where the tenant is fenced */
+/* That, and guard_must_be_entered: for whatever a statement comes through. */
+void guard_statement_begins(void);
 
 /* session.c: what DISCARD ALL and DEALLOCATE ALL do, but for the proxy's statements. */
 void guard_session_discard(bool top_level);

@@ -261,16 +261,11 @@ static Oid find_role(const char *name)
     Oid oid = role->oid;
     bool powerful = role->rolsuper || role->rolbypassrls || role->rolcreaterole ||
                     role->rolcreatedb || role->rolreplication;
-    bool fenced = role->rolconnlimit == 0;
     ReleaseSysCache(tuple);
     if (powerful)
         ereport(FATAL,
                 (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                  errmsg("reeve_guard: role \"%s\" has rights that no tenant may have", name)));
-    if (fenced)
-        ereport(FATAL, (errcode(ERRCODE_TOO_MANY_CONNECTIONS),
-                        errmsg("reeve_guard: role \"%s\" is fenced", name),
-                        errdetail("Its connection limit is 0.")));
     return oid;
 }
 
@@ -307,6 +302,7 @@ Datum reeve_guard_enter(PG_FUNCTION_ARGS)
     }
     guard_context = (struct guard_context){.tenant_id = tenant_id, .role = role, .flags = flags};
     strlcpy(guard_context.slug, slug, sizeof(guard_context.slug));
+    guard_fence_entered();
     guard_context_publish();
     guard_meaning_entered();
     answer_waits = true;
@@ -355,6 +351,7 @@ void _PG_init(void)
     done = true;
     guard_settings_init();
     guard_meaning_init();
+    guard_fence_init();
     guard_statements_init();
     guard_advisory_init();
     guard_channels_init();

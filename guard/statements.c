@@ -192,7 +192,7 @@ static void run_utility(PlannedStmt *planned, const char *text, bool read_only,
                         QueryCompletion *completion)
 {
     const Node *statement = planned->utilityStmt;
-    guard_must_be_entered();
+    guard_statement_begins();
     bool entered = guard_is_entered();
     if (entered && GetUserId() == guard_context.role && !guard_mutation("guard.utility"))
         check_utility(statement);

@@ -22,6 +22,8 @@ void failpoint_hit(const char *name)
 {
     if (failpoint_chosen("REEVE_CRASH_AT", name))
         raise(SIGKILL);
+    if (failpoint_chosen("REEVE_STOP_AT", name))
+        raise(SIGSTOP);
 }
 
 #endif

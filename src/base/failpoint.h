@@ -3,6 +3,7 @@
  *
  * In a release build both macros are nothing. In a build with -Dfailpoints=true
  *   REEVE_CRASH_AT=name      ends the process with SIGKILL at failpoint(name)
+ *   REEVE_STOP_AT=name       stops it there with SIGSTOP, until SIGCONT
  *   REEVE_FAIL_AT=name       makes failpoint_fails(name) true
  *   REEVE_MUTATE=name,name   makes mutation(name) true: the defence of that name is taken out
  * Names are listed where they stand: grep for failpoint( and mutation(.

@@ -76,6 +76,10 @@ int catalog_one(struct catalog *catalog, struct arena *arena,
                 const struct catalog_statement *statement, catalog_fill fill, size_t size,
                 void *ret, struct error *err);
 
+/* A struct catalog_placement from the columns of placement_select. */
+int catalog_placement_fill(const struct pg_result *result, size_t row, struct arena *arena,
+                           void *ret, struct error *err);
+
 /* The index of a name in a list of them; -1. */
 int catalog_name_index(const char *const *names, size_t count, const char *name);
 

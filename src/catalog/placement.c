@@ -36,8 +36,8 @@ static int fill_passwords(const struct pg_result *result, size_t row, struct are
     return r;
 }
 
-static int fill(const struct pg_result *result, size_t row, struct arena *arena, void *ret,
-                struct error *err)
+int catalog_placement_fill(const struct pg_result *result, size_t row, struct arena *arena,
+                           void *ret, struct error *err)
 {
     const char *state = pg_text(result, row, 16);
     int index = catalog_name_index(states, array_size(states), state);
@@ -78,7 +78,7 @@ int catalog_placement_get(struct catalog *catalog, struct arena *arena, int64_t 
     struct catalog_statement statement = CATALOG_STATEMENT(
         sql_catalog_placement_select, pg_from_i64(arena, id), NULL, NULL, NULL, NULL, NULL, NULL);
     statement.subject = describe(arena, id);
-    return catalog_one(catalog, arena, &statement, fill, sizeof(*ret), ret, err);
+    return catalog_one(catalog, arena, &statement, catalog_placement_fill, sizeof(*ret), ret, err);
 }
 
 int catalog_placement_find(struct catalog *catalog, struct arena *arena, const char *tenant,
@@ -96,7 +96,7 @@ int catalog_placement_find(struct catalog *catalog, struct arena *arena, const c
                           pg_from_i64(arena, product.id), NULL, NULL, NULL, NULL);
     statement.subject = arena_printf(arena, "placement of tenant \"%s\" for service \"%s\"",
                                      owner.slug, product.name);
-    return catalog_one(catalog, arena, &statement, fill, sizeof(*ret), ret, err);
+    return catalog_one(catalog, arena, &statement, catalog_placement_fill, sizeof(*ret), ret, err);
 }
 
 int catalog_placement_list(struct catalog *catalog, struct arena *arena,
@@ -112,7 +112,8 @@ int catalog_placement_list(struct catalog *catalog, struct arena *arena,
         filter->state < 0 ? NULL : states[filter->state], catalog_id(arena, filter->after_id),
         catalog_id(arena, filter->limit));
     void *rows = NULL;
-    int r = catalog_list(catalog, arena, &statement, fill, sizeof(**ret), &rows, ret_count, err);
+    int r = catalog_list(catalog, arena, &statement, catalog_placement_fill, sizeof(**ret), &rows,
+                         ret_count, err);
     if (r == 0)
         *ret = rows;
     return r;

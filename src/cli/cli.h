@@ -40,7 +40,7 @@ struct cli_parameter {
 struct cli;
 
 struct cli_command {
-    const char *verb;                      /* NULL: the noun is the whole command */
+    const char *verb;                      /* NULL: the noun alone; the only one, or the last */
     const char *summary;                   /* one line, no full stop */
     const char *description;               /* for --help; may be NULL */
     const struct cli_parameter *arguments; /* end with a NULL name; NULL: none */
@@ -59,6 +59,9 @@ struct cli_noun {
     bool hidden;
     const struct cli_command *commands; /* end with a NULL summary */
 };
+
+/* What the noun does without a verb; NULL: it needs one. */
+const struct cli_command *cli_command_without_verb(const struct cli_noun *noun);
 
 /* All of them, in the order of help; ends with NULL. */
 extern const struct cli_noun *const cli_nouns[];

@@ -82,6 +82,13 @@ static void write_command(FILE *file, const struct cli_noun *noun,
     fputs("\" -- \"$current\") ;;\n", file);
 }
 
+static void write_verbs(FILE *file, const struct cli_noun *noun, const char *separator)
+{
+    for (const struct cli_command *command = noun->commands; command->summary && command->verb;
+         command++)
+        fprintf(file, "%s%s", command->verb, separator);
+}
+
 void cli_write_completion(FILE *file, const struct cli_noun *const *nouns)
 {
     fputs(prologue, file);
@@ -99,9 +106,14 @@ void cli_write_completion(FILE *file, const struct cli_noun *const *nouns)
                 "    %s)\n        if [ ${#words[@]} -eq 1 ]; then\n"
                 "            mapfile -t COMPREPLY < <(compgen -W \"",
                 nouns[i]->name);
-        for (const struct cli_command *command = nouns[i]->commands; command->summary; command++)
-            fprintf(file, "%s ", command->verb);
-        fputs("--help\" -- \"$current\")\n            return\n        fi ;;\n", file);
+        write_verbs(file, nouns[i], " ");
+        fputs("--help\" -- \"$current\")\n            return\n        fi\n", file);
+        if (cli_command_without_verb(nouns[i])) {
+            fputs("        case $verb in ", file);
+            write_verbs(file, nouns[i], "|");
+            fputs("--help) ;; *) verb= ;; esac\n", file);
+        }
+        fputs("        ;;\n", file);
     }
     fputs("    esac\n    case \"$noun $verb\" in\n", file);
     for (size_t i = 0; nouns[i]; i++) {

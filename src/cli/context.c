@@ -9,7 +9,7 @@
 #include "catalog/tenant.h"
 #include "cli/connector.h"
 #include "isolation/isolation.h"
-#include "provision/provision.h"
+#include "move/move.h"
 
 static const int64_t lock_wait_us = 30 * (int64_t)TIME_S;
 
@@ -54,7 +54,8 @@ int context_from_config(const struct config *config, const char *actor, struct c
     *ret = (struct context){.config = *config,
                             .job = {.control = config->control,
                                     .actor = actor,
-                                    .definitions = provision_jobs,
+                                    .definitions = move_jobs,
+                                    .undoes_when_cancelled = true,
                                     .cancelled = &cli_cancelled,
                                     .lock_wait_us = lock_wait_us,
                                     .progress = show_progress}};

@@ -67,13 +67,18 @@ void cli_help_all(FILE *file, const struct cli_noun *const *nouns)
 
 void cli_help_noun(FILE *file, const struct cli_noun *noun)
 {
-    if (!noun->commands[0].verb) {
-        cli_help_command(file, noun, &noun->commands[0]);
+    const struct cli_command *alone = cli_command_without_verb(noun);
+    if (alone)
+        cli_help_command(file, noun, alone);
+    if (alone == noun->commands)
         return;
-    }
-    fprintf(file, "%s\n\nUsage: reeve %s COMMAND [arguments] [options]\n\nCommands:\n",
-            noun->summary, noun->name);
-    for (const struct cli_command *command = noun->commands; command->summary; command++)
+    if (alone)
+        fputs("\nOther commands:\n", file);
+    else
+        fprintf(file, "%s\n\nUsage: reeve %s COMMAND [arguments] [options]\n\nCommands:\n",
+                noun->summary, noun->name);
+    for (const struct cli_command *command = noun->commands; command->summary && command->verb;
+         command++)
         fprintf(file, "  %-12s %s\n", command->verb, command->summary);
     fprintf(file, "\n\"reeve %s COMMAND --help\" says more.\n", noun->name);
 }

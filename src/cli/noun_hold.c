@@ -3,14 +3,12 @@
 #include "base/time.h"
 #include "catalog/audit_event.h"
 #include "catalog/placement.h"
-#include "catalog/proxy.h"
 #include "catalog/service.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
-#include "pg/connection.h"
+#include "provision/hold.h"
 
 static const int64_t usual_us = 60 * (int64_t)TIME_S;
-static const int64_t look_again_us = 200 * TIME_MS; /* a server may be gone, which nobody tells */
 
 static const struct cli_parameter slug_argument[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -131,34 +129,6 @@ static void tell_unreachable(const struct catalog_proxy *proxies, size_t count)
                     proxies[i].name);
 }
 
-static size_t count_connected(const struct catalog_proxy *proxies, size_t count)
-{
-    size_t connected = 0;
-    for (size_t i = 0; i < count; i++)
-        connected += proxies[i].connected;
-    return connected;
-}
-
-static int time_is_over(const struct catalog_proxy *proxies, size_t count, struct error *err)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!proxies[i].connected)
-            continue;
-        error_set(err, ERROR_TIMEOUT, "something of the tenant runs still, in the server %s",
-                  proxies[i].name);
-        error_hint(err, "\"reeve ps\" shows there what its server connections do");
-        return -ERROR_TIMEOUT;
-    }
-    if (count == 0)
-        return error_set(err, ERROR_TIMEOUT, "nothing of the tenant runs, but the hold is over");
-    error_set(err, ERROR_TIMEOUT,
-              "the server %s is gone, or cut off from the control database: what runs there is not "
-              "known",
-              proxies[0].name);
-    error_hint(err, "with --ignore-unreachable it is not waited for");
-    return -ERROR_TIMEOUT;
-}
-
 static size_t held_ids(struct cli *cli, const struct catalog_placement *placements, size_t count,
                        int64_t **ret)
 {
@@ -177,24 +147,16 @@ static int wait_drained(struct cli *cli, struct catalog *catalog,
 {
     int64_t *ids;
     size_t held = held_ids(cli, placements, count, &ids);
-    bool ignore = cli_flag(cli, "ignore-unreachable");
-    struct pg_connection *connection = catalog_connection(catalog);
-    int result = pg_execute_script(connection, "LISTEN " CATALOG_DRAINED_CHANNEL, err);
-    while (result == 0) {
-        enum pg_wait ignored;
-        struct catalog_proxy *proxies = NULL;
-        size_t awaited = 0;
-        result = catalog_hold_awaited(catalog, &cli->arena, ids, held, &proxies, &awaited, err);
-        if (result < 0)
-            break;
-        if (time_monotonic_us() >= until_us)
-            return time_is_over(proxies, awaited, err);
-        if (awaited == 0 || (ignore && count_connected(proxies, awaited) == 0)) {
-            tell_unreachable(proxies, awaited);
-            return 0;
-        }
-        result = pg_wait_notification(connection, -1, look_again_us, &ignored, err);
-    }
+    struct catalog_proxy *unreachable = NULL;
+    size_t unreachable_count = 0;
+    const struct hold_wait wait = {.placement_ids = ids,
+                                   .count = held,
+                                   .until_us = until_us,
+                                   .ignore_unreachable = cli_flag(cli, "ignore-unreachable")};
+    int result =
+        hold_wait_drained(catalog, &cli->arena, &wait, &unreachable, &unreachable_count, err);
+    if (result == 0)
+        tell_unreachable(unreachable, unreachable_count);
     return result;
 }
 

@@ -20,6 +20,7 @@ extern const struct cli_noun cli_noun_hold;
 extern const struct cli_noun cli_noun_release;
 extern const struct cli_noun cli_noun_job;
 extern const struct cli_noun cli_noun_migrate;
+extern const struct cli_noun cli_noun_move;
 extern const struct cli_noun cli_noun_password;
 extern const struct cli_noun cli_noun_placement;
 extern const struct cli_noun cli_noun_ps;

@@ -102,6 +102,14 @@ static const char *verb_name(void *context, size_t index)
     return commands[index].summary ? commands[index].verb : NULL;
 }
 
+const struct cli_command *cli_command_without_verb(const struct cli_noun *noun)
+{
+    const struct cli_command *command = noun->commands;
+    while (command->summary && command->verb)
+        command++;
+    return command->summary ? command : NULL;
+}
+
 static const struct cli_noun *find_noun(const struct cli_noun *const *nouns, const char *name)
 {
     for (; *nouns; nouns++) {
@@ -136,7 +144,8 @@ static int unknown_verb(const struct cli_noun *noun, const char *typed, struct e
         return result;
     }
     char verbs[256] = "";
-    for (const struct cli_command *command = noun->commands; command->summary; command++) {
+    for (const struct cli_command *command = noun->commands; command->summary && command->verb;
+         command++) {
         size_t length = strlen(verbs);
         snprintf(verbs + length, sizeof(verbs) - length, "%s%s", length ? ", " : "", command->verb);
     }
@@ -177,14 +186,18 @@ static int find_command(struct cli *cli, const struct cli_noun *const *nouns, in
         *ret_used = 2;
         return 0;
     }
-    for (const struct cli_command *command = cli->noun->commands; argc > 1 && command->summary;
-         command++) {
+    for (const struct cli_command *command = cli->noun->commands;
+         argc > 1 && command->summary && command->verb; command++) {
         if (strcmp(command->verb, argv[1]) == 0) {
             cli->command = command;
             *ret_used = 2;
             return 0;
         }
     }
+    cli->command = cli_command_without_verb(cli->noun);
+    if (cli->command && argc > 1)
+        return 0;
+    cli->command = NULL;
     return unknown_verb(cli->noun, argc > 1 ? argv[1] : NULL, err);
 }
 

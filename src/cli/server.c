@@ -20,7 +20,7 @@
 #include "job/job.h"
 #include "metrics/metrics.h"
 #include "net/engine.h"
-#include "provision/provision.h"
+#include "move/move.h"
 #include "route/route.h"
 
 static const int64_t ps_timeout_us = 2 * (int64_t)TIME_S;
@@ -539,7 +539,7 @@ static int start_jobs(struct server *server, struct error *err)
 {
     server->job = (struct job_context){.control = server->config->control,
                                        .actor = "serve",
-                                       .definitions = provision_jobs,
+                                       .definitions = move_jobs,
                                        .cancelled = &server->jobs_cancelled};
     memcpy(server->job.master_key, server->key, sizeof(server->key));
     return job_runner_start(&server->job, job_interval_us, &server->runner, err);

@@ -32,6 +32,11 @@ const char *isolation_name(const struct isolation *isolation)
     return isolation->name;
 }
 
+bool isolation_shares_tables(const struct isolation *isolation)
+{
+    return isolation->shares_tables;
+}
+
 const char *isolation_summary(const struct isolation *isolation)
 {
     return isolation->summary;

@@ -39,6 +39,8 @@ const struct isolation *isolation_find(const char *name);
 /* The modes from the weakest to the strongest; NULL past the last. */
 const struct isolation *isolation_at(size_t index);
 const char *isolation_name(const struct isolation *isolation);
+/* Whether other tenants' rows are in the same tables. */
+bool isolation_shares_tables(const struct isolation *isolation);
 /* One line for people: "rows of shared tables, kept apart by row-level security". */
 const char *isolation_summary(const struct isolation *isolation);
 /* ERROR_USAGE that lists the names there are; *ret untouched. */
@@ -189,6 +191,16 @@ int isolation_settle(const struct isolation_server *server, const struct isolati
 int isolation_set_login(const struct isolation_server *server,
                         const struct isolation_placement *placement, bool allowed,
                         struct error *err);
+
+/* Closes the place to its tenant, whoever believes that it is still there (a proxy that was cut
+ * off): login sessions are ended, and no transaction begins behind it. Under the guard those that
+ * began before are waited for, timeout_us at most (0: not at all, as it is known that there is
+ * none): ERROR_BUSY. Doing it twice is no error. */
+int isolation_fence(const struct isolation_server *server, const struct isolation_service *service,
+                    const struct isolation_placement *placement, int64_t timeout_us,
+                    struct error *err);
+int isolation_unfence(const struct isolation_server *server,
+                      const struct isolation_placement *placement, struct error *err);
 
 /* ---- migrating ---- */
 

@@ -180,9 +180,22 @@ static size_t first_step(const struct job_definition *definition, const char *st
     return 0;
 }
 
+static int undo(struct job_run *run, struct error *err)
+{
+    const struct job_context *context = run->context;
+    struct job_context calm = *context;
+    if (context->undoes_when_cancelled)
+        calm.cancelled = NULL;
+    run->context = &calm;
+    int r = run_patiently(run, run->definition->compensate, err);
+    run->context = context;
+    return r;
+}
+
 static int compensate(struct job_run *run, const struct error *why, bool undoing, struct error *err)
 {
     run->step = run->definition->step_count;
+    run->why = why;
     if (!undoing) {
         int r = catalog_job_compensate(run->catalog, run->id, record_error(run->arena, why), err);
         if (r < 0)
@@ -191,7 +204,7 @@ static int compensate(struct job_run *run, const struct error *why, bool undoing
     job_tell(run, "undo what was done");
     hit_failpoint(run, "compensate", "before");
     if (run->definition->compensate) {
-        int r = run_patiently(run, run->definition->compensate, err);
+        int r = undo(run, err);
         if (r < 0)
             return r;
     }

@@ -55,8 +55,9 @@ struct job_context {
     const char *control; /* conninfo of the control database, libpq's keywords or URI */
     uint8_t master_key[CRYPTO_KEY_SIZE];
     const char *actor;                               /* for audit events: "cli", "serve" */
-    const struct job_definition *const *definitions; /* ends with NULL: provision_jobs */
+    const struct job_definition *const *definitions; /* ends with NULL: move_jobs */
     const atomic_bool *cancelled;                    /* set by SIGINT's handler; NULL: never */
+    bool undoes_when_cancelled;                      /* who is cancelled may undo first */
     int64_t lock_wait_us; /* to wait for another job; 0: ERROR_BUSY at once */
     void (*progress)(void *owner, const struct job_progress *progress); /* or NULL */
     void *progress_owner;
@@ -79,6 +80,7 @@ struct job_run {
     bool resumed;                                /* somebody else began it */
     void *state;                                 /* the definition's own, NULL at the start */
     size_t step;                                 /* index of the step at hand */
+    const struct error *why;                     /* while compensating: what for */
     char text[200];                              /* what job_tell said last */
 };
 

@@ -66,6 +66,8 @@ int pg_result_error(struct pg_connection *connection, const PGresult *result, st
     int code = code_of(connection, sqlstate);
     if (PQstatus(connection->libpq) != CONNECTION_OK)
         connection->broken = true;
+    if (code == ERROR_CANCELLED) /* who interrupts us has not sent a "user request" */
+        return pg_cancelled_error(err);
     error_set(err, code, "%s", field(result, PG_DIAG_MESSAGE_PRIMARY));
     error_sqlstate(err, sqlstate);
     if (*field(result, PG_DIAG_MESSAGE_DETAIL))

@@ -5,117 +5,55 @@
 
 /* ---- the job ---- */
 
-struct attach_state {
-    struct place *place;
-    struct migration_set set;
-    bool has_set;
-};
-
-static int load(struct job_run *run, struct attach_state **ret, struct error *err)
+static int load(struct job_run *run, struct place_making **ret, struct error *err)
 {
     if (!run->state) {
-        struct attach_state *state = arena_zalloc(run->arena, sizeof(*state));
-        int r = place_load(run->context, run->catalog, run->arena, run->placement_id, &state->place,
-                           err);
+        struct place_making *making = arena_zalloc(run->arena, sizeof(*making));
+        int r = place_load(run->context, run->catalog, run->arena, run->placement_id,
+                           &making->place, err);
         if (r < 0)
             return r;
-        run->state = state;
+        run->state = making;
     }
     *ret = run->state;
     return 0;
 }
 
-static int load_with_migrations(struct job_run *run, struct attach_state **ret, struct error *err)
-{
-    struct attach_state *state;
-    int r = load(run, &state, err);
-    if (r == 0 && !state->has_set)
-        r = migrate_check_folder(state->place->site.service.migrations_dir, run->arena, &state->set,
-                                 err);
-    if (r < 0)
-        return r;
-    state->has_set = true;
-    *ret = state;
-    return 0;
-}
-
-static int prepare_locked(struct job_run *run, struct attach_state *state, struct error *err)
-{
-    struct place *place = state->place;
-    struct isolation_target base;
-    int r = base_prepare(run->catalog, run->arena, &place->site, &place->server, err);
-    if (r < 0 || !isolation_base_target(run->arena, &place->site.isolation,
-                                        place->isolated.isolation, &base))
-        return r;
-    return base_migrate(run->catalog, run->arena, &place->site, &base, &state->set, err);
-}
-
 static int step_prepare(struct job_run *run, struct error *err)
 {
-    struct attach_state *state;
-    int r = load_with_migrations(run, &state, err);
-    if (r == 0)
-        r = site_lock(run->context, run->catalog, &state->place->site, err);
-    if (r < 0)
-        return r;
-    r = prepare_locked(run, state, err);
-    site_unlock(run->catalog, &state->place->site);
-    return r;
+    struct place_making *making;
+    int r = load(run, &making, err);
+    return r < 0 ? r : place_prepare(run, making, err);
 }
 
-/* Behind the site's lock, as a template in use cannot be copied. */
 static int step_create(struct job_run *run, struct error *err)
 {
-    struct attach_state *state;
-    int r = load(run, &state, err);
-    if (r == 0)
-        r = site_lock(run->context, run->catalog, &state->place->site, err);
-    if (r < 0)
-        return r;
-    job_tell(
-        run, "create %s",
-        isolation_describe(run->arena, &state->place->isolated, state->place->site.cluster.name));
-    r = place_create(state->place, run->arena, err);
-    site_unlock(run->catalog, &state->place->site);
-    return r;
+    struct place_making *making;
+    int r = load(run, &making, err);
+    return r < 0 ? r : place_make(run, making, err);
 }
 
 static int step_migrate(struct job_run *run, struct error *err)
 {
-    struct attach_state *state;
-    int r = load_with_migrations(run, &state, err);
-    if (r < 0)
-        return r;
-    const struct site *site = &state->place->site;
-    struct isolation_target target;
-    struct migrate_result result;
-    isolation_target(run->arena, &site->isolation, &state->place->isolated, &target);
-    r = site_migrate(run->catalog, site, &target, &state->place->placement, &state->set, false,
-                     run->arena, &result, err);
-    if (r == 0)
-        job_tell(run, "at version %s", result.to);
-    return r;
+    struct place_making *making;
+    int r = load(run, &making, err);
+    return r < 0 ? r : place_migrate(run, making, true, err);
 }
 
 static int step_finish(struct job_run *run, struct error *err)
 {
-    struct attach_state *state;
-    int r = load(run, &state, err);
-    if (r < 0)
-        return r;
-    const struct site *site = &state->place->site;
-    struct isolation_target target;
-    isolation_target(run->arena, &site->isolation, &state->place->isolated, &target);
-    return migrate_finish(&site->login, &target, run->arena, err);
+    struct place_making *making;
+    int r = load(run, &making, err);
+    return r < 0 ? r : place_finish(run, making, err);
 }
 
 static int step_ready(struct job_run *run, struct error *err)
 {
-    struct attach_state *state;
-    int r = load(run, &state, err);
+    struct place_making *making;
+    int r = load(run, &making, err);
     if (r < 0)
         return r;
-    const struct catalog_placement *placement = &state->place->placement;
+    const struct catalog_placement *placement = &making->place->placement;
     const char *detail = arena_printf(run->arena, "{\"isolation\":\"%s\"}", placement->isolation);
     r = catalog_begin(run->catalog, err);
     if (r < 0)

@@ -1,5 +1,6 @@
 #include "provision/audit.h"
 
+#include "catalog/move.h"
 #include "catalog/tenant.h"
 #include "migrate/site.h"
 #include "pg/connection.h"
@@ -64,6 +65,8 @@ struct picture {
     size_t service_count;
     struct catalog_placement *placements;
     size_t placement_count;
+    struct catalog_move *moves; /* whose other place is here */
+    size_t move_count;
     int64_t *suspended; /* ids of tenants, ascending */
     size_t suspended_count;
     struct owner *owners; /* by name */
@@ -151,8 +154,12 @@ static int load_placements(struct audit_job *job, const struct catalog_cluster *
 {
     struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
     filter.cluster_id = cluster->id;
+    const struct catalog_move_filter other = {.cluster_id = cluster->id, .open = true};
     int r = catalog_placement_list(job->catalog, job->arena, &filter, &picture->placements,
                                    &picture->placement_count, err);
+    if (r == 0)
+        r = catalog_move_list(job->catalog, job->arena, &other, &picture->moves,
+                              &picture->move_count, err);
     for (size_t i = 0; r == 0 && i < picture->placement_count; i++) {
         struct place_service *service = service_of(picture, &picture->placements[i]);
         if (service && in_scope(job, &picture->placements[i]))
@@ -199,28 +206,40 @@ static void add_service_facts(struct picture *picture)
     }
 }
 
+/* `placed`: all of it must be there, else some of it may be. */
+static int add_place_facts(struct audit_job *job, struct picture *picture,
+                           const struct catalog_placement *placement, bool placed,
+                           struct error *err)
+{
+    const struct place_service *service = service_of(picture, placement);
+    struct isolation_placement *isolated = arena_zalloc(job->arena, sizeof(*isolated));
+    if (!service) /* it came after the list of services */
+        return 0;
+    int r = site_placement(job->arena, &service->site, placement, isolated, err);
+    if (r < 0)
+        return r;
+    const struct audit_placement_facts about = {
+        .placed = placed,
+        .audited = in_scope(job, placement),
+        .suspended = bsearch(&placement->tenant_id, picture->suspended, picture->suspended_count,
+                             sizeof(int64_t), compare_ids),
+    };
+    audit_facts_placement(&picture->facts, &service->site.isolation, isolated, &about);
+    add_placement_owners(picture, &service->site.isolation, isolated, placement);
+    return 0;
+}
+
 static int add_placement_facts(struct audit_job *job, struct picture *picture, struct error *err)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < picture->placement_count; i++) {
         const struct catalog_placement *placement = &picture->placements[i];
-        const struct place_service *service = service_of(picture, placement);
-        struct isolation_placement *isolated = arena_zalloc(job->arena, sizeof(*isolated));
-        if (!service) /* it came after the list of services */
-            continue;
-        r = site_placement(job->arena, &service->site, placement, isolated, err);
-        if (r < 0)
-            return r;
-        const struct audit_placement_facts about = {
-            .placed = placement->state == CATALOG_PLACEMENT_READY ||
-                      placement->state == CATALOG_PLACEMENT_MIGRATING,
-            .audited = in_scope(job, placement),
-            .suspended = bsearch(&placement->tenant_id, picture->suspended,
-                                 picture->suspended_count, sizeof(int64_t), compare_ids),
-        };
-        audit_facts_placement(&picture->facts, &service->site.isolation, isolated, &about);
-        add_placement_owners(picture, &service->site.isolation, isolated, placement);
+        bool placed = placement->state == CATALOG_PLACEMENT_READY ||
+                      placement->state == CATALOG_PLACEMENT_MIGRATING;
+        r = add_place_facts(job, picture, placement, placed, err);
     }
+    for (size_t i = 0; r == 0 && i < picture->move_count; i++)
+        r = add_place_facts(job, picture, &picture->moves[i].place, false, err);
     return r;
 }
 
@@ -236,7 +255,8 @@ static int picture_load(struct audit_job *job, const struct catalog_cluster *clu
         r = load_placements(job, cluster, ret, err);
     if (r < 0)
         return r;
-    size_t most = SERVICE_NAMES * ret->service_count + PLACEMENT_NAMES * ret->placement_count;
+    size_t most = SERVICE_NAMES * ret->service_count +
+                  PLACEMENT_NAMES * (ret->placement_count + ret->move_count);
     ret->owners = arena_zalloc(job->arena, (most + 1) * sizeof(*ret->owners));
     add_service_facts(ret);
     r = add_placement_facts(job, ret, err);

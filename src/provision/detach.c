@@ -1,3 +1,4 @@
+#include "catalog/move.h"
 #include "provision/jobs.h"
 #include "provision/provision.h"
 
@@ -19,6 +20,22 @@ static int forget(const struct job_context *context, struct catalog *catalog,
     if (r == 0)
         r = place_audit(context, transaction, "placement.detach", &place->placement, NULL, err);
     return r < 0 ? r : catalog_commit(transaction, err);
+}
+
+/* Of a placement that is being moved, or was: its other place. */
+static int drop_other(const struct job_context *context, struct catalog *catalog,
+                      struct arena *arena, int64_t placement_id, struct error *err)
+{
+    struct catalog_move move;
+    struct place *other;
+    int r = catalog_move_of(catalog, arena, placement_id, &move, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_clear(err);
+        return 0;
+    }
+    if (r == 0)
+        r = place_load_at(context, catalog, arena, &move.place, &other, err);
+    return r < 0 ? r : place_drop(other, err);
 }
 
 static int load(struct job_run *run, struct place **ret, struct error *err)
@@ -49,7 +66,8 @@ static int step_drop(struct job_run *run, struct error *err)
         return r;
     job_tell(run, "drop %s",
              isolation_describe(run->arena, &place->isolated, place->site.cluster.name));
-    return place_drop(place, err);
+    r = place_drop(place, err);
+    return r < 0 ? r : drop_other(run->context, run->catalog, run->arena, run->placement_id, err);
 }
 
 static int step_forget(struct job_run *run, struct error *err)
@@ -152,6 +170,8 @@ static int remove_locked(const struct job_context *context, struct catalog *cata
         r = close_place(place, err);
     if (r == 0)
         r = place_drop(place, err);
+    if (r == 0)
+        r = drop_other(context, catalog, &arena, placement_id, err);
     return r < 0 ? r : forget(context, catalog, place, err);
 }
 

@@ -1,5 +1,5 @@
 /*
- * jobs.h - the definitions, for this room; everybody else has provision_jobs.
+ * jobs.h - the definitions, for this room; everybody else has move_jobs (move/move.h).
  */
 #ifndef PROVISION_JOBS_H
 #define PROVISION_JOBS_H

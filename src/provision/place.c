@@ -2,14 +2,12 @@
 
 #include "catalog/audit_event.h"
 
-int place_load(const struct job_context *context, struct catalog *catalog, struct arena *arena,
-               int64_t placement_id, struct place **ret, struct error *err)
+int place_load_at(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                  const struct catalog_placement *placement, struct place **ret, struct error *err)
 {
     struct place *place = arena_zalloc(arena, sizeof(*place));
-    struct catalog_placement *placement = &place->placement;
-    int r = catalog_placement_get(catalog, arena, placement_id, placement, err);
-    if (r == 0)
-        r = site_load(context, catalog, arena, placement->service_id, placement->cluster_id,
+    place->placement = *placement;
+    int r = site_load(context, catalog, arena, placement->service_id, placement->cluster_id,
                       &place->site, err);
     if (r == 0)
         r = site_placement(arena, &place->site, placement, &place->isolated, err);
@@ -20,6 +18,14 @@ int place_load(const struct job_context *context, struct catalog *catalog, struc
     return 0;
 }
 
+int place_load(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+               int64_t placement_id, struct place **ret, struct error *err)
+{
+    struct catalog_placement placement;
+    int r = catalog_placement_get(catalog, arena, placement_id, &placement, err);
+    return r < 0 ? r : place_load_at(context, catalog, arena, &placement, ret, err);
+}
+
 static struct catalog_sealed new_password(const struct job_context *context, struct arena *arena,
                                           const char *role)
 {
@@ -28,19 +34,26 @@ static struct catalog_sealed new_password(const struct job_context *context, str
     return base_random_password(arena, context->master_key, name);
 }
 
-int place_assign(const struct job_context *context, struct catalog *catalog, struct arena *arena,
-                 int64_t placement_id, struct error *err)
+int place_design(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 const struct catalog_placement *placement, const char *isolation,
+                 int64_t cluster_id, int64_t generation, struct catalog_place *ret,
+                 struct error *err)
 {
+    struct catalog_placement there = *placement;
     struct place *place;
-    int r = place_load(context, catalog, arena, placement_id, &place, err);
+    there.isolation = isolation;
+    there.cluster_id = cluster_id;
+    there.generation = generation;
+    there.enforcement = CATALOG_LOGIN;
+    int r = place_load_at(context, catalog, arena, &there, &place, err);
     if (r < 0)
         return r;
     if (strcmp(place->site.cluster.enforcement, CATALOG_GUARD) == 0)
         isolation_placement_guard(&place->site.isolation, &place->isolated);
     const struct isolation_placement *isolated = &place->isolated;
-    const struct catalog_place where = {
-        .cluster_id = place->placement.cluster_id,
-        .isolation = place->placement.isolation,
+    *ret = (struct catalog_place){
+        .cluster_id = cluster_id,
+        .isolation = isolation,
         .database = isolated->database,
         .schema = isolated->schema,
         .role = isolated->role,
@@ -50,8 +63,21 @@ int place_assign(const struct job_context *context, struct catalog *catalog, str
         .enforcement = isolated->guarded ? CATALOG_GUARD : CATALOG_LOGIN,
         .enter_role = isolated->enter_role,
         .enter_ro_role = isolated->enter_ro_role,
+        .generation = generation,
     };
-    return catalog_placement_set_place(catalog, placement_id, &where, err);
+    return 0;
+}
+
+int place_assign(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 int64_t placement_id, struct error *err)
+{
+    struct catalog_placement placement;
+    struct catalog_place where = {0};
+    int r = catalog_placement_get(catalog, arena, placement_id, &placement, err);
+    if (r == 0)
+        r = place_design(context, catalog, arena, &placement, placement.isolation,
+                         placement.cluster_id, placement.generation, &where, err);
+    return r < 0 ? r : catalog_placement_set_place(catalog, placement_id, &where, err);
 }
 
 static int login_verifier(const struct place *place, struct arena *arena, const char *role,
@@ -79,6 +105,84 @@ int place_create(struct place *place, struct arena *arena, struct error *err)
 int place_drop(struct place *place, struct error *err)
 {
     return isolation_drop(&place->server.isolation, &place->site.isolation, &place->isolated, err);
+}
+
+/* ---- making one, step by step ---- */
+
+static int read_migrations(struct job_run *run, struct place_making *making, struct error *err)
+{
+    if (making->has_set)
+        return 0;
+    int r = migrate_check_folder(making->place->site.service.migrations_dir, run->arena,
+                                 &making->set, err);
+    making->has_set = r == 0;
+    return r;
+}
+
+static int prepare_locked(struct job_run *run, struct place_making *making, struct error *err)
+{
+    struct place *place = making->place;
+    struct isolation_target base;
+    int r = base_prepare(run->catalog, run->arena, &place->site, &place->server, err);
+    if (r < 0 || !isolation_base_target(run->arena, &place->site.isolation,
+                                        place->isolated.isolation, &base))
+        return r;
+    return base_migrate(run->catalog, run->arena, &place->site, &base, &making->set, err);
+}
+
+int place_prepare(struct job_run *run, struct place_making *making, struct error *err)
+{
+    int r = read_migrations(run, making, err);
+    if (r == 0)
+        r = site_lock(run->context, run->catalog, &making->place->site, err);
+    if (r < 0)
+        return r;
+    r = prepare_locked(run, making, err);
+    site_unlock(run->catalog, &making->place->site);
+    return r;
+}
+
+/* Behind the site's lock, as a template in use cannot be copied. */
+int place_make(struct job_run *run, struct place_making *making, struct error *err)
+{
+    struct place *place = making->place;
+    int r = site_lock(run->context, run->catalog, &place->site, err);
+    if (r < 0)
+        return r;
+    job_tell(run, "create %s",
+             isolation_describe(run->arena, &place->isolated, place->site.cluster.name));
+    r = place_create(place, run->arena, err);
+    site_unlock(run->catalog, &place->site);
+    return r;
+}
+
+int place_migrate(struct job_run *run, struct place_making *making, bool follow, struct error *err)
+{
+    struct place *place = making->place;
+    struct isolation_target target;
+    struct migrate_result result;
+    int r = read_migrations(run, making, err);
+    if (r < 0)
+        return r;
+    isolation_target(run->arena, &place->site.isolation, &place->isolated, &target);
+    bool shared = site_is_base(run->arena, &place->site, &target);
+    if (follow || shared)
+        r = site_migrate(run->catalog, &place->site, &target, follow ? &place->placement : NULL,
+                         &making->set, false, run->arena, &result, err);
+    else
+        r = migrate_target(&place->site.login, &target, &making->set, false, run->arena, &result,
+                           err);
+    if (r == 0)
+        job_tell(run, "at version %s", result.to);
+    return r;
+}
+
+int place_finish(struct job_run *run, const struct place_making *making, struct error *err)
+{
+    const struct place *place = making->place;
+    struct isolation_target target;
+    isolation_target(run->arena, &place->site.isolation, &place->isolated, &target);
+    return migrate_finish(&place->site.login, &target, run->arena, err);
 }
 
 int place_audit(const struct job_context *context, struct catalog *catalog, const char *action,

@@ -12,9 +12,6 @@
 #include "base/error.h"
 #include "job/job.h"
 
-/* Every kind of job, for job_context.definitions; ends with NULL. */
-extern const struct job_definition *const provision_jobs[];
-
 /* "guard" and "login"; NULL past the last. */
 const char *provision_enforcement_at(size_t index);
 

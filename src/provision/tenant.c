@@ -2,6 +2,7 @@
 
 #include "catalog/audit_event.h"
 #include "catalog/credential.h"
+#include "catalog/move.h"
 #include "provision/jobs.h"
 #include "provision/place.h"
 #include "provision/provision.h"
@@ -23,6 +24,20 @@ static int change_status(const struct job_context *context, struct catalog *cata
     return r < 0 ? r : audit(context, catalog, action, tenant_id, err);
 }
 
+/* A place that a move has closed is opened by it. */
+static int is_closed_by_move(struct catalog *catalog, struct arena *arena, int64_t placement_id,
+                             bool *ret, struct error *err)
+{
+    struct catalog_move move;
+    int r = catalog_move_of(catalog, arena, placement_id, &move, err);
+    *ret = r == 0 && move.held_unix_us != 0;
+    if (r == -ERROR_NOT_FOUND) {
+        error_clear(err);
+        return 0;
+    }
+    return r;
+}
+
 /* The tenant's roles on its clusters may log in, or not: what the proxies do holds there too. */
 static int set_logins(const struct job_context *context, struct catalog *catalog,
                       struct arena *arena, int64_t tenant_id, bool allowed, struct error *err)
@@ -34,6 +49,11 @@ static int set_logins(const struct job_context *context, struct catalog *catalog
     int r = catalog_placement_list(catalog, arena, &filter, &placements, &count, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct place *place;
+        bool closed = false;
+        if (allowed)
+            r = is_closed_by_move(catalog, arena, placements[i].id, &closed, err);
+        if (r < 0 || closed)
+            continue;
         r = place_load(context, catalog, arena, placements[i].id, &place, err);
         if (r == 0)
             r = isolation_set_login(&place->server.isolation, &place->isolated, allowed, err);

@@ -174,7 +174,8 @@ void backend_connect(struct pool *pool)
     connect->proxy = worker->proxy;
     connect->target = pool->target;
     connect->target.timeout_us = atomic_load(&worker->proxy->connect_timeout_us);
-    worker_run(worker, worker->proxy->connectors, &connect->job, connect_run, connect_done);
+    worker_run(worker, worker->proxy->connectors, pool->cluster->budget->cluster_id, &connect->job,
+               connect_run, connect_done);
 }
 
 /* ---- idle ---- */
@@ -389,8 +390,8 @@ void backend_cancel(struct backend *backend)
     cancel->backend = backend;
     cancel->proxy = backend->worker->proxy;
     backend->cancels++;
-    worker_run(backend->worker, backend->worker->proxy->cancellers, &cancel->job, cancel_run,
-               cancel_done);
+    worker_run(backend->worker, backend->worker->proxy->cancellers,
+               backend->cluster->budget->cluster_id, &cancel->job, cancel_run, cancel_done);
 }
 
 void backend_abort(struct backend *backend)

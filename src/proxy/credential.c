@@ -193,7 +193,7 @@ static void begin_check(struct attempt *attempt)
     if (quick)
         worker_run_here(client->worker, &attempt->job, check, checked);
     else
-        worker_run(client->worker, proxy->authenticators, &attempt->job, check, checked);
+        worker_run(client->worker, proxy->authenticators, 0, &attempt->job, check, checked);
 }
 
 static void news_received(struct worker *worker, struct note *note)

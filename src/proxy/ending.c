@@ -90,7 +90,8 @@ static void terminate(const struct backend *backend)
     terminate->target.timeout_us = atomic_load(&worker->proxy->connect_timeout_us);
     terminate->backend_pid = backend->connection.backend_pid;
     terminate->client_port = port_of(backend->connection.fd);
-    worker_run(worker, worker->proxy->connectors, &terminate->job, terminate_run, terminate_done);
+    worker_run(worker, worker->proxy->connectors, terminate->cluster->budget->cluster_id,
+               &terminate->job, terminate_run, terminate_done);
 }
 
 /* ---- looking ---- */

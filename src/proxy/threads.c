@@ -15,6 +15,7 @@ struct threads {
     int maximum, count, idle, queued;
     bool ending;
     pthread_t members[THREADS_MAX];
+    int64_t running[THREADS_MAX]; /* keys of what is run now, in any order; the rest is 0 */
 };
 
 struct threads *threads_new(const char *name, int maximum)
@@ -27,20 +28,58 @@ struct threads *threads_new(const char *name, int maximum)
     return threads;
 }
 
-static struct task *take_task(struct threads *threads)
+static bool may_run(const struct threads *threads, int64_t key)
 {
+    int same = 0;
+    if (key == 0 || threads->ending)
+        return true;
+    for (int i = 0; i < threads->maximum; i++)
+        same += threads->running[i] == key;
+    return same < (threads->maximum + 1) / 2;
+}
+
+static struct task *take_first(struct threads *threads)
+{
+    struct task *previous = NULL;
+    struct task *task = threads->first;
+    while (task && !may_run(threads, task->key)) {
+        previous = task;
+        task = task->next;
+    }
+    if (!task)
+        return NULL;
+    if (previous)
+        previous->next = task->next;
+    else
+        threads->first = task->next;
+    if (threads->last == task)
+        threads->last = previous;
+    threads->queued--;
+    return task;
+}
+
+static void replace_running(struct threads *threads, int64_t key, int64_t by)
+{
+    for (int i = 0; key != by && i < threads->maximum; i++) {
+        if (threads->running[i] == key) {
+            threads->running[i] = by;
+            return;
+        }
+    }
+}
+
+/* NULL: the end has come, and nothing is queued. */
+static struct task *take_task(struct threads *threads, int64_t previous_key)
+{
+    struct task *task;
     pthread_mutex_lock(&threads->lock);
+    replace_running(threads, previous_key, 0);
     threads->idle++;
-    while (!threads->first && !threads->ending)
+    while (!(task = take_first(threads)) && !threads->ending)
         pthread_cond_wait(&threads->wake, &threads->lock);
     threads->idle--;
-    struct task *task = threads->first;
-    if (task) {
-        threads->first = task->next;
-        if (!threads->first)
-            threads->last = NULL;
-        threads->queued--;
-    }
+    if (task)
+        replace_running(threads, 0, task->key);
     pthread_mutex_unlock(&threads->lock);
     return task;
 }
@@ -49,9 +88,12 @@ static void *run_thread(void *argument)
 {
     struct threads *threads = argument;
     log_set_thread_name(threads->name);
+    int64_t key = 0;
     struct task *task;
-    while ((task = take_task(threads)) != NULL)
-        task->run(task);
+    while ((task = take_task(threads, key)) != NULL) {
+        key = task->key;
+        task->run(task); /* which may have freed it */
+    }
     return NULL;
 }
 

@@ -50,12 +50,13 @@ static void run_job(struct task *task)
     worker_post(job->worker, &job->note, LETTER_TASK, job_received);
 }
 
-void worker_run(struct worker *worker, struct threads *threads, struct job *job,
+void worker_run(struct worker *worker, struct threads *threads, int64_t key, struct job *job,
                 void (*run)(struct job *job),
                 void (*done)(struct worker *worker, struct note *note))
 {
     prepare_job(worker, job, run, done);
     job->task.run = run_job;
+    job->task.key = key;
     threads_run(threads, &job->task);
 }
 

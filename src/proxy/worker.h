@@ -161,8 +161,8 @@ void worker_free(struct worker *worker);
 /* Thread-safe: `received` is called on the worker's thread. */
 void worker_post(struct worker *worker, struct note *note, enum letter_kind kind,
                  void (*received)(struct worker *worker, struct note *note));
-/* Runs job->task.run on one of the threads and then `done` on this worker. */
-void worker_run(struct worker *worker, struct threads *threads, struct job *job,
+/* Runs `run` on one of the threads and then `done` on this worker. `key` as in struct task. */
+void worker_run(struct worker *worker, struct threads *threads, int64_t key, struct job *job,
                 void (*run)(struct job *job),
                 void (*done)(struct worker *worker, struct note *note));
 /* As worker_run, but `run` is called at once, on this worker: for what takes microseconds. */

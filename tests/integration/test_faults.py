@@ -382,9 +382,10 @@ def test_kill_9_of_the_server(proxy, server, tenants, vitals, which):
         wait_until(lambda: not any(map(process.is_running, helpers)), "its processes end", SOON)
     else:
         with server.connect() as admin:
-            pid = admin.execute("SELECT pid FROM pg_stat_activity WHERE state = 'idle in transaction'"
-                                " LIMIT 1").fetchone()[0]
-        os.kill(pid, signal.SIGKILL)
+            pids = [pid for pid, in admin.execute("SELECT pid FROM pg_stat_activity WHERE state ="
+                                                  " 'idle in transaction'")]
+        os.kill(pids[0], signal.SIGKILL)
+        wait_until(lambda: not any(map(process.is_running, pids)), "the server ends them all", SOON)
     for client in clients:
         has_an_end(client)
     if which == "all of it":

@@ -223,6 +223,54 @@ def entering_as_a_role_that_is_none(server):
             admin.execute("ALTER ROLE t_2 CONNECTION LIMIT -1")
 
 
+@contextlib.contextmanager
+def fenced(server, tenant, schema):
+    with server.connect("shared") as admin:
+        oid = admin.execute("SELECT oid FROM pg_database WHERE datname = 'shared'").fetchone()[0]
+        fence, open_again = ((f"ALTER ROLE t_{tenant} CONNECTION LIMIT 0",
+                              f"ALTER ROLE t_{tenant} CONNECTION LIMIT -1") if schema else
+                             (f"CREATE ROLE reeve_fence_{oid}_{tenant}", f"DROP ROLE reeve_fence_{oid}_{tenant}"))
+        admin.execute(fence)
+        try:
+            yield
+        finally:
+            admin.execute(open_again)
+
+
+@attack("guard.fence")
+def a_place_that_is_fenced(server):
+    """Nothing begins there, also in a session that is the tenant's already, of plans that are made already;
+    what has begun ends as it would. Neighbours do not notice."""
+    doings = {
+        "query": wire.query("SELECT 1"),
+        "prepared": wire.bind(name="made") + wire.execute() + wire.sync(),
+        "begin": wire.query("BEGIN; INSERT INTO thing (name) VALUES ('late'); COMMIT"),
+        "copy": wire.query("COPY thing (name) TO STDOUT"),
+        "set": wire.query("SET work_mem = '1MB'"),
+    }
+    for schema in (False, True):
+        for name, doing in doings.items():
+            with armed(server) as session, armed(server) as other:
+                enter = guard.Session.enter_schema if schema else guard.Session.enter
+                enter(session, 1)
+                enter(other, 2)
+                session.ask(wire.parse("SELECT 1", "made") + wire.sync())
+                for _ in range(3):  # its plan is kept
+                    session.ask(doings["prepared"])
+                session.run("BEGIN; SELECT 1")
+                with fenced(server, 1, schema):
+                    assert session.run("SELECT 5") == [("5",)]
+                    assert session.run("COMMIT") == []
+                    assert other.run("SELECT 6") == [("6",)]
+                    assert closed_with(session, doing) == "53300", name
+                    with armed(server) as again:
+                        assert closed_with(again, again.entering(1, role="t_1", flags=0) if schema
+                                           else again.entering(1), wire.query("SELECT 1")) == "53300"
+                with armed(server) as again:
+                    enter(again, 1)
+                    assert again.run("SELECT 7") == [("7",)]
+
+
 @attack()
 def an_error_in_entering_is_fatal(server):
     broken = [

@@ -137,6 +137,7 @@ NOT_BY_WALKING = {
     "guard.deferrable": "nobody writes in serializable transactions that last",
     "guard.exit": "nobody sets it: test_guard.py does",
     "guard.idle": "the same",
+    "guard.fence": "nobody is moved in a walk",
     "guard.meaning": "the same in what proxy.pristine is tried with",
     "guard.key": "only the proxy may call what the key is for: test_guard.py calls it all the same",
     "proxy.settings": "of a login, where the server refuses the same in other words",

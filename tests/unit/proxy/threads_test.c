@@ -155,6 +155,32 @@ static void test_blocked_tasks_do_not_hold_up_others(void **state)
     assert_int_equal(most_running, 4);
 }
 
+/* What waits for one server leaves threads to what waits for another, or for none. */
+static void test_one_key_has_half_of_the_threads(void **state)
+{
+    (void)state;
+    enum { STUCK = 20 };
+    struct counted stuck[STUCK];
+    struct counted others[2];
+    struct threads *threads = threads_new("keys", 4);
+    for (int i = 0; i < STUCK; i++) {
+        stuck[i] = (struct counted){.task = {.run = run_till_opened, .key = 7}, .number = i};
+        threads_run(threads, &stuck[i].task);
+    }
+    wait_for(&running, 2);
+    for (int i = 0; i < 2; i++) {
+        others[i] = (struct counted){.task = {.run = run_quickly, .key = i == 0 ? 8 : 0}};
+        threads_run(threads, &others[i].task);
+    }
+    wait_for(&done, 2); /* comes to an end only if two threads are left */
+    done = most_running = 0;
+    open_the_gate();
+    wait_for(&done, STUCK);
+    assert_in_range(most_running, 0, 2);
+    threads_free(threads);
+    check_each_ran_once(stuck, STUCK);
+}
+
 /* The queue is long and every thread is busy when the end comes. */
 static void test_tasks_that_are_queued_at_the_end_still_run(void **state)
 {
@@ -244,6 +270,7 @@ int main(void)
         TEST(test_tasks_run),
         TEST(test_one_thread_keeps_the_order),
         TEST(test_blocked_tasks_do_not_hold_up_others),
+        TEST(test_one_key_has_half_of_the_threads),
         TEST(test_tasks_that_are_queued_at_the_end_still_run),
         TEST(test_a_task_may_ask_for_another_at_the_end),
         TEST(test_threads_take_no_signals),

@@ -1,0 +1,10 @@
+-- When it is over there is no other place, and no password of its roles.
+-- $1 move, $2 phase, $3 an error, or null: the one there is
+UPDATE reeve.move m
+SET phase = $2, error = coalesce($3, m.error),
+    ended_at = CASE WHEN o.over THEN clock_timestamp() END,
+    cluster_id = CASE WHEN NOT o.over THEN m.cluster_id END,
+    role_password = CASE WHEN NOT o.over THEN m.role_password END,
+    ro_password = CASE WHEN NOT o.over THEN m.ro_password END
+FROM (SELECT $2 IN ('finished', 'reverted', 'aborted') AS over) o
+WHERE m.id = $1

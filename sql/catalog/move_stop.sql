@@ -1,0 +1,1 @@
+UPDATE reeve.move SET stop_wanted = true WHERE id = $1

@@ -1,0 +1,400 @@
+#include "cli/nouns.h"
+
+#include "base/time.h"
+#include "catalog/move.h"
+#include "catalog/tenant.h"
+#include "cli/context.h"
+#include "move/move.h"
+
+static const int64_t usual_pause_us = 10 * 60 * (int64_t)TIME_S;
+
+static const struct cli_parameter placement_arguments[] = {
+    {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
+    {.name = "SERVICE", .required = true, .kind = CLI_TEXT, .help = "the service"},
+    {0},
+};
+
+#define OPTIONS_COPY                                                                               \
+    {.name = "pause",                                                                              \
+     .value = "TIME",                                                                              \
+     .kind = CLI_DURATION,                                                                         \
+     .minimum = TIME_S,                                                                            \
+     .maximum = 24 * 3600 * (int64_t)TIME_S,                                                       \
+     .fallback = "10m",                                                                            \
+     .help =                                                                                       \
+         "for how long the tenant may wait at most; when it is over, it goes on where it was, "    \
+         "and the move is undone"},                                                                \
+        {.name = "jobs",                                                                           \
+         .value = "N",                                                                             \
+         .kind = CLI_NUMBER,                                                                       \
+         .minimum = 1,                                                                             \
+         .maximum = MOVE_MAX_JOBS,                                                                 \
+         .fallback = "4",                                                                          \
+         .help = "tables that are copied at once"},                                                \
+    {                                                                                              \
+        .name = "ignore-unreachable", .kind = CLI_FLAG,                                            \
+        .help = "do not wait for proxies that are gone, or cut off from the control database"      \
+    }
+
+static const struct cli_parameter move_options[] = {
+    {.name = "to",
+     .value = "ISOLATION",
+     .kind = CLI_CHOICE,
+     .choice = cli_isolation_choice,
+     .help = "the new isolation; without it: as it is"},
+    {.name = "cluster",
+     .value = "NAME",
+     .kind = CLI_TEXT,
+     .help = "the new cluster; without it: as it is"},
+    {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
+    {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
+    OPTIONS_COPY,
+    {0},
+};
+
+static const struct cli_parameter revert_options[] = {OPTIONS_COPY, {0}};
+
+static const struct cli_parameter status_arguments[] = {
+    {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; without it: all"},
+    {0},
+};
+
+static const struct cli_parameter status_options[] = {
+    {.name = "all", .kind = CLI_FLAG, .help = "those that are over as well"},
+    {0},
+};
+
+static const struct output_field fields[] = {
+    {.key = "tenant", .title = "TENANT", .kind = OUTPUT_TEXT, .help = "the tenant's slug"},
+    {.key = "service", .title = "SERVICE", .kind = OUTPUT_TEXT, .help = "the service"},
+    {.key = "phase",
+     .title = "PHASE",
+     .kind = OUTPUT_TEXT,
+     .help = "preparing, copying, verifying, moved (the old place is kept), finishing, reverting, "
+             "aborting; finished, reverted, aborted"},
+    {.key = "from", .title = "FROM", .kind = OUTPUT_TEXT, .help = "isolation and cluster before"},
+    {.key = "to",
+     .title = "TO",
+     .kind = OUTPUT_TEXT,
+     .help = "isolation and cluster of the new place"},
+    {.key = "tables", .kind = OUTPUT_NUMBER, .help = "tables that are copied"},
+    {.key = "rows", .title = "ROWS", .kind = OUTPUT_NUMBER, .help = "rows that were copied"},
+    {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER, .help = "bytes that were copied"},
+    {.key = "bytes_estimated",
+     .kind = OUTPUT_NUMBER,
+     .help = "bytes of the tables where they are copied from, other tenants' too"},
+    {.key = "waiting",
+     .kind = OUTPUT_BOOLEAN,
+     .help = "whether the tenant's transactions wait now"},
+    {.key = "pause_ms",
+     .title = "PAUSE-MS",
+     .kind = OUTPUT_NUMBER,
+     .help = "for how long they have waited; null: they have not, or still do"},
+    {.key = "started_at", .title = "STARTED", .kind = OUTPUT_TIME, .help = "when it began"},
+    {.key = "ended_at", .kind = OUTPUT_TIME, .help = "when it was over; null: it is not"},
+    {.key = "error",
+     .title = "ERROR",
+     .kind = OUTPUT_TEXT,
+     .help = "why it was undone; null: it was not"},
+    {0},
+};
+
+static const struct output_field plan_fields[] = {
+    {.key = "tenant", .title = "TENANT", .kind = OUTPUT_TEXT, .help = "the tenant's slug"},
+    {.key = "service", .title = "SERVICE", .kind = OUTPUT_TEXT, .help = "the service"},
+    {.key = "dry_run", .kind = OUTPUT_BOOLEAN, .help = "whether nothing was to be changed"},
+    {.key = "from", .title = "FROM", .kind = OUTPUT_TEXT, .help = "the old place"},
+    {.key = "to", .title = "TO", .kind = OUTPUT_TEXT, .help = "the new place"},
+    {.key = "tables",
+     .title = "TABLES",
+     .kind = OUTPUT_NUMBER,
+     .help = "tables with the tenant's data"},
+    {.key = "rows",
+     .title = "ROWS",
+     .kind = OUTPUT_NUMBER,
+     .help = "their rows, as far as is known"},
+    {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER, .help = "and bytes"},
+    {.key = "pause_ms",
+     .title = "PAUSE-MS",
+     .kind = OUTPUT_NUMBER,
+     .help = "--dry-run: for how long the tenant would wait, about; else: for how long it has"},
+    {.key = "problems",
+     .kind = OUTPUT_LIST,
+     .help = "what the move would fail for, an object each: what, remedy (or null)"},
+    {0},
+};
+
+/* ---- what it prints ---- */
+
+static json_t *place_text(struct cli *cli, const char *isolation, const char *cluster)
+{
+    return output_text(arena_printf(&cli->arena, "%s on %s", isolation, cluster));
+}
+
+static json_t *move_record(struct cli *cli, const struct catalog_move *move)
+{
+    json_t *record = json_object();
+    json_object_set_new(record, "tenant", output_text(move->place.tenant));
+    json_object_set_new(record, "service", output_text(move->place.service));
+    json_object_set_new(record, "phase", output_text(catalog_move_phase_name(move->phase)));
+    json_object_set_new(record, "from", place_text(cli, move->from_isolation, move->from_cluster));
+    json_object_set_new(record, "to", place_text(cli, move->to_isolation, move->to_cluster));
+    json_object_set_new(record, "tables", json_integer(move->tables));
+    json_object_set_new(record, "rows", json_integer(move->rows_done));
+    json_object_set_new(record, "bytes", json_integer(move->bytes_done));
+    json_object_set_new(record, "bytes_estimated", json_integer(move->bytes_total));
+    json_object_set_new(record, "waiting", json_boolean(move->held_unix_us != 0));
+    json_object_set_new(record, "pause_ms",
+                        move->pause_us > 0 ? json_integer(move->pause_us / TIME_MS) : json_null());
+    json_object_set_new(record, "started_at", output_time_us(move->started_unix_us));
+    json_object_set_new(record, "ended_at", output_time_us(move->ended_unix_us));
+    json_object_set_new(record, "error", *move->error ? output_text(move->error) : json_null());
+    return record;
+}
+
+static int print_moves(struct cli *cli, struct catalog *catalog,
+                       const struct catalog_move_filter *filter, struct error *err)
+{
+    struct catalog_move *moves = NULL;
+    size_t count = 0;
+    int result = catalog_move_list(catalog, &cli->arena, filter, &moves, &count, err);
+    if (result < 0)
+        return result;
+    json_t *records = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(records, move_record(cli, &moves[i]));
+    output_list(cli, records,
+                filter->open ? "No tenant has two places." : "No tenant was moved yet.");
+    return 0;
+}
+
+static int run_status(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_tenant tenant = {0};
+    const char *slug = cli_text(cli, "SLUG");
+    int result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0 && slug)
+        result = catalog_tenant_find(catalog, &cli->arena, slug, &tenant, err);
+    const struct catalog_move_filter filter = {.tenant_id = tenant.id,
+                                               .open = !cli_flag(cli, "all")};
+    return result < 0 ? result : print_moves(cli, catalog, &filter, err);
+}
+
+/* ---- moving ---- */
+
+static struct move_spec read_spec(struct cli *cli)
+{
+    return (struct move_spec){
+        .tenant = cli_text(cli, "SLUG"),
+        .service = cli_text(cli, "SERVICE"),
+        .pause_us = cli_duration_us(cli, "pause", usual_pause_us),
+        .jobs = (int)cli_number(cli, "jobs", 4),
+        .ignore_unreachable = cli_flag(cli, "ignore-unreachable"),
+    };
+}
+
+static json_t *problem_list(const struct move_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan->problem_count; i++) {
+        json_t *problem = json_object();
+        json_object_set_new(problem, "what", output_text(plan->problems[i].what));
+        json_object_set_new(problem, "remedy",
+                            plan->problems[i].remedy ? output_text(plan->problems[i].remedy)
+                                                     : json_null());
+        json_array_append_new(list, problem);
+    }
+    return list;
+}
+
+/* `done` NULL: it was to be planned alone. */
+static json_t *plan_record(const struct move_spec *spec, const struct move_plan *plan,
+                           const struct catalog_move *done)
+{
+    json_t *record = json_object();
+    json_object_set_new(record, "tenant", output_text(spec->tenant));
+    json_object_set_new(record, "service", output_text(spec->service));
+    json_object_set_new(record, "dry_run", json_boolean(!done));
+    json_object_set_new(record, "from", output_text(plan->from));
+    json_object_set_new(record, "to", output_text(plan->to));
+    json_object_set_new(record, "tables", json_integer(plan->tables));
+    json_object_set_new(record, "rows", json_integer(done ? done->rows_done : plan->rows));
+    json_object_set_new(record, "bytes", json_integer(done ? done->bytes_done : plan->bytes));
+    json_object_set_new(record, "pause_ms",
+                        json_integer((done ? done->pause_us : plan->pause_us) / TIME_MS));
+    json_object_set_new(record, "problems", problem_list(plan));
+    return record;
+}
+
+static void tell_problems(const struct cli *cli, const struct move_plan *plan)
+{
+    for (size_t i = 0; !cli->json && i < plan->problem_count; i++)
+        output_note("it would fail: %s%s%s", plan->problems[i].what,
+                    plan->problems[i].remedy ? "; " : "",
+                    plan->problems[i].remedy ? plan->problems[i].remedy : "");
+}
+
+/* The last move of the placement. */
+static int find_last(struct cli *cli, struct catalog *catalog, const struct move_spec *spec,
+                     struct catalog_move *ret, struct error *err)
+{
+    struct catalog_placement placement;
+    struct catalog_move *moves = NULL;
+    size_t count = 0;
+    int result =
+        catalog_placement_find(catalog, &cli->arena, spec->tenant, spec->service, &placement, err);
+    const struct catalog_move_filter filter = {.placement_id = result < 0 ? 0 : placement.id};
+    if (result == 0)
+        result = catalog_move_list(catalog, &cli->arena, &filter, &moves, &count, err);
+    if (result == 0 && count == 0)
+        result = error_set(err, ERROR_NOT_FOUND, "the placement has gone meanwhile");
+    if (result == 0)
+        *ret = moves[count - 1];
+    return result;
+}
+
+static int carry_out(struct cli *cli, const struct context *context, const struct move_spec *spec,
+                     const struct move_plan *plan, struct error *err)
+{
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_move move;
+    int result = move_start(&context->job, spec, err);
+    if (result == 0)
+        result = catalog_open(context->job.control, &catalog, err);
+    if (result == 0)
+        result = find_last(cli, catalog, spec, &move, err);
+    if (result < 0)
+        return result;
+    output_done(cli, plan_record(spec, plan, &move),
+                "Tenant \"%s\" is at %s now; its transactions waited for %.1f s. The old place is "
+                "kept: \"reeve move finish %s %s\" drops it, \"reeve move revert\" goes back.",
+                spec->tenant, plan->to, (double)move.pause_us / (double)TIME_S, spec->tenant,
+                spec->service);
+    return 0;
+}
+
+static int run_move(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    struct move_spec spec = read_spec(cli);
+    spec.isolation = cli_text(cli, "to");
+    spec.cluster = cli_text(cli, "cluster");
+    spec.offline = cli_flag(cli, "offline");
+    struct move_plan plan;
+    if (!spec.isolation && !spec.cluster)
+        return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
+    int result = context_open(cli, &context, err);
+    if (result == 0)
+        result = move_plan(&context.job, &spec, &cli->arena, &plan, err);
+    if (result < 0)
+        return result;
+    if (!cli_flag(cli, "dry-run"))
+        return carry_out(cli, &context, &spec, &plan, err);
+    output_record(cli, plan_record(&spec, &plan, NULL));
+    tell_problems(cli, &plan);
+    return 0;
+}
+
+/* ---- behind a move ---- */
+
+static int print_last(struct cli *cli, const struct context *context, const struct move_spec *spec,
+                      const char *what, struct error *err)
+{
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_move move;
+    int result = catalog_open(context->job.control, &catalog, err);
+    if (result == 0)
+        result = find_last(cli, catalog, spec, &move, err);
+    if (result < 0)
+        return result;
+    output_done(cli, move_record(cli, &move), "Tenant \"%s\": %s.", spec->tenant, what);
+    return 0;
+}
+
+static int run_finish(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    const struct move_spec spec = {.tenant = cli_text(cli, "SLUG"),
+                                   .service = cli_text(cli, "SERVICE")};
+    int result = context_open(cli, &context, err);
+    if (result == 0)
+        result = move_finish(&context.job, spec.tenant, spec.service, err);
+    return result < 0 ? result : print_last(cli, &context, &spec, "its old place is gone", err);
+}
+
+static int run_revert(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    const struct move_spec spec = read_spec(cli);
+    int result = context_open(cli, &context, err);
+    if (result == 0)
+        result = move_revert(&context.job, &spec, err);
+    return result < 0 ? result : print_last(cli, &context, &spec, "it is at its old place", err);
+}
+
+static int run_abort(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    const struct move_spec spec = {.tenant = cli_text(cli, "SLUG"),
+                                   .service = cli_text(cli, "SERVICE")};
+    int result = context_open(cli, &context, err);
+    if (result == 0)
+        result = move_abort(&context.job, spec.tenant, spec.service, err);
+    return result < 0 ? result : print_last(cli, &context, &spec, "the move is undone", err);
+}
+
+/* ---- the table ---- */
+
+static const char *const move_examples[] = {
+    "reeve move acme orders --to database --offline --dry-run",
+    "reeve move acme orders --to schema --offline --pause 1m",
+    "reeve move acme orders --cluster c2 --offline", NULL};
+
+static const struct cli_command commands[] = {
+    {.verb = "status",
+     .summary = "Moves that are under way, and tenants that have two places",
+     .arguments = status_arguments,
+     .options = status_options,
+     .fields = fields,
+     .list = true,
+     .run = run_status},
+    {.verb = "finish",
+     .summary = "Drop a tenant's old place, with the data that it had",
+     .arguments = placement_arguments,
+     .fields = fields,
+     .run = run_finish},
+    {.verb = "revert",
+     .summary = "Take a tenant back to its old place, with what it has written since",
+     .description = "Copies while the tenant waits, as moving did, and drops the new place.",
+     .arguments = placement_arguments,
+     .options = revert_options,
+     .fields = fields,
+     .run = run_revert},
+    {.verb = "abort",
+     .summary = "Give a move up that is under way",
+     .description = "Returns when it is undone: the tenant is where it was, and nothing of the new "
+                    "place is left.",
+     .arguments = placement_arguments,
+     .fields = fields,
+     .run = run_abort},
+    {.summary = "Move a tenant to another isolation, another cluster or both",
+     .description =
+         "With --offline the tenant's transactions wait in every proxy while its data is copied "
+         "and "
+         "compared; none fails. Whatever goes wrong, an interruption too, leaves the tenant where "
+         "it was and nothing behind. Afterwards the old place is closed and kept, until \"reeve "
+         "move finish\". Its application, tokens and connection string stay as they are. (A tenant "
+         "that is called as one of the verbs: \"reeve move -- status orders\".)",
+     .arguments = placement_arguments,
+     .options = move_options,
+     .fields = plan_fields,
+     .examples = move_examples,
+     .run = run_move},
+    {0},
+};
+
+const struct cli_noun cli_noun_move = {.name = "move",
+                                       .summary = "Move a tenant to another isolation or cluster",
+                                       .commands = commands};

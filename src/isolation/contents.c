@@ -1,0 +1,359 @@
+#include "isolation/contents.h"
+
+#include "base/buffer.h"
+#include "isolation/server.h"
+#include "pg/quote.h"
+#include "sql/statements.h"
+
+enum { STATEMENT_MAX = 1 << 20, ROWS_AT_ONCE = 1000 };
+
+static const char settings[] =
+    "SET session_replication_role = replica; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';"
+    " SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;"
+    " SET lc_monetary = 'C'; SET xmloption = content; SET search_path = pg_catalog;"
+    " SET lock_timeout = '10s'; SET synchronous_commit = on; SET statement_timeout = 0;"
+    " SET idle_in_transaction_session_timeout = 0";
+
+/* ---- as whom ---- */
+
+int isolation_contents_check(struct pg_connection *data, struct error *err)
+{
+    bool able;
+    int r = isolation_server_ask(data, sql_isolation_can_skip_triggers, 0, NULL, &able, err);
+    if (r < 0 || able)
+        return r;
+    error_set(err, ERROR_DENIED, "administrator \"%s\" cannot copy rows as they are",
+              pg_user(data));
+    error_hint(err, "GRANT SET ON PARAMETER session_replication_role TO %s", pg_user(data));
+    return -ERROR_DENIED;
+}
+
+static int become_owner(struct pg_connection *data, struct arena *arena, const char *owner,
+                        struct error *err)
+{
+    bool superuser;
+    const char *name = pg_identifier(arena, owner);
+    int r = isolation_server_ask(data, sql_isolation_is_superuser, 0, NULL, &superuser, err);
+    if (r == 0 && !superuser)
+        r = isolation_server_run(data, err, "GRANT %s TO CURRENT_USER", name);
+    return r < 0 ? r : isolation_server_run(data, err, "SET ROLE %s", name);
+}
+
+int isolation_contents_open(struct pg_connection *data, const struct isolation_service *service,
+                            const struct isolation_placement *placement, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    int r = isolation_contents_check(data, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
+    if (r == 0)
+        r = pg_execute_script(data, settings, err);
+    if (r == 0)
+        r = become_owner(data, &arena, service->owner_role, err);
+    if (r == 0 && placement->isolation->shares_tables)
+        r = isolation_server_run(data, err, "SET reeve_owner.tenant TO '%lld'",
+                                 (long long)placement->tenant_id);
+    return r;
+}
+
+/* ---- tables ---- */
+
+int isolation_contents_tables(struct pg_connection *data,
+                              const struct isolation_placement *placement, struct arena *arena,
+                              struct isolation_table **ret, size_t *ret_count, struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(data, sql_isolation_content_tables, 1, &placement->schema, &result, err);
+    if (r < 0)
+        return r;
+    size_t count = pg_rows(result);
+    struct isolation_table *tables = arena_zalloc(arena, (count + 1) * sizeof(*tables));
+    for (size_t i = 0; i < count; i++)
+        tables[i] = (struct isolation_table){
+            .name = pg_text_copy(result, i, 0, arena),
+            .columns = pg_text_copy(result, i, 1, arena),
+            .binary = pg_bool(result, i, 2),
+            .bytes = pg_i64(result, i, 3),
+            .rows = pg_i64(result, i, 4),
+            .key = pg_text(result, i, 5) ? pg_text_copy(result, i, 5, arena) : NULL,
+        };
+    *ret = tables;
+    *ret_count = count;
+    return 0;
+}
+
+/* ---- which rows ---- */
+
+static void put_table(struct buffer *sql, const struct isolation_placement *placement,
+                      const struct isolation_table *table)
+{
+    pg_quote_qualified(sql, placement->schema, table->name);
+}
+
+/* Nothing where all rows are the tenant's. */
+static void put_filter(struct buffer *sql, const struct isolation_placement *placement)
+{
+    if (placement->isolation->shares_tables)
+        buffer_printf(sql, " WHERE tenant_id = %lld", (long long)placement->tenant_id);
+}
+
+static int too_many_columns(const struct isolation_table *table, struct error *err)
+{
+    return error_set(err, ERROR_LIMIT, "table \"%s\" has too many columns", table->name);
+}
+
+static const char *finish(struct arena *arena, const struct buffer *sql)
+{
+    return sql->failed ? NULL : arena_strdup(arena, buffer_string((struct buffer *)sql));
+}
+
+const char *isolation_copy_out(struct arena *arena, const struct isolation_placement *placement,
+                               const struct isolation_table *table)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_printf(&sql, "COPY (SELECT %s FROM ONLY ", table->columns);
+    put_table(&sql, placement, table);
+    put_filter(&sql, placement);
+    buffer_append_string(&sql, table->binary ? ") TO STDOUT (FORMAT binary)" : ") TO STDOUT");
+    return finish(arena, &sql);
+}
+
+/* COPY writes into no table with row-level security: there it goes by way of a table of its own. */
+static const char stage[] = "pg_temp.reeve_stage";
+
+const char *isolation_copy_in(struct arena *arena, const struct isolation_placement *placement,
+                              const struct isolation_table *table)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_append_string(&sql, "COPY ");
+    if (placement->isolation->shares_tables)
+        buffer_append_string(&sql, stage);
+    else
+        put_table(&sql, placement, table);
+    buffer_printf(&sql, " (%s) FROM STDIN%s", table->columns,
+                  table->binary ? " (FORMAT binary)" : "");
+    return finish(arena, &sql);
+}
+
+int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
+                         const struct isolation_table *table, struct error *err)
+{
+    if (!placement->isolation->shares_tables)
+        return 0;
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_printf(&sql, "CREATE TEMPORARY TABLE reeve_stage ON COMMIT DROP AS SELECT %s FROM ",
+                  table->columns);
+    put_table(&sql, placement, table);
+    buffer_append_string(&sql, " WITH NO DATA");
+    if (sql.failed)
+        return too_many_columns(table, err);
+    return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+}
+
+int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+                       const struct isolation_table *table, struct error *err)
+{
+    if (!placement->isolation->shares_tables)
+        return 0;
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_append_string(&sql, "INSERT INTO ");
+    put_table(&sql, placement, table);
+    buffer_printf(&sql, " (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", table->columns,
+                  table->columns, stage);
+    if (sql.failed)
+        return too_many_columns(table, err);
+    return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+}
+
+int isolation_contents_clear(struct pg_connection *data,
+                             const struct isolation_placement *placement,
+                             const struct isolation_table *tables, size_t count, struct error *err)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    bool shares = placement->isolation->shares_tables;
+    for (size_t i = 0; i < count; i++) {
+        buffer_append_string(&sql, shares   ? "DELETE FROM ONLY "
+                                   : i == 0 ? "TRUNCATE ONLY "
+                                            : ", ONLY ");
+        put_table(&sql, placement, &tables[i]);
+        put_filter(&sql, placement);
+        if (shares)
+            buffer_append_string(&sql, "; ");
+    }
+    if (sql.failed)
+        return error_set(err, ERROR_LIMIT, "too many tables to clear");
+    return count == 0 ? 0 : pg_execute_script(data, buffer_string(&sql), err);
+}
+
+/* ---- comparing ---- */
+
+int isolation_contents_fingerprint(struct pg_connection *data,
+                                   const struct isolation_placement *placement,
+                                   const struct isolation_table *table, struct arena *arena,
+                                   struct isolation_fingerprint *ret, struct error *err)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_printf(&sql,
+                  "SELECT count(*), coalesce(sum(pg_catalog.hashtextextended("
+                  "ROW(%s)::text COLLATE \"C\", 0)::numeric), 0) FROM ONLY ",
+                  table->columns);
+    put_table(&sql, placement, table);
+    put_filter(&sql, placement);
+    if (sql.failed)
+        return too_many_columns(table, err);
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(data, buffer_string(&sql), 0, NULL, &result, err);
+    if (r < 0)
+        return r;
+    *ret = (struct isolation_fingerprint){.rows = pg_i64(result, 0, 0),
+                                          .sum = pg_text_copy(result, 0, 1, arena)};
+    return 0;
+}
+
+/* ---- the first difference ---- */
+
+/* One end, row by row in the order of its keys. */
+struct reader {
+    struct pg_connection *data;
+    struct pg_result *rows;
+    size_t at;
+};
+
+static int reader_open(struct reader *reader, struct pg_connection *data,
+                       const struct isolation_placement *placement,
+                       const struct isolation_table *table, struct error *err)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    buffer_printf(&sql,
+                  "DECLARE reeve_rows NO SCROLL CURSOR WITH HOLD FOR SELECT ROW(%s)::text"
+                  " COLLATE \"C\", ROW(%s)::text COLLATE \"C\" FROM ONLY ",
+                  table->key ? table->key : table->columns, table->columns);
+    put_table(&sql, placement, table);
+    put_filter(&sql, placement);
+    buffer_append_string(&sql, " ORDER BY 1, 2");
+    *reader = (struct reader){.data = data};
+    if (sql.failed)
+        return too_many_columns(table, err);
+    return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+}
+
+static void reader_close(struct reader *reader)
+{
+    pg_result_free(reader->rows);
+    if (reader->data && !pg_is_broken(reader->data))
+        (void)pg_execute_script(reader->data, "CLOSE reeve_rows", NULL);
+}
+
+/* *ret_there false: there is no row any more. */
+static int reader_look(struct reader *reader, bool *ret_there, struct error *err)
+{
+    if (!reader->rows || (reader->at == pg_rows(reader->rows) && reader->at == ROWS_AT_ONCE)) {
+        reader->rows = pg_result_free(reader->rows);
+        reader->at = 0;
+        int r = pg_query(reader->data, "FETCH 1000 FROM reeve_rows", 0, NULL, &reader->rows, err);
+        if (r < 0)
+            return r;
+    }
+    *ret_there = reader->at < pg_rows(reader->rows);
+    return 0;
+}
+
+static const char *reader_text(const struct reader *reader, int column)
+{
+    return pg_text(reader->rows, reader->at, (size_t)column);
+}
+
+/* Negative, 0 or positive as the source's row comes first, is the same, or comes behind. */
+static int compare_rows(const struct reader *source, const struct reader *target)
+{
+    int order = strcmp(reader_text(source, 0), reader_text(target, 0));
+    return order != 0 ? order : strcmp(reader_text(source, 1), reader_text(target, 1));
+}
+
+static int find_difference(struct reader *source, struct reader *target,
+                           const struct isolation_table *table, struct arena *arena,
+                           const char **ret, struct error *err)
+{
+    *ret = NULL;
+    for (;;) {
+        bool left = false, right = false;
+        int r = reader_look(source, &left, err);
+        if (r == 0)
+            r = reader_look(target, &right, err);
+        if (r < 0 || (!left && !right))
+            return r;
+        int order = !left ? 1 : !right ? -1 : compare_rows(source, target);
+        if (order != 0) {
+            bool same_key =
+                left && right && strcmp(reader_text(source, 0), reader_text(target, 0)) == 0;
+            *ret = arena_printf(arena, "a row of table \"%s\"%s%.200s %s", table->name,
+                                table->key ? ", key " : "",
+                                table->key ? reader_text(order < 0 ? source : target, 0) : "",
+                                same_key    ? "differs"
+                                : order < 0 ? "is missing"
+                                            : "was not there before");
+            return 0;
+        }
+        source->at++;
+        target->at++;
+    }
+}
+
+int isolation_contents_difference(struct pg_connection *source,
+                                  const struct isolation_placement *source_placement,
+                                  struct pg_connection *target,
+                                  const struct isolation_placement *target_placement,
+                                  const struct isolation_table *table, struct arena *arena,
+                                  const char **ret, struct error *err)
+{
+    struct reader left = {0}, right = {0};
+    int r = reader_open(&left, source, source_placement, table, err);
+    if (r == 0)
+        r = reader_open(&right, target, target_placement, table, err);
+    if (r == 0)
+        r = find_difference(&left, &right, table, arena, ret, err);
+    reader_close(&left);
+    reader_close(&right);
+    return r;
+}
+
+/* ---- behind the copy ---- */
+
+int isolation_contents_settle(struct pg_connection *data,
+                              const struct isolation_placement *placement,
+                              const struct isolation_table *tables, size_t count, struct error *err)
+{
+    int r =
+        isolation_server_run_rows(data, sql_isolation_content_views, 1, &placement->schema, err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+        buffer_append_string(&sql, "ANALYZE ");
+        put_table(&sql, placement, &tables[i]);
+        r = pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+    }
+    return r;
+}
+
+/* ---- sequences ---- */
+
+int isolation_contents_sequences(struct pg_connection *source,
+                                 const struct isolation_placement *source_placement,
+                                 struct pg_connection *target,
+                                 const struct isolation_placement *target_placement, int64_t margin,
+                                 struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(source, sql_isolation_content_sequences, 1, &source_placement->schema, &result,
+                     err);
+    for (size_t i = 0; r == 0 && i < pg_rows(result); i++) {
+        const char *const parameters[] = {
+            target_placement->schema,
+            pg_text(result, i, 0),
+            pg_text(result, i, 1),
+            pg_from_i64(&arena, margin),
+        };
+        r = pg_execute(target, sql_isolation_content_sequence_set, 4, parameters, NULL, err);
+    }
+    return r;
+}

@@ -1,0 +1,85 @@
+/*
+ * contents.h - a placement's data, to be taken out of one place and put into another.
+ *
+ * The rows' bytes are the same in every mode, so that a row is copied as it is: the modes differ in
+ * where the tables are and in whether other tenants' rows are among them. Shared reference tables
+ * are no tenant's data. All connections are the administrator's, to the placement's database, with
+ * isolation_contents_open done: from there on they work as the service's owner role, so that what
+ * migrations have put into tables (checks, expressions of indexes) has its rights and no more, and
+ * of shared tables they see and write this tenant's rows alone. The roles and tables are there, at
+ * the same version of the service.
+ */
+#ifndef ISOLATION_CONTENTS_H
+#define ISOLATION_CONTENTS_H
+
+#include "isolation/isolation.h"
+
+struct isolation_table {
+    const char *name;
+    const char *columns; /* quoted, with commas; without those that are computed */
+    const char *key;     /* the primary key's, likewise; NULL: it has none */
+    bool binary;         /* COPY's binary format means the same in another database */
+    int64_t bytes, rows; /* of the whole table, other tenants' rows too; rows are an estimate */
+};
+
+/* ERROR_DENIED, with the remedy: isolation_contents_open would be refused. */
+int isolation_contents_check(struct pg_connection *data, struct error *err);
+/* No trigger or foreign key minds what the connection writes, and values have one text, whatever
+ * the server's settings. ERROR_DENIED: the administrator may not set session_replication_role. */
+int isolation_contents_open(struct pg_connection *data, const struct isolation_service *service,
+                            const struct isolation_placement *placement, struct error *err);
+/* Largest first; in the arena. */
+int isolation_contents_tables(struct pg_connection *data,
+                              const struct isolation_placement *placement, struct arena *arena,
+                              struct isolation_table **ret, size_t *ret_count, struct error *err);
+/* Takes the tenant's rows away, and nothing else: before they are copied to there. In the caller's
+ * transaction. */
+int isolation_contents_clear(struct pg_connection *data,
+                             const struct isolation_placement *placement,
+                             const struct isolation_table *tables, size_t count, struct error *err);
+
+/* For pg_copy; in the arena. What comes in does so in a transaction of the caller's, between
+ * isolation_copy_begin and isolation_copy_end. */
+const char *isolation_copy_out(struct arena *arena, const struct isolation_placement *placement,
+                               const struct isolation_table *table);
+const char *isolation_copy_in(struct arena *arena, const struct isolation_placement *placement,
+                              const struct isolation_table *table);
+int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
+                         const struct isolation_table *table, struct error *err);
+int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+                       const struct isolation_table *table, struct error *err);
+
+/* Rows, and a number that is the same when and only when (but for chance, 1 in 2^64 a row) the same
+ * rows are there, whatever their order. */
+struct isolation_fingerprint {
+    int64_t rows;
+    const char *sum; /* decimal, in the arena */
+};
+int isolation_contents_fingerprint(struct pg_connection *data,
+                                   const struct isolation_placement *placement,
+                                   const struct isolation_table *table, struct arena *arena,
+                                   struct isolation_fingerprint *ret, struct error *err);
+
+/* What the two ends have not in common: a row that only one has, or that differs. *ret says it for
+ * people, with its key, in the arena; NULL: nothing. Reads both tables in order. */
+int isolation_contents_difference(struct pg_connection *source,
+                                  const struct isolation_placement *source_placement,
+                                  struct pg_connection *target,
+                                  const struct isolation_placement *target_placement,
+                                  const struct isolation_table *table, struct arena *arena,
+                                  const char **ret, struct error *err);
+
+/* Behind the copy: materialized views are filled, and the planner knows the tables. */
+int isolation_contents_settle(struct pg_connection *data,
+                              const struct isolation_placement *placement,
+                              const struct isolation_table *tables, size_t count,
+                              struct error *err);
+
+/* The target's sequences go on where the source's are, `margin` numbers further on. */
+int isolation_contents_sequences(struct pg_connection *source,
+                                 const struct isolation_placement *source_placement,
+                                 struct pg_connection *target,
+                                 const struct isolation_placement *target_placement, int64_t margin,
+                                 struct error *err);
+
+#endif

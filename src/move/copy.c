@@ -1,0 +1,351 @@
+/*
+ * copy.c - a team of threads, each with a connection to either end, that takes the tables one after
+ * the other, the largest first.
+ */
+#include "base/time.h"
+#include "move/internal.h"
+#include "pg/copy.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+static const int64_t look_every_us = 500 * TIME_MS;
+
+struct team {
+    struct moving *moving;
+    /* What is done with a table. */
+    int (*work)(struct team *team, struct pg_connection *source, struct pg_connection *target,
+                const struct isolation_table *table, struct error *err);
+    int64_t until_us; /* as moving->until_us; 0: no end */
+    atomic_bool halt; /* the members' connections give up what they are at */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* Under the lock. */
+    size_t next; /* table */
+    int working; /* threads */
+    int64_t bytes, rows;
+    bool stop;
+    int result;       /* of the first that failed */
+    struct error why; /* likewise */
+};
+
+/* ---- a member ---- */
+
+static void fail(struct team *team, int result, const struct error *why)
+{
+    pthread_mutex_lock(&team->lock);
+    if (team->result == 0) {
+        team->result = result;
+        team->why = *why;
+    }
+    team->stop = true;
+    atomic_store(&team->halt, true);
+    pthread_cond_broadcast(&team->changed);
+    pthread_mutex_unlock(&team->lock);
+}
+
+static bool take_table(struct team *team, const struct isolation_table **ret)
+{
+    pthread_mutex_lock(&team->lock);
+    bool there = !team->stop && team->next < team->moving->table_count;
+    if (there)
+        *ret = &team->moving->tables[team->next++];
+    pthread_mutex_unlock(&team->lock);
+    return there;
+}
+
+static int open_both(struct team *team, struct pg_connection **source,
+                     struct pg_connection **target, struct error *err)
+{
+    int r = moving_open(team->moving->from, source, err);
+    if (r == 0)
+        r = moving_open(team->moving->to, target, err);
+    if (r < 0)
+        return r;
+    pg_set_cancel_flag(*source, &team->halt);
+    pg_set_cancel_flag(*target, &team->halt);
+    return 0;
+}
+
+static int work_on_tables(struct team *team, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *source = NULL;
+    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    const struct isolation_table *table;
+    int r = 0;
+    while (r == 0 && take_table(team, &table)) {
+        if (!target)
+            r = open_both(team, &source, &target, err);
+        if (r == 0)
+            r = team->work(team, source, target, table, err);
+        if (r < 0)
+            error_prefix(err, "table \"%s\"", table->name);
+    }
+    return r;
+}
+
+static void *run_member(void *argument)
+{
+    struct team *team = argument;
+    struct error err = {0};
+    int r = work_on_tables(team, &err);
+    if (r < 0)
+        fail(team, r, &err);
+    pthread_mutex_lock(&team->lock);
+    team->working--;
+    pthread_cond_broadcast(&team->changed);
+    pthread_mutex_unlock(&team->lock);
+    return NULL;
+}
+
+/* ---- its leader: the job's thread ---- */
+
+static int look_after(struct job_run *run, struct team *team, int64_t bytes, int64_t rows,
+                      struct error *err)
+{
+    const struct moving *moving = team->moving;
+    bool stop_wanted = false;
+    int r = catalog_move_set_done(run->catalog, moving->move.id, bytes, rows, &stop_wanted, err);
+    if (r == 0 && stop_wanted)
+        r = error_set(err, ERROR_CANCELLED, "it was aborted");
+    if (r == 0 && job_cancelled(run->context))
+        r = error_set(err, ERROR_CANCELLED, "interrupted");
+    if (r == 0 && team->until_us != 0 && time_monotonic_us() > team->until_us)
+        r = error_set(err, ERROR_TIMEOUT, "the tenant would have waited for more than %lld s",
+                      (long long)(moving->pause_us / TIME_S));
+    if (r == 0)
+        job_tell(run, "%lld rows, %lld MB", (long long)rows, (long long)(bytes >> 20));
+    return r;
+}
+
+/* Returns whether they still work. */
+static bool wait_a_while(struct team *team, int64_t *ret_bytes, int64_t *ret_rows, bool *ret_stop)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    int64_t us = until.tv_nsec / 1000 + look_every_us;
+    until.tv_sec += us / TIME_S;
+    until.tv_nsec = us % TIME_S * 1000;
+    pthread_mutex_lock(&team->lock);
+    if (team->working > 0)
+        (void)pthread_cond_timedwait(&team->changed, &team->lock, &until);
+    bool working = team->working > 0;
+    *ret_bytes = team->bytes;
+    *ret_rows = team->rows;
+    *ret_stop = team->stop;
+    pthread_mutex_unlock(&team->lock);
+    return working;
+}
+
+/* It is looked at behind the end, too: what was asked for meanwhile holds. */
+static void lead(struct job_run *run, struct team *team)
+{
+    bool working = true;
+    while (working) {
+        int64_t bytes, rows;
+        bool stopped;
+        struct error err = {0};
+        working = wait_a_while(team, &bytes, &rows, &stopped);
+        int r = stopped ? 0 : look_after(run, team, bytes, rows, &err);
+        if (r < 0)
+            fail(team, r, &err);
+    }
+}
+
+static int start_members(struct team *team, pthread_t *members, int count)
+{
+    int started = 0;
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    while (started < count && pthread_create(&members[started], NULL, run_member, team) == 0)
+        started++;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return started;
+}
+
+/* server_connect may write to the server that it is given the first time. */
+static int connect_first(struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *source = NULL;
+    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    int r = moving_open(moving->from, &source, err);
+    return r < 0 ? r : moving_open(moving->to, &target, err);
+}
+
+static int run_team(struct job_run *run, struct team *team, struct error *err)
+{
+    pthread_t members[MOVE_MAX_JOBS];
+    const struct moving *moving = team->moving;
+    int wanted =
+        (size_t)moving->jobs < moving->table_count ? moving->jobs : (int)moving->table_count;
+    int r = connect_first(team->moving, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_init(&team->lock, NULL);
+    pthread_cond_init(&team->changed, NULL);
+    team->until_us = moving->until_us;
+    team->working = wanted;
+    int started = start_members(team, members, wanted);
+    pthread_mutex_lock(&team->lock);
+    team->working -= wanted - started;
+    pthread_mutex_unlock(&team->lock);
+    lead(run, team);
+    for (int i = 0; i < started; i++)
+        pthread_join(members[i], NULL);
+    pthread_cond_destroy(&team->changed);
+    pthread_mutex_destroy(&team->lock);
+    if (team->result < 0 && err)
+        *err = team->why;
+    if (team->result == 0 && started == 0 && wanted > 0)
+        return error_set(err, ERROR_INTERNAL, "cannot start a thread");
+    return team->result;
+}
+
+/* ---- copying ---- */
+
+static int count_bytes(void *owner, size_t bytes, struct error *err)
+{
+    struct team *team = owner;
+    pthread_mutex_lock(&team->lock);
+    team->bytes += (int64_t)bytes;
+    bool stop = team->stop;
+    pthread_mutex_unlock(&team->lock);
+    return stop ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
+}
+
+static int copy_in_transaction(struct team *team, struct pg_connection *source,
+                               struct pg_connection *target, const struct isolation_table *table,
+                               int64_t *ret_rows, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const struct isolation_placement *from = &team->moving->from->isolated;
+    const struct isolation_placement *to = &team->moving->to->isolated;
+    const struct pg_copy_spec spec = {.out = isolation_copy_out(&arena, from, table),
+                                      .in = isolation_copy_in(&arena, to, table),
+                                      .passed = count_bytes,
+                                      .owner = team};
+    int64_t bytes;
+    int r = isolation_copy_begin(target, to, table, err);
+    if (r == 0)
+        r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
+    return r < 0 ? r : isolation_copy_end(target, to, table, err);
+}
+
+static int copy_table(struct team *team, struct pg_connection *source, struct pg_connection *target,
+                      const struct isolation_table *table, struct error *err)
+{
+    int64_t rows = 0;
+    int r = pg_begin(target, err);
+    if (r < 0)
+        return r;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = target;
+    r = copy_in_transaction(team, source, transaction, table, &rows, err);
+    if (r == 0)
+        r = pg_commit(transaction, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&team->lock);
+    team->rows += rows;
+    pthread_mutex_unlock(&team->lock);
+    return 0;
+}
+
+static int clear(struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    int r = moving_open(moving->to, &target, err);
+    return r < 0 ? r
+                 : isolation_contents_clear(target, &moving->to->isolated, moving->tables,
+                                            moving->table_count, err);
+}
+
+static int settle(struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *source = NULL;
+    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    int r = moving_open(moving->from, &source, err);
+    if (r == 0)
+        r = moving_open(moving->to, &target, err);
+    if (r == 0)
+        r = isolation_contents_sequences(source, &moving->from->isolated, target,
+                                         &moving->to->isolated, 0, err);
+    if (r == 0)
+        r = isolation_contents_settle(target, &moving->to->isolated, moving->tables,
+                                      moving->table_count, err);
+    return r;
+}
+
+static int64_t sum_bytes(const struct moving *moving)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < moving->table_count; i++)
+        bytes += moving->tables[i].bytes;
+    return bytes;
+}
+
+int copy_all(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct team team = {.moving = moving, .work = copy_table};
+    bool ignored;
+    int r = catalog_move_set_size(run->catalog, moving->move.id, (int64_t)moving->table_count,
+                                  sum_bytes(moving), err);
+    if (r == 0)
+        r = clear(moving, err);
+    if (r == 0)
+        r = run_team(run, &team, err);
+    if (r == 0)
+        r = catalog_move_set_done(run->catalog, moving->move.id, team.bytes, team.rows, &ignored,
+                                  err);
+    moving->move.bytes_done = team.bytes;
+    moving->move.rows_done = team.rows;
+    return r < 0 ? r : settle(moving, err);
+}
+
+/* ---- comparing ---- */
+
+static int tell_difference(struct team *team, struct pg_connection *source,
+                           struct pg_connection *target, const struct isolation_table *table,
+                           const struct isolation_fingerprint *here,
+                           const struct isolation_fingerprint *there, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const char *difference = NULL;
+    int r =
+        isolation_contents_difference(source, &team->moving->from->isolated, target,
+                                      &team->moving->to->isolated, table, &arena, &difference, err);
+    if (r < 0)
+        return r;
+    return error_set(err, ERROR_STATE, "the copy differs (%lld rows and %lld): %s",
+                     (long long)here->rows, (long long)there->rows,
+                     difference ? difference : "but not row by row");
+}
+
+static int compare_table(struct team *team, struct pg_connection *source,
+                         struct pg_connection *target, const struct isolation_table *table,
+                         struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    struct isolation_fingerprint here, there;
+    int r = isolation_contents_fingerprint(source, &team->moving->from->isolated, table, &arena,
+                                           &here, err);
+    if (r == 0)
+        r = isolation_contents_fingerprint(target, &team->moving->to->isolated, table, &arena,
+                                           &there, err);
+    if (r < 0)
+        return r;
+    if (here.rows == there.rows && strcmp(here.sum, there.sum) == 0)
+        return 0;
+    return tell_difference(team, source, target, table, &here, &there, err);
+}
+
+int compare_all(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct team team = {.moving = moving,
+                        .work = compare_table,
+                        .bytes = moving->move.bytes_done,
+                        .rows = moving->move.rows_done};
+    return run_team(run, &team, err);
+}

@@ -1,0 +1,63 @@
+/*
+ * move.h - a tenant's placement changes its isolation or its cluster, and the tenant stays the
+ * same.
+ *
+ * Each function opens its own control connection from the context, checks everything that it can
+ * before it changes anything, and runs the durable job that it takes to its end on this thread
+ * (context->progress is called meanwhile). Not for worker threads. How a move works is in
+ * docs/decisions/0011-how-a-tenant-moves.md; its phases are in catalog/move.h.
+ */
+#ifndef MOVE_MOVE_H
+#define MOVE_MOVE_H
+
+#include "job/job.h"
+
+/* Every kind of job, for job_context.definitions; ends with NULL. */
+extern const struct job_definition *const move_jobs[];
+
+enum { MOVE_MAX_JOBS = 32 };
+
+struct move_spec {
+    const char *tenant, *service;
+    const char *isolation;   /* NULL: as it is */
+    const char *cluster;     /* NULL: as it is */
+    bool offline;            /* copied while the tenant waits */
+    int64_t pause_us;        /* the tenant waits so long at most, else the move is given up */
+    int jobs;                /* tables that are copied at once, 1 to MOVE_MAX_JOBS */
+    bool ignore_unreachable; /* proxies that are gone, or cut off, are not waited for */
+};
+
+/* What stands in the way. */
+struct move_problem {
+    const char *what, *remedy; /* remedy NULL: there is none */
+};
+
+struct move_plan {
+    const char *from, *to; /* "schema t_000042 in database svc_orders on cluster local" */
+    int64_t tables, bytes, rows;
+    int64_t pause_us; /* that the tenant would wait: an estimate */
+    const struct move_problem *problems;
+    size_t problem_count;
+};
+
+/* Looks at both ends and changes nothing. In the arena. ERROR_NOT_FOUND, ERROR_INVALID (isolation
+ * not allowed), ERROR_STATE (it is there already; it has an open move), ERROR_CONNECTION; what else
+ * a move could fail for is among the problems. */
+int move_plan(const struct job_context *context, const struct move_spec *spec, struct arena *arena,
+              struct move_plan *ret, struct error *err);
+/* ERROR_STATE: the first problem of the plan. A failure leaves everything as it was, and the tenant
+ * at its old place. Afterwards the old place is closed, and kept until move_finish. */
+int move_start(const struct job_context *context, const struct move_spec *spec, struct error *err);
+
+/* The old place goes, with the data that it had. ERROR_NOT_FOUND: there is no open move. */
+int move_finish(const struct job_context *context, const char *tenant, const char *service,
+                struct error *err);
+/* Back to the old place, with what was written since: copied while the tenant waits. Of the spec:
+ * tenant, service, pause_us, jobs, ignore_unreachable. */
+int move_revert(const struct job_context *context, const struct move_spec *spec, struct error *err);
+/* Whoever carries the move out gives it up; returns when it is undone. ERROR_STATE: the tenant has
+ * moved already. */
+int move_abort(const struct job_context *context, const char *tenant, const char *service,
+               struct error *err);
+
+#endif
