@@ -1,6 +1,7 @@
--- The placement is at its other place, and its present one becomes the other. $1 move
+-- The placement is at its other place, and its present one becomes the other; unless somebody wants the
+-- move to be given up. $1 move
 WITH other AS (
-    SELECT * FROM reeve.move WHERE id = $1::bigint FOR UPDATE
+    SELECT * FROM reeve.move WHERE id = $1::bigint AND NOT stop_wanted FOR UPDATE
 ), here AS (
     SELECT p.* FROM reeve.placement p JOIN other ON other.placement_id = p.id FOR UPDATE OF p
 ), placed AS (

@@ -1,7 +1,9 @@
 -- When it is over there is no other place, and no password of its roles.
 -- $1 move, $2 phase, $3 an error, or null: the one there is
 UPDATE reeve.move m
-SET phase = $2, error = coalesce($3, m.error),
+SET phase = $2,
+    error = CASE WHEN $2 IN ('finished', 'reverted') THEN NULL ELSE coalesce($3, m.error) END,
+    stop_wanted = m.stop_wanted AND $2 NOT IN ('moved', 'reverting'),
     ended_at = CASE WHEN o.over THEN clock_timestamp() END,
     cluster_id = CASE WHEN NOT o.over THEN m.cluster_id END,
     role_password = CASE WHEN NOT o.over THEN m.role_password END,

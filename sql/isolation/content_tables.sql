@@ -4,7 +4,8 @@
 -- $1 schema
 SELECT c.relname,
        string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS columns,
-       bool_and(coalesce(b.oid, t.oid)::bigint < 16384 OR coalesce(b.typtype, t.typtype) = 'e') AS plain,
+       bool_and((coalesce(b.oid, t.oid)::bigint < 16384 OR coalesce(b.typtype, t.typtype) = 'e')
+                AND coalesce(b.typname, t.typname) !~ '^_?reg') AS plain,
        pg_catalog.pg_table_size(c.oid),
        greatest(c.reltuples, 0)::bigint,
        (SELECT string_agg(quote_ident(k.attname), ', ' ORDER BY u.position)

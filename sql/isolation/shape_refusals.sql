@@ -102,6 +102,12 @@ SELECT format('policy "%s" on table "%s" is not Reeve''s', p.polname, r.relname)
 FROM pg_catalog.pg_policy p JOIN relation r ON r.oid = p.polrelid
 WHERE p.polname NOT IN ('reeve_tenant', 'reeve_owner')
 UNION ALL
+SELECT format('trigger "%s" on table "%s" is enabled ALWAYS or REPLICA; it would run while Reeve works on rows',
+              t.tgname, r.relname),
+       'Enable it as an ordinary trigger.'
+FROM pg_catalog.pg_trigger t JOIN relation r ON r.oid = t.tgrelid
+WHERE NOT t.tgisinternal AND t.tgenabled IN ('A', 'R')
+UNION ALL
 SELECT format('rule "%s" on "%s" would run with the owner''s rights', w.rulename, r.relname),
        'Use a trigger.'
 FROM pg_catalog.pg_rewrite w JOIN relation r ON r.oid = w.ev_class

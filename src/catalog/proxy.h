@@ -24,7 +24,7 @@ int catalog_proxy_register(struct catalog *catalog, const char *name, int64_t *r
 int catalog_proxy_seen(struct catalog *catalog, int64_t id, struct error *err);
 /* It ends: nobody need wait for it. */
 int catalog_proxy_leave(struct catalog *catalog, int64_t id, struct error *err);
-/* Rows of those that nobody has heard of for an hour go. */
+/* Rows of those that nobody has heard of for a day go. */
 int catalog_proxy_forget(struct catalog *catalog, struct error *err);
 
 struct catalog_hold {

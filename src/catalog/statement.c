@@ -37,6 +37,7 @@ static const struct reference {
     {"placement_tenant_id_fkey", "tenant", "placements"},
     {"placement_service_fkey", "service", "placements"},
     {"placement_cluster_fkey", "cluster", "placements"},
+    {"move_cluster_fkey", "cluster", "places of moved tenants"},
     {"service_cluster_fkey", "cluster", "services"},
     {"service_owner_cluster_fkey", "cluster", "services' owners"},
     {"service_owner_service_id_fkey", "service", "owners"},

@@ -186,8 +186,9 @@ void cli_write_reference(FILE *file, const struct cli_noun *const *nouns)
             continue;
         fprintf(file, "## reeve %s\n\n%s.\n\n", (*nouns)->name, (*nouns)->summary);
         for (const struct cli_command *command = (*nouns)->commands; command->summary; command++) {
-            if (command->verb)
-                fprintf(file, "### reeve %s %s\n\n", (*nouns)->name, command->verb);
+            if ((*nouns)->commands[0].verb)
+                fprintf(file, "### reeve %s%s%s\n\n", (*nouns)->name, command->verb ? " " : "",
+                        command->verb ? command->verb : "");
             fputs("```text\n", file);
             cli_help_command(file, *nouns, command);
             fputs("```\n\n", file);

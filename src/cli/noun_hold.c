@@ -2,6 +2,7 @@
 
 #include "base/time.h"
 #include "catalog/audit_event.h"
+#include "catalog/move.h"
 #include "catalog/placement.h"
 #include "catalog/service.h"
 #include "catalog/tenant.h"
@@ -78,6 +79,29 @@ static bool is_served(const struct catalog_placement *placement)
 {
     return placement->state == CATALOG_PLACEMENT_READY ||
            placement->state == CATALOG_PLACEMENT_MIGRATING;
+}
+
+/* A move lets the tenant wait, and its place is closed meanwhile: nobody else ends that. */
+static int refuse_while_moving(struct cli *cli, struct catalog *catalog,
+                               const struct catalog_placement *placements, size_t count,
+                               struct error *err)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct catalog_move_filter filter = {.placement_id = placements[i].id, .open = true};
+        struct catalog_move *moves = NULL;
+        size_t open = 0;
+        int result = catalog_move_list(catalog, &cli->arena, &filter, &moves, &open, err);
+        if (result < 0)
+            return result;
+        if (open == 0 || moves[0].held_unix_us == 0)
+            continue;
+        error_set(err, ERROR_STATE, "tenant \"%s\" waits while it is moved in service \"%s\"",
+                  placements[i].tenant, placements[i].service);
+        error_hint(err, "\"reeve move abort %s %s\" lets it go on where it was",
+                   placements[i].tenant, placements[i].service);
+        return -ERROR_STATE;
+    }
+    return 0;
 }
 
 /* hold_us 0: release. */
@@ -170,6 +194,8 @@ static int run(struct cli *cli, int64_t hold_us, struct error *err)
     if (result == 0)
         result = find(cli, catalog, &placements, &count, err);
     int64_t until_us = time_monotonic_us() + hold_us;
+    if (result == 0 && placements)
+        result = refuse_while_moving(cli, catalog, placements, count, err);
     if (result == 0 && placements)
         result = change(&context, catalog, placements, count, hold_us, err);
     if (result == 0 && placements && hold_us > 0 && cli_flag(cli, "wait"))

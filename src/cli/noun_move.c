@@ -19,7 +19,7 @@ static const struct cli_parameter placement_arguments[] = {
      .value = "TIME",                                                                              \
      .kind = CLI_DURATION,                                                                         \
      .minimum = TIME_S,                                                                            \
-     .maximum = 24 * 3600 * (int64_t)TIME_S,                                                       \
+     .maximum = 50 * 60 * (int64_t)TIME_S,                                                         \
      .fallback = "10m",                                                                            \
      .help =                                                                                       \
          "for how long the tenant may wait at most; when it is over, it goes on where it was, "    \
@@ -148,7 +148,8 @@ static json_t *move_record(struct cli *cli, const struct catalog_move *move)
                         move->pause_us > 0 ? json_integer(move->pause_us / TIME_MS) : json_null());
     json_object_set_new(record, "started_at", output_time_us(move->started_unix_us));
     json_object_set_new(record, "ended_at", output_time_us(move->ended_unix_us));
-    json_object_set_new(record, "error", *move->error ? output_text(move->error) : json_null());
+    json_object_set_new(record, "error",
+                        move->error && *move->error ? output_text(move->error) : json_null());
     return record;
 }
 
@@ -240,7 +241,7 @@ static void tell_problems(const struct cli *cli, const struct move_plan *plan)
 static int find_last(struct cli *cli, struct catalog *catalog, const struct move_spec *spec,
                      struct catalog_move *ret, struct error *err)
 {
-    struct catalog_placement placement;
+    struct catalog_placement placement = {0};
     struct catalog_move *moves = NULL;
     size_t count = 0;
     int result =
@@ -259,7 +260,7 @@ static int carry_out(struct cli *cli, const struct context *context, const struc
                      const struct move_plan *plan, struct error *err)
 {
     _cleanup_catalog_ struct catalog *catalog = NULL;
-    struct catalog_move move;
+    struct catalog_move move = {0};
     int result = move_start(&context->job, spec, err);
     if (result == 0)
         result = catalog_open(context->job.control, &catalog, err);
@@ -282,7 +283,7 @@ static int run_move(struct cli *cli, struct error *err)
     spec.isolation = cli_text(cli, "to");
     spec.cluster = cli_text(cli, "cluster");
     spec.offline = cli_flag(cli, "offline");
-    struct move_plan plan;
+    struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
     int result = context_open(cli, &context, err);
@@ -303,7 +304,7 @@ static int print_last(struct cli *cli, const struct context *context, const stru
                       const char *what, struct error *err)
 {
     _cleanup_catalog_ struct catalog *catalog = NULL;
-    struct catalog_move move;
+    struct catalog_move move = {0};
     int result = catalog_open(context->job.control, &catalog, err);
     if (result == 0)
         result = find_last(cli, catalog, spec, &move, err);

@@ -133,6 +133,11 @@ static int unknown_noun(const struct cli_noun *const *nouns, const char *typed, 
 static int unknown_verb(const struct cli_noun *noun, const char *typed, struct error *err)
 {
     int result;
+    if (cli_command_without_verb(noun)) {
+        result = error_set(err, ERROR_USAGE, "\"reeve %s\" needs arguments", noun->name);
+        error_hint(err, "\"reeve %s --help\" says which", noun->name);
+        return result;
+    }
     if (typed)
         result = error_set(err, ERROR_USAGE, "there is no command \"%s %s\"", noun->name, typed);
     else

@@ -1,58 +1,69 @@
 #include "isolation/contents.h"
 
 #include "base/buffer.h"
+#include "base/log.h"
 #include "isolation/server.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
 
-enum { STATEMENT_MAX = 1 << 20, ROWS_AT_ONCE = 1000 };
+enum { STATEMENT_MAX = 1 << 20, ROWS_AT_ONCE = 1000, SHARED_MARGIN = 1000 };
 
 static const char settings[] =
     "SET session_replication_role = replica; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';"
     " SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;"
-    " SET lc_monetary = 'C'; SET xmloption = content; SET search_path = pg_catalog;"
-    " SET lock_timeout = '10s'; SET synchronous_commit = on; SET statement_timeout = 0;"
+    " SET lc_monetary = 'C'; SET xmloption = content;"
+    " SET lock_timeout = '10s'; SET synchronous_commit = on;"
     " SET idle_in_transaction_session_timeout = 0";
 
 /* ---- as whom ---- */
 
-int isolation_contents_check(struct pg_connection *data, struct error *err)
+int isolation_contents_check(struct pg_connection *admin, struct error *err)
 {
     bool able;
-    int r = isolation_server_ask(data, sql_isolation_can_skip_triggers, 0, NULL, &able, err);
+    int r = isolation_server_ask(admin, sql_isolation_can_allow_skipping, 0, NULL, &able, err);
     if (r < 0 || able)
         return r;
-    error_set(err, ERROR_DENIED, "administrator \"%s\" cannot copy rows as they are",
-              pg_user(data));
-    error_hint(err, "GRANT SET ON PARAMETER session_replication_role TO %s", pg_user(data));
+    error_set(err, ERROR_DENIED,
+              "administrator \"%s\" cannot let rows be copied without their triggers",
+              pg_user(admin));
+    error_hint(err, "GRANT SET ON PARAMETER session_replication_role TO %s WITH GRANT OPTION",
+               pg_user(admin));
     return -ERROR_DENIED;
 }
 
-static int become_owner(struct pg_connection *data, struct arena *arena, const char *owner,
-                        struct error *err)
-{
-    bool superuser;
-    const char *name = pg_identifier(arena, owner);
-    int r = isolation_server_ask(data, sql_isolation_is_superuser, 0, NULL, &superuser, err);
-    if (r == 0 && !superuser)
-        r = isolation_server_run(data, err, "GRANT %s TO CURRENT_USER", name);
-    return r < 0 ? r : isolation_server_run(data, err, "SET ROLE %s", name);
-}
-
-int isolation_contents_open(struct pg_connection *data, const struct isolation_service *service,
-                            const struct isolation_placement *placement, struct error *err)
+int isolation_contents_allow(const struct isolation_server *server,
+                             const struct isolation_service *service, bool allowed,
+                             struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    int r = isolation_contents_check(data, err);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    bool changes = false;
+    const char *const parameters[] = {service->owner_role, allowed ? "f" : "t"};
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
+    if (r == 0) /* the setting's rights are one row, for all services */
+        r = isolation_server_lock_session(maintenance, "cluster", err);
     if (r == 0)
-        r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
+        r = isolation_server_ask(maintenance, sql_isolation_allows_skipping, 2, parameters,
+                                 &changes, err);
+    if (r < 0 || !changes)
+        return r;
+    return isolation_server_run(maintenance, err,
+                                "%s SET ON PARAMETER session_replication_role %s %s",
+                                allowed ? "GRANT" : "REVOKE", allowed ? "TO" : "FROM",
+                                pg_identifier(&arena, service->owner_role));
+}
+
+int isolation_contents_open(struct pg_connection *owner,
+                            const struct isolation_placement *placement, struct error *err)
+{
+    int r = pg_execute_script(owner, settings, err);
     if (r == 0)
-        r = pg_execute_script(data, settings, err);
-    if (r == 0)
-        r = become_owner(data, &arena, service->owner_role, err);
+        r = pg_execute(owner, sql_isolation_content_search_path, 1, &placement->schema, NULL, err);
     if (r == 0 && placement->isolation->shares_tables)
-        r = isolation_server_run(data, err, "SET reeve_owner.tenant TO '%lld'",
+        r = isolation_server_run(owner, err, "SET reeve_owner.tenant TO '%lld'",
                                  (long long)placement->tenant_id);
+    else if (r == 0) /* a policy of the service's own must not hide rows from the copy */
+        r = pg_execute_script(owner, "SET row_security = off", err);
     return r;
 }
 
@@ -165,24 +176,52 @@ int isolation_copy_end(struct pg_connection *data, const struct isolation_placem
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
 }
 
-int isolation_contents_clear(struct pg_connection *data,
+/* Of shared tables one statement a table: no foreign key minds. */
+static int delete_all(struct pg_connection *owner, const struct isolation_placement *placement,
+                      const struct isolation_table *tables, size_t count, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+        buffer_append_string(&sql, "DELETE FROM ONLY ");
+        put_table(&sql, placement, &tables[i]);
+        put_filter(&sql, placement);
+        r = pg_execute(owner, buffer_string(&sql), 0, NULL, NULL, err);
+    }
+    return r;
+}
+
+int isolation_contents_clear(struct pg_connection *owner,
                              const struct isolation_placement *placement,
                              const struct isolation_table *tables, size_t count, struct error *err)
 {
-    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
-    bool shares = placement->isolation->shares_tables;
+    if (placement->isolation->shares_tables)
+        return delete_all(owner, placement, tables, count, err);
+    return isolation_server_run_rows(owner, sql_isolation_content_clear, 1, &placement->schema,
+                                     err);
+}
+
+int isolation_contents_must_be_empty(struct pg_connection *owner,
+                                     const struct isolation_placement *placement,
+                                     const struct isolation_table *tables, size_t count,
+                                     struct error *err)
+{
     for (size_t i = 0; i < count; i++) {
-        buffer_append_string(&sql, shares   ? "DELETE FROM ONLY "
-                                   : i == 0 ? "TRUNCATE ONLY "
-                                            : ", ONLY ");
+        _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+        bool filled;
+        buffer_append_string(&sql, "SELECT EXISTS (SELECT FROM ONLY ");
         put_table(&sql, placement, &tables[i]);
         put_filter(&sql, placement);
-        if (shares)
-            buffer_append_string(&sql, "; ");
+        buffer_append_string(&sql, ")");
+        int r = isolation_server_ask(owner, buffer_string(&sql), 0, NULL, &filled, err);
+        if (r < 0)
+            return r;
+        if (filled)
+            return error_set(err, ERROR_STATE,
+                             "table \"%s\" of the new place has rows of the tenant already",
+                             tables[i].name);
     }
-    if (sql.failed)
-        return error_set(err, ERROR_LIMIT, "too many tables to clear");
-    return count == 0 ? 0 : pg_execute_script(data, buffer_string(&sql), err);
+    return 0;
 }
 
 /* ---- comparing ---- */
@@ -270,6 +309,16 @@ static int compare_rows(const struct reader *source, const struct reader *target
     return order != 0 ? order : strcmp(reader_text(source, 1), reader_text(target, 1));
 }
 
+/* So many bytes, and no part of a character. */
+static int cut(const char *text)
+{
+    enum { MOST = 200 };
+    size_t length = strnlen(text, MOST);
+    while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+        length--;
+    return (int)length;
+}
+
 static int find_difference(struct reader *source, struct reader *target,
                            const struct isolation_table *table, struct arena *arena,
                            const char **ret, struct error *err)
@@ -286,9 +335,9 @@ static int find_difference(struct reader *source, struct reader *target,
         if (order != 0) {
             bool same_key =
                 left && right && strcmp(reader_text(source, 0), reader_text(target, 0)) == 0;
-            *ret = arena_printf(arena, "a row of table \"%s\"%s%.200s %s", table->name,
-                                table->key ? ", key " : "",
-                                table->key ? reader_text(order < 0 ? source : target, 0) : "",
+            const char *key = table->key ? reader_text(order < 0 ? source : target, 0) : "";
+            *ret = arena_printf(arena, "a row of table \"%s\"%s%.*s %s", table->name,
+                                table->key ? ", key " : "", cut(key), key,
                                 same_key    ? "differs"
                                 : order < 0 ? "is missing"
                                             : "was not there before");
@@ -319,17 +368,22 @@ int isolation_contents_difference(struct pg_connection *source,
 
 /* ---- behind the copy ---- */
 
-int isolation_contents_settle(struct pg_connection *data,
+int isolation_contents_settle(struct pg_connection *owner,
                               const struct isolation_placement *placement,
                               const struct isolation_table *tables, size_t count, struct error *err)
 {
     int r =
-        isolation_server_run_rows(data, sql_isolation_content_views, 1, &placement->schema, err);
+        isolation_server_run_rows(owner, sql_isolation_content_views, 1, &placement->schema, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
         _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+        struct error why = {0};
         buffer_append_string(&sql, "ANALYZE ");
         put_table(&sql, placement, &tables[i]);
-        r = pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+        int analyzed = pg_execute(owner, buffer_string(&sql), 0, NULL, NULL, &why);
+        if (analyzed == -ERROR_CONNECTION || analyzed == -ERROR_CANCELLED)
+            r = error_set(err, (enum error_code) - analyzed, "%s", why.message);
+        else if (analyzed < 0) /* autovacuum makes good for it */
+            log_write_error(LOG_INFO, &why, "a copied table was not analyzed");
     }
     return r;
 }
@@ -339,7 +393,7 @@ int isolation_contents_settle(struct pg_connection *data,
 int isolation_contents_sequences(struct pg_connection *source,
                                  const struct isolation_placement *source_placement,
                                  struct pg_connection *target,
-                                 const struct isolation_placement *target_placement, int64_t margin,
+                                 const struct isolation_placement *target_placement,
                                  struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
@@ -347,11 +401,19 @@ int isolation_contents_sequences(struct pg_connection *source,
     int r = pg_query(source, sql_isolation_content_sequences, 1, &source_placement->schema, &result,
                      err);
     for (size_t i = 0; r == 0 && i < pg_rows(result); i++) {
+        bool exists = false;
+        const char *const names[] = {target_placement->schema, pg_text(result, i, 0)};
+        r = isolation_server_ask(target, sql_isolation_sequence_exists, 2, names, &exists, err);
+        if (r == 0 && !exists)
+            r = error_set(err, ERROR_STATE, "there is no sequence \"%s\" in the new place",
+                          names[1]);
+        if (r < 0)
+            return r;
         const char *const parameters[] = {
             target_placement->schema,
             pg_text(result, i, 0),
             pg_text(result, i, 1),
-            pg_from_i64(&arena, margin),
+            pg_from_i64(&arena, target_placement->isolation->shares_tables ? SHARED_MARGIN : 0),
         };
         r = pg_execute(target, sql_isolation_content_sequence_set, 4, parameters, NULL, err);
     }

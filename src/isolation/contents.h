@@ -3,11 +3,13 @@
  *
  * The rows' bytes are the same in every mode, so that a row is copied as it is: the modes differ in
  * where the tables are and in whether other tenants' rows are among them. Shared reference tables
- * are no tenant's data. All connections are the administrator's, to the placement's database, with
- * isolation_contents_open done: from there on they work as the service's owner role, so that what
- * migrations have put into tables (checks, expressions of indexes) has its rights and no more, and
- * of shared tables they see and write this tenant's rows alone. The roles and tables are there, at
- * the same version of the service.
+ * are no tenant's data.
+ *
+ * All connections are logins of the service's owner role to the placement's database, with
+ * isolation_contents_open done. Not the administrator's with SET ROLE: what migrations have put
+ * into tables (checks, expressions of indexes, computed columns) runs as whoever writes, and could
+ * take such a role off. Of shared tables they see and write this tenant's rows alone, by row-level
+ * security. The roles and tables are there, at the same version of the service.
  */
 #ifndef ISOLATION_CONTENTS_H
 #define ISOLATION_CONTENTS_H
@@ -22,11 +24,16 @@ struct isolation_table {
     int64_t bytes, rows; /* of the whole table, other tenants' rows too; rows are an estimate */
 };
 
-/* ERROR_DENIED, with the remedy: isolation_contents_open would be refused. */
-int isolation_contents_check(struct pg_connection *data, struct error *err);
-/* No trigger or foreign key minds what the connection writes, and values have one text, whatever
- * the server's settings. ERROR_DENIED: the administrator may not set session_replication_role. */
-int isolation_contents_open(struct pg_connection *data, const struct isolation_service *service,
+/* Whether the administrator may give what isolation_contents_allow gives; ERROR_DENIED, with the
+ * remedy, when not. */
+int isolation_contents_check(struct pg_connection *admin, struct error *err);
+/* The owner role may set session_replication_role (so that no trigger and no foreign key minds what
+ * is copied), or may no more. Where there is no such role: nothing. */
+int isolation_contents_allow(const struct isolation_server *server,
+                             const struct isolation_service *service, bool allowed,
+                             struct error *err);
+/* Sets that, and what else makes values have one text, whatever the server's settings. */
+int isolation_contents_open(struct pg_connection *owner,
                             const struct isolation_placement *placement, struct error *err);
 /* Largest first; in the arena. */
 int isolation_contents_tables(struct pg_connection *data,
@@ -37,6 +44,12 @@ int isolation_contents_tables(struct pg_connection *data,
 int isolation_contents_clear(struct pg_connection *data,
                              const struct isolation_placement *placement,
                              const struct isolation_table *tables, size_t count, struct error *err);
+
+/* ERROR_STATE names a table that has rows of the tenant. */
+int isolation_contents_must_be_empty(struct pg_connection *owner,
+                                     const struct isolation_placement *placement,
+                                     const struct isolation_table *tables, size_t count,
+                                     struct error *err);
 
 /* For pg_copy; in the arena. What comes in does so in a transaction of the caller's, between
  * isolation_copy_begin and isolation_copy_end. */
@@ -69,17 +82,19 @@ int isolation_contents_difference(struct pg_connection *source,
                                   const struct isolation_table *table, struct arena *arena,
                                   const char **ret, struct error *err);
 
-/* Behind the copy: materialized views are filled, and the planner knows the tables. */
+/* Behind the copy: materialized views are filled, and the planner knows the tables (if nobody else
+ * works on them). */
 int isolation_contents_settle(struct pg_connection *data,
                               const struct isolation_placement *placement,
                               const struct isolation_table *tables, size_t count,
                               struct error *err);
 
-/* The target's sequences go on where the source's are, `margin` numbers further on. */
+/* The target's sequences go on where the source's are. One that other tenants have too is never set
+ * back, and only where it is behind, some numbers further on, as they take numbers meanwhile. */
 int isolation_contents_sequences(struct pg_connection *source,
                                  const struct isolation_placement *source_placement,
                                  struct pg_connection *target,
-                                 const struct isolation_placement *target_placement, int64_t margin,
+                                 const struct isolation_placement *target_placement,
                                  struct error *err);
 
 #endif

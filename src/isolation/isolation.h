@@ -193,13 +193,15 @@ int isolation_set_login(const struct isolation_server *server,
                         struct error *err);
 
 /* Closes the place to its tenant, whoever believes that it is still there (a proxy that was cut
- * off): login sessions are ended, and no transaction begins behind it. Under the guard those that
- * began before are waited for, timeout_us at most (0: not at all, as it is known that there is
- * none): ERROR_BUSY. Doing it twice is no error. */
+ * off): login sessions are ended, and no transaction begins behind it. Where there is a guard,
+ * those that began before are waited for, timeout_us at most (0: not at all, as it is known that
+ * there is none). ERROR_BUSY: some go on. Doing it twice is no error. What closes shared tables
+ * stays when the place is dropped, until isolation_unfence. */
 int isolation_fence(const struct isolation_server *server, const struct isolation_service *service,
                     const struct isolation_placement *placement, int64_t timeout_us,
                     struct error *err);
 int isolation_unfence(const struct isolation_server *server,
+                      const struct isolation_service *service,
                       const struct isolation_placement *placement, struct error *err);
 
 /* ---- migrating ---- */

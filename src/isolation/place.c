@@ -1,6 +1,6 @@
 /* place.c - making, dropping and inspecting one placement, in whatever mode. */
 #include "base/failpoint.h"
-#include "base/time.h"
+#include "isolation/place.h"
 #include "isolation/server.h"
 #include "isolation/shared.h"
 #include "pg/quote.h"
@@ -9,7 +9,7 @@
 enum { SESSION_ROUNDS = 300 }; /* of a tenth of a second */
 
 /* Opens the maintenance connection and waits for whoever still works on the placement. */
-static int work_begin(struct isolation_work *work, struct error *err)
+int place_work_begin(struct isolation_work *work, struct error *err)
 {
     int r = isolation_server_connect(work->server, NULL, &work->maintenance, err);
     if (r < 0)
@@ -19,11 +19,10 @@ static int work_begin(struct isolation_work *work, struct error *err)
         arena_printf(work->arena, "placement %lld", (long long)work->placement->id), err);
 }
 
-static void work_end(struct isolation_work *work)
+void place_work_end(struct isolation_work *work)
 {
     work->maintenance = pg_close(work->maintenance);
 }
-#define _cleanup_work_ _cleanup_(work_end)
 
 static int create_roles(const struct isolation_work *work, struct error *err)
 {
@@ -51,7 +50,7 @@ int isolation_create(const struct isolation_server *server, const struct isolati
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
-    int r = work_begin(&work, err);
+    int r = place_work_begin(&work, err);
     if (r == 0)
         r = create_roles(&work, err);
     if (r < 0)
@@ -60,22 +59,23 @@ int isolation_create(const struct isolation_server *server, const struct isolati
     return placement->isolation->create(&work, err);
 }
 
-static int end_sessions(struct pg_connection *maintenance,
-                        const struct isolation_placement *placement, struct error *err)
+int place_end_sessions(struct pg_connection *maintenance,
+                       const struct isolation_placement *placement, struct error *err)
 {
     const char *const roles[] = {placement->role, placement->ro_role};
     return pg_execute(maintenance, sql_isolation_end_sessions, 2, roles, NULL, err);
 }
 
-/* A role that is only ever entered is fenced by its connection limit, which the guard looks at. */
+/* A role that is only ever entered is fenced by its connection limit, which the guard looks at; so
+ * is one that logs in, as a proxy that was cut off may still enter it. */
 static const char *login_clause(const struct isolation_placement *placement, bool allowed)
 {
-    if (placement->guarded)
-        return allowed ? "NOLOGIN CONNECTION LIMIT -1" : "NOLOGIN CONNECTION LIMIT 0";
-    return allowed ? "LOGIN CONNECTION LIMIT -1" : "NOLOGIN";
+    if (!allowed)
+        return "NOLOGIN CONNECTION LIMIT 0";
+    return placement->guarded ? "NOLOGIN CONNECTION LIMIT -1" : "LOGIN CONNECTION LIMIT -1";
 }
 
-static int set_login(const struct isolation_work *work, bool allowed, struct error *err)
+int place_set_login(const struct isolation_work *work, bool allowed, struct error *err)
 {
     const char *const roles[] = {work->placement->role, work->placement->ro_role};
     for (size_t i = 0; i < array_size(roles); i++) {
@@ -89,7 +89,7 @@ static int set_login(const struct isolation_work *work, bool allowed, struct err
         if (r < 0)
             return r;
     }
-    return allowed ? 0 : end_sessions(work->maintenance, work->placement, err);
+    return allowed ? 0 : place_end_sessions(work->maintenance, work->placement, err);
 }
 
 int isolation_set_login(const struct isolation_server *server,
@@ -99,113 +99,10 @@ int isolation_set_login(const struct isolation_server *server,
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_work_ struct isolation_work work = {server, NULL, placement, &arena, NULL};
-    int r = work_begin(&work, err);
+    int r = place_work_begin(&work, err);
     if (r < 0)
         return r;
-    return set_login(&work, allowed, err);
-}
-
-/* ---- fencing ---- */
-
-/* Of tenants that share tables under the guard: fenced by a role that is there for that alone. */
-static bool needs_fence_role(const struct isolation_placement *placement)
-{
-    return placement->guarded && placement->isolation->shares_tables;
-}
-
-/* *ret NULL: there is no such database. As guard/fence.c names it. */
-static int name_fence(const struct isolation_work *work, const char **ret, struct error *err)
-{
-    _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = pg_query(work->maintenance, sql_isolation_database_oid, 1, &work->placement->database,
-                     &result, err);
-    if (r < 0)
-        return r;
-    *ret = pg_rows(result) == 0
-               ? NULL
-               : arena_printf(work->arena, "reeve_fence_%s_%lld", pg_text(result, 0, 0),
-                              (long long)work->placement->tenant_id);
-    return 0;
-}
-
-static int drop_fence(const struct isolation_work *work, struct error *err)
-{
-    const char *fence = NULL;
-    int r = needs_fence_role(work->placement) ? name_fence(work, &fence, err) : 0;
-    return r < 0 || !fence ? r
-                           : isolation_server_drop_role(work->maintenance, work->arena, fence, err);
-}
-
-static int make_fence(const struct isolation_work *work, struct error *err)
-{
-    const char *fence = NULL;
-    int r = needs_fence_role(work->placement) ? name_fence(work, &fence, err) : 0;
-    return r < 0 || !fence ? r
-                           : isolation_server_ensure_role(work->maintenance, work->arena, fence,
-                                                          false, NULL, err);
-}
-
-/* A session may have logged in before, and be seen only now. */
-static int end_late_sessions(const struct isolation_work *work, struct error *err)
-{
-    const char *const roles[] = {work->placement->role, work->placement->ro_role};
-    bool busy;
-    int r =
-        isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 2, roles, &busy, err);
-    return r < 0 || !busy ? r : end_sessions(work->maintenance, work->placement, err);
-}
-
-/* What began before the fence may still commit. Whose it is, is not to be seen from here. */
-static int await_transactions(const struct isolation_work *work, int64_t timeout_us,
-                              struct error *err)
-{
-    _cleanup_pg_result_ struct pg_result *since = NULL;
-    int64_t deadline_us = time_monotonic_us() + timeout_us;
-    int r =
-        pg_query(work->maintenance, "SELECT pg_catalog.clock_timestamp()", 0, NULL, &since, err);
-    bool busy = true;
-    const char *const parameters[] = {work->placement->database, work->service->guard->pool_role,
-                                      r < 0 ? NULL : pg_text(since, 0, 0)};
-    while (r == 0 && busy) {
-        r = isolation_server_ask(work->maintenance, sql_isolation_has_transactions, 3, parameters,
-                                 &busy, err);
-        if (r == 0 && busy && time_monotonic_us() > deadline_us)
-            return error_set(err, ERROR_BUSY,
-                             "in database \"%s\" a transaction goes on which may be the tenant's",
-                             work->placement->database);
-    }
-    return r;
-}
-
-int isolation_fence(const struct isolation_server *server, const struct isolation_service *service,
-                    const struct isolation_placement *placement, int64_t timeout_us,
-                    struct error *err)
-{
-    _cleanup_arena_ struct arena arena;
-    arena_init(&arena, 0);
-    _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
-    int r = work_begin(&work, err);
-    if (r == 0)
-        r = make_fence(&work, err);
-    if (r == 0)
-        r = set_login(&work, false, err);
-    if (r == 0 && !placement->guarded)
-        r = end_late_sessions(&work, err);
-    if (r == 0 && placement->guarded && timeout_us > 0)
-        r = await_transactions(&work, timeout_us, err);
-    return r;
-}
-
-int isolation_unfence(const struct isolation_server *server,
-                      const struct isolation_placement *placement, struct error *err)
-{
-    _cleanup_arena_ struct arena arena;
-    arena_init(&arena, 0);
-    _cleanup_work_ struct isolation_work work = {server, NULL, placement, &arena, NULL};
-    int r = work_begin(&work, err);
-    if (r == 0)
-        r = set_login(&work, true, err);
-    return r < 0 ? r : drop_fence(&work, err);
+    return place_set_login(&work, allowed, err);
 }
 
 /* Transactions that run may end by themselves; then they are ended. */
@@ -217,7 +114,7 @@ static int await_sessions(const struct isolation_work *work, struct error *err)
     for (int round = 0; r == 0 && busy && round < SESSION_ROUNDS; round++)
         r = isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 2, roles, &busy,
                                  err);
-    return r < 0 || !busy ? r : end_sessions(work->maintenance, work->placement, err);
+    return r < 0 || !busy ? r : place_end_sessions(work->maintenance, work->placement, err);
 }
 
 int isolation_settle(const struct isolation_server *server, const struct isolation_service *service,
@@ -228,9 +125,9 @@ int isolation_settle(const struct isolation_server *server, const struct isolati
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
-    int r = work_begin(&work, err);
+    int r = place_work_begin(&work, err);
     if (r == 0)
-        r = set_login(&work, true, err); /* which is: not at all */
+        r = place_set_login(&work, true, err); /* which is: not at all */
     if (r == 0)
         r = await_sessions(&work, err);
     if (r < 0)
@@ -251,9 +148,9 @@ int isolation_drop(const struct isolation_server *server, const struct isolation
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
-    int r = work_begin(&work, err);
+    int r = place_work_begin(&work, err);
     if (r == 0)
-        r = set_login(&work, false, err);
+        r = place_set_login(&work, false, err);
     if (r == 0)
         r = placement->isolation->drop(&work, err);
     if (r < 0)
@@ -262,7 +159,7 @@ int isolation_drop(const struct isolation_server *server, const struct isolation
     r = isolation_server_drop_role(work.maintenance, &arena, placement->ro_role, err);
     if (r == 0)
         r = isolation_server_drop_role(work.maintenance, &arena, placement->role, err);
-    return r < 0 ? r : drop_fence(&work, err);
+    return r;
 }
 
 /* ---- inspecting ---- */
@@ -333,7 +230,7 @@ int isolation_inspect(const struct isolation_server *server,
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_work_ struct isolation_work work = {server, service, placement, &arena, NULL};
-    int r = work_begin(&work, err);
+    int r = place_work_begin(&work, err);
     const char *const parameters[] = {placement->role, placement->ro_role,
                                       isolation_own_name(&arena, "d", placement)};
     if (r == 0)

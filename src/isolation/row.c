@@ -93,6 +93,30 @@ static int delete_round(struct pg_connection *data, const struct isolation_work 
     return 0;
 }
 
+/* With session_replication_role a trigger that is enabled ALWAYS fires all the same, with the
+ * rights of who deletes. Behind the locks nobody can make one. */
+static int refuse_triggers(struct pg_connection *data, const struct isolation_work *work,
+                           const struct pg_result *tables, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < pg_rows(tables); i++)
+        r = isolation_server_run(
+            data, err, "LOCK TABLE %s IN ROW EXCLUSIVE MODE",
+            pg_qualified(work->arena, work->placement->schema, pg_text(tables, i, 0)));
+    _cleanup_pg_result_ struct pg_result *triggers = NULL;
+    if (r == 0)
+        r = pg_query(data, sql_isolation_always_triggers, 1, &work->placement->schema, &triggers,
+                     err);
+    if (r < 0 || pg_rows(triggers) == 0)
+        return r;
+    error_set(err, ERROR_STATE, "trigger \"%s\" of table \"%s\" fires whoever deletes rows",
+              pg_text(triggers, 0, 0), pg_text(triggers, 0, 1));
+    error_hint(err, "ALTER TABLE %s ENABLE TRIGGER %s",
+               pg_identifier(work->arena, pg_text(triggers, 0, 1)),
+               pg_identifier(work->arena, pg_text(triggers, 0, 0)));
+    return -ERROR_STATE;
+}
+
 /*
  * Who deletes, and what runs meanwhile. The service's own triggers are about its business, not
  * about a tenant that leaves: a superuser switches them off. Elsewhere they run as the owner role,
@@ -125,7 +149,9 @@ static int delete_rows(struct pg_connection *data, const struct isolation_work *
     int r = pg_query(data, sql_isolation_tenant_tables, 1, &work->placement->schema, &tables, err);
     if (r < 0 || pg_rows(tables) == 0)
         return r;
-    r = delete_as(data, work, err);
+    r = refuse_triggers(data, work, tables, err);
+    if (r == 0)
+        r = delete_as(data, work, err);
     /* A trigger may write new rows while old ones go. */
     int64_t deleted = 1;
     for (int round = 0; r == 0 && deleted > 0; round++) {

@@ -1,5 +1,6 @@
 /* service.c - what a service and a cluster need before the first tenant comes. */
 #include "base/log.h"
+#include "isolation/contents.h"
 #include "isolation/guard.h"
 #include "isolation/server.h"
 #include "pg/quote.h"
@@ -289,6 +290,8 @@ int isolation_drop_service(const struct isolation_server *server,
         r = isolation_server_drop_database(maintenance, &arena, service->template_database, err);
     if (r == 0 && service->shared_database)
         r = isolation_server_drop_database(maintenance, &arena, service->shared_database, err);
+    if (r == 0)
+        r = isolation_contents_allow(server, service, false, err);
     const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role,
                                  service->owner_role};
     for (size_t i = 0; r == 0 && i < array_size(roles); i++)

@@ -11,25 +11,33 @@
  * waiting ALTER TABLE are not held for long. */
 static const char lock_timeout[] = "SET LOCAL lock_timeout = '10s'";
 
-static int open_owner(const struct migrate_login *login, const struct isolation_target *target,
-                      struct pg_connection **ret, struct error *err)
+int migrate_open_owner(const struct migrate_login *login, const char *database,
+                       const char *owner_role, const char *application_name,
+                       struct pg_connection **ret, struct error *err)
 {
     char context[CATALOG_SECRET_CONTEXT_SIZE];
-    catalog_owner_context(login->cluster_id, target->owner_role, context);
+    catalog_owner_context(login->cluster_id, owner_role, context);
     _cleanup_catalog_wipe_ char *password = NULL;
     int r = catalog_unseal(login->master_key, context, &login->owner_password, &password, err);
     if (r < 0)
         return r;
     const struct pg_options options = {
         .conninfo = login->conninfo,
-        .user = target->owner_role,
+        .user = owner_role,
         .password = password,
-        .database = target->database,
-        .application_name = "reeve migrate",
+        .database = database,
+        .application_name = application_name,
         .statement_timeout_us = PG_NO_TIMEOUT, /* a migration may rewrite a large table */
         .cancelled = login->cancelled,
     };
     return pg_connect(&options, ret, err);
+}
+
+static int open_owner(const struct migrate_login *login, const struct isolation_target *target,
+                      struct pg_connection **ret, struct error *err)
+{
+    return migrate_open_owner(login, target->database, target->owner_role, "reeve migrate", ret,
+                              err);
 }
 
 static int transaction_id(struct pg_connection *owner, struct arena *arena, const char **ret,

@@ -10,6 +10,8 @@
 #include "isolation/isolation.h"
 #include "migrate/folder.h"
 
+struct pg_connection;
+
 /* How to reach the target's cluster as the service's owner role. Borrowed. */
 struct migrate_login {
     int64_t cluster_id;
@@ -27,6 +29,12 @@ struct migrate_result {
     const char *const *notes;
     size_t note_count;
 };
+
+/* A connection to one of the service's databases as its owner role, without a statement timeout.
+ * The caller closes *ret. */
+int migrate_open_owner(const struct migrate_login *login, const char *database,
+                       const char *owner_role, const char *application_name,
+                       struct pg_connection **ret, struct error *err);
 
 /*
  * Applies what is pending in one transaction; with dry_run only says what is. Nothing is changed

@@ -2,9 +2,11 @@
  * copy.c - a team of threads, each with a connection to either end, that takes the tables one after
  * the other, the largest first.
  */
+#include "base/failpoint.h"
 #include "base/time.h"
 #include "move/internal.h"
 #include "pg/copy.h"
+#include "pg/quote.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,7 +19,6 @@ struct team {
     /* What is done with a table. */
     int (*work)(struct team *team, struct pg_connection *source, struct pg_connection *target,
                 const struct isolation_table *table, struct error *err);
-    int64_t until_us; /* as moving->until_us; 0: no end */
     atomic_bool halt; /* the members' connections give up what they are at */
 
     pthread_mutex_t lock;
@@ -59,9 +60,9 @@ static bool take_table(struct team *team, const struct isolation_table **ret)
 static int open_both(struct team *team, struct pg_connection **source,
                      struct pg_connection **target, struct error *err)
 {
-    int r = moving_open(team->moving->from, source, err);
+    int r = moving_open_in_time(team->moving, team->moving->from, source, err);
     if (r == 0)
-        r = moving_open(team->moving->to, target, err);
+        r = moving_open_in_time(team->moving, team->moving->to, target, err);
     if (r < 0)
         return r;
     pg_set_cancel_flag(*source, &team->halt);
@@ -80,8 +81,10 @@ static int work_on_tables(struct team *team, struct error *err)
             r = open_both(team, &source, &target, err);
         if (r == 0)
             r = team->work(team, source, target, table, err);
-        if (r < 0)
+        if (r < 0) {
             error_prefix(err, "table \"%s\"", table->name);
+            error_detail(err, "%s", ""); /* which may show a row */
+        }
     }
     return r;
 }
@@ -112,9 +115,8 @@ static int look_after(struct job_run *run, struct team *team, int64_t bytes, int
         r = error_set(err, ERROR_CANCELLED, "it was aborted");
     if (r == 0 && job_cancelled(run->context))
         r = error_set(err, ERROR_CANCELLED, "interrupted");
-    if (r == 0 && team->until_us != 0 && time_monotonic_us() > team->until_us)
-        r = error_set(err, ERROR_TIMEOUT, "the tenant would have waited for more than %lld s",
-                      (long long)(moving->pause_us / TIME_S));
+    if (r == 0)
+        r = moving_check_time(moving, err);
     if (r == 0)
         job_tell(run, "%lld rows, %lld MB", (long long)rows, (long long)(bytes >> 20));
     return r;
@@ -166,27 +168,14 @@ static int start_members(struct team *team, pthread_t *members, int count)
     return started;
 }
 
-/* server_connect may write to the server that it is given the first time. */
-static int connect_first(struct moving *moving, struct error *err)
-{
-    _cleanup_pg_connection_ struct pg_connection *source = NULL;
-    _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    int r = moving_open(moving->from, &source, err);
-    return r < 0 ? r : moving_open(moving->to, &target, err);
-}
-
 static int run_team(struct job_run *run, struct team *team, struct error *err)
 {
     pthread_t members[MOVE_MAX_JOBS];
     const struct moving *moving = team->moving;
     int wanted =
         (size_t)moving->jobs < moving->table_count ? moving->jobs : (int)moving->table_count;
-    int r = connect_first(team->moving, err);
-    if (r < 0)
-        return r;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
-    team->until_us = moving->until_us;
     team->working = wanted;
     int started = start_members(team, members, wanted);
     pthread_mutex_lock(&team->lock);
@@ -234,6 +223,16 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
     return r < 0 ? r : isolation_copy_end(target, to, table, err);
 }
 
+static int reeve_unused lose_row(struct pg_connection *target, const struct moving *moving,
+                                 const struct isolation_table *table, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const char *name = pg_qualified(&arena, moving->to->isolated.schema, table->name);
+    const char *sql = arena_printf(
+        &arena, "DELETE FROM %s WHERE ctid = (SELECT ctid FROM %s LIMIT 1)", name, name);
+    return pg_execute(target, sql, 0, NULL, NULL, err);
+}
+
 static int copy_table(struct team *team, struct pg_connection *source, struct pg_connection *target,
                       const struct isolation_table *table, struct error *err)
 {
@@ -243,6 +242,8 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = target;
     r = copy_in_transaction(team, source, transaction, table, &rows, err);
+    if (r == 0 && failpoint_fails("move.lose"))
+        r = lose_row(transaction, team->moving, table, err);
     if (r == 0)
         r = pg_commit(transaction, err);
     if (r < 0)
@@ -253,25 +254,29 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
     return 0;
 }
 
-static int clear(struct moving *moving, struct error *err)
+/* A new place is empty. If it is not, it is not what was thought, and nothing of it is touched. */
+static int make_room(struct moving *moving, bool again, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    int r = moving_open(moving->to, &target, err);
-    return r < 0 ? r
-                 : isolation_contents_clear(target, &moving->to->isolated, moving->tables,
-                                            moving->table_count, err);
+    int r = moving_open_in_time(moving, moving->to, &target, err);
+    if (r < 0)
+        return r;
+    return again ? isolation_contents_clear(target, &moving->to->isolated, moving->tables,
+                                            moving->table_count, err)
+                 : isolation_contents_must_be_empty(target, &moving->to->isolated, moving->tables,
+                                                    moving->table_count, err);
 }
 
 static int settle(struct moving *moving, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *source = NULL;
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    int r = moving_open(moving->from, &source, err);
+    int r = moving_open_in_time(moving, moving->from, &source, err);
     if (r == 0)
-        r = moving_open(moving->to, &target, err);
+        r = moving_open_in_time(moving, moving->to, &target, err);
     if (r == 0)
         r = isolation_contents_sequences(source, &moving->from->isolated, target,
-                                         &moving->to->isolated, 0, err);
+                                         &moving->to->isolated, err);
     if (r == 0)
         r = isolation_contents_settle(target, &moving->to->isolated, moving->tables,
                                       moving->table_count, err);
@@ -286,14 +291,14 @@ static int64_t sum_bytes(const struct moving *moving)
     return bytes;
 }
 
-int copy_all(struct job_run *run, struct moving *moving, struct error *err)
+int copy_all(struct job_run *run, struct moving *moving, bool again, struct error *err)
 {
     struct team team = {.moving = moving, .work = copy_table};
     bool ignored;
     int r = catalog_move_set_size(run->catalog, moving->move.id, (int64_t)moving->table_count,
                                   sum_bytes(moving), err);
     if (r == 0)
-        r = clear(moving, err);
+        r = make_room(moving, again, err);
     if (r == 0)
         r = run_team(run, &team, err);
     if (r == 0)
@@ -328,7 +333,7 @@ static int compare_table(struct team *team, struct pg_connection *source,
                          struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    struct isolation_fingerprint here, there;
+    struct isolation_fingerprint here = {.sum = ""}, there = {.sum = ""};
     int r = isolation_contents_fingerprint(source, &team->moving->from->isolated, table, &arena,
                                            &here, err);
     if (r == 0)

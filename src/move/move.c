@@ -2,6 +2,8 @@
 
 #include <unistd.h>
 
+#include "base/failpoint.h"
+
 #include "move/internal.h"
 #include "move/plan.h"
 
@@ -19,7 +21,7 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
         r = planning_begin(context, catalog, arena, spec, &planning, err);
     if (r == 0)
         r = planning_look(&planning, err);
-    if (r < 0)
+    if (r < 0 || !planning.from || !planning.to)
         return r;
     *ret = (struct move_plan){
         .from =
@@ -61,42 +63,101 @@ static int check_plan(const struct planning *planning, const struct move_spec *s
 
 /* ---- jobs ---- */
 
-static const char *write_arguments(struct arena *arena, const struct move_spec *spec)
+static const char *write_arguments(struct arena *arena, int64_t move_id,
+                                   const struct move_spec *spec)
 {
-    return arena_printf(arena, "{\"pause_us\": %lld, \"jobs\": %d, \"ignore\": %s}",
-                        (long long)spec->pause_us, spec->jobs,
+    return arena_printf(arena, "{\"move\": %lld, \"pause_us\": %lld, \"jobs\": %d, \"ignore\": %s}",
+                        (long long)move_id, (long long)spec->pause_us, spec->jobs,
                         spec->ignore_unreachable ? "true" : "false");
 }
 
-static int submit(const struct job_context *context, struct catalog *catalog,
+static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                   const struct job_definition *definition,
-                  const struct catalog_placement *placement, const char *arguments,
-                  int64_t *ret_job_id, struct error *err)
+                  const struct catalog_placement *placement, int64_t move_id,
+                  const struct move_spec *spec, int64_t *ret_job_id, struct error *err)
 {
     const struct job_spec job = {.definition = definition,
                                  .placement_id = placement->id,
                                  .tenant_id = placement->tenant_id,
                                  .service_id = placement->service_id,
-                                 .arguments = arguments};
+                                 .arguments = write_arguments(arena, move_id, spec)};
     return job_submit(context, catalog, &job, ret_job_id, err);
 }
 
-/* The placement's lock comes before the look at it (job_submit), so a plan holds. */
+/* What follows is decided under this lock, which the session keeps to its end. */
+static int lock_placement(const struct job_context *context, struct catalog *catalog,
+                          int64_t placement_id, struct error *err)
+{
+    char subject[JOB_SUBJECT_SIZE];
+    job_subject_placement(placement_id, subject);
+    return job_lock(catalog, subject, context->lock_wait_us, context->cancelled, err);
+}
+
+/* One that was cut off is ended first: by `reeve serve`, or by whoever asks for it again. */
+static int check_no_job(struct catalog *catalog, int64_t placement_id, struct error *err)
+{
+    const struct job_definition *const definitions[] = {&move_job, &move_revert_job,
+                                                        &move_finish_job};
+    for (size_t i = 0; i < array_size(definitions); i++) {
+        int64_t job_id = 0;
+        int r = job_pending(catalog, definitions[i], placement_id, &job_id, err);
+        if (r < 0)
+            return r;
+        if (job_id == 0)
+            continue;
+        error_set(err, ERROR_BUSY, "job %lld, which was cut off, is not over", (long long)job_id);
+        error_hint(err, "`reeve serve` ends it; so does `reeve move abort`");
+        return -ERROR_BUSY;
+    }
+    return 0;
+}
+
+/* ---- beginning ---- */
+
+/* Looking took its time: nothing of what was looked at may have changed meanwhile. */
+static int check_unchanged(struct catalog *catalog, struct arena *arena,
+                           const struct planning *planning, struct error *err)
+{
+    const struct catalog_placement *was = &planning->from->placement;
+    struct catalog_placement now = {0};
+    struct catalog_tenant tenant = {0};
+    int64_t generation = 0;
+    int r = catalog_placement_get(catalog, arena, was->id, &now, err);
+    if (r == 0)
+        r = catalog_tenant_get(catalog, arena, was->tenant_id, &tenant, err);
+    if (r == 0)
+        r = catalog_move_generation(catalog, was->id, &generation, err);
+    if (r < 0)
+        return r;
+    if (now.epoch == was->epoch && now.generation == was->generation && now.state == was->state &&
+        tenant.status == planning->tenant.status && generation == planning->where.generation)
+        return 0;
+    error_set(err, ERROR_BUSY, "tenant \"%s\" was changed while it was looked at", was->tenant);
+    error_hint(err, "run the command again");
+    return -ERROR_BUSY;
+}
+
 static int submit_move(const struct job_context *context, struct catalog *catalog,
                        struct arena *arena, const struct move_spec *spec,
                        const struct planning *planning, int64_t *ret_job_id, struct error *err)
 {
-    int r = catalog_begin(catalog, err);
+    int64_t move_id = 0;
+    const struct catalog_placement *placement = &planning->from->placement;
+    int r = lock_placement(context, catalog, placement->id, err);
+    if (r == 0)
+        r = check_no_job(catalog, placement->id, err);
+    if (r == 0)
+        r = catalog_begin(catalog, err);
     if (r < 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
-    int64_t move_id;
-    const struct catalog_placement *placement = &planning->from->placement;
-    r = submit(context, transaction, &move_job, placement, write_arguments(arena, spec), ret_job_id,
-               err);
+    r = check_unchanged(transaction, arena, planning, err);
     if (r == 0)
         r = catalog_move_create(transaction, placement->id, spec->offline, &planning->where,
                                 &move_id, err);
+    if (r == 0)
+        r = submit(context, transaction, arena, &move_job, placement, move_id, spec, ret_job_id,
+                   err);
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -114,6 +175,7 @@ int move_start(const struct job_context *context, const struct move_spec *spec, 
         r = planning_look(&planning, err);
     if (r == 0)
         r = check_plan(&planning, spec, err);
+    failpoint("move.planned");
     if (r == 0)
         r = submit_move(context, catalog, &arena, spec, &planning, &job_id, err);
     return r < 0 ? r : job_perform(context, catalog, job_id, err);
@@ -126,20 +188,26 @@ static int find_move(struct catalog *catalog, struct arena *arena, const char *t
 {
     struct catalog_placement placement;
     int r = catalog_placement_find(catalog, arena, tenant, service, &placement, err);
-    if (r == 0)
-        r = catalog_move_of(catalog, arena, placement.id, ret, err);
+    if (r < 0)
+        return r;
+    r = catalog_move_of(catalog, arena, placement.id, ret, err);
     if (r == -ERROR_NOT_FOUND)
         error_set(err, ERROR_NOT_FOUND, "tenant \"%s\" has no open move in service \"%s\"", tenant,
                   service);
     return r;
 }
 
-static int must_have_moved(const struct catalog_move *move, struct error *err)
+/* Under the lock: the open move, which must be done. */
+static int find_moved(const struct job_context *context, struct catalog *catalog,
+                      struct arena *arena, const struct move_spec *spec, struct catalog_move *ret,
+                      struct error *err)
 {
-    if (move->phase == CATALOG_MOVE_MOVED || move->phase == CATALOG_MOVE_FINISHING)
-        return 0;
-    return error_set(err, ERROR_STATE, "the move is not done: it is %s",
-                     catalog_move_phase_name(move->phase));
+    int r = find_move(catalog, arena, spec->tenant, spec->service, ret, err);
+    if (r == 0)
+        r = lock_placement(context, catalog, ret->place.id, err);
+    if (r == 0)
+        r = find_move(catalog, arena, spec->tenant, spec->service, ret, err);
+    return r;
 }
 
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
@@ -149,21 +217,48 @@ int move_finish(const struct job_context *context, const char *tenant, const cha
     arena_init(&arena, 0);
     _cleanup_catalog_ struct catalog *catalog = NULL;
     struct catalog_move move = {0};
-    const struct move_spec unused = {.jobs = 1};
+    const struct move_spec spec = {.tenant = tenant, .service = service, .jobs = 1};
     int64_t job_id = 0;
     int r = catalog_open(context->control, &catalog, err);
     if (r == 0)
-        r = find_move(catalog, &arena, tenant, service, &move, err);
-    if (r == 0)
-        r = must_have_moved(&move, err);
+        r = find_moved(context, catalog, &arena, &spec, &move, err);
+    if (r == 0 && move.phase != CATALOG_MOVE_MOVED && move.phase != CATALOG_MOVE_FINISHING)
+        r = error_set(err, ERROR_STATE, "the move is not done: it is %s",
+                      catalog_move_phase_name(move.phase));
     if (r == 0)
         r = job_pending(catalog, &move_finish_job, move.place.id, &job_id, err);
-    if (r == 0 && job_id != 0)
-        return job_run(context, job_id, err);
-    if (r == 0)
-        r = submit(context, catalog, &move_finish_job, &move.place,
-                   write_arguments(&arena, &unused), &job_id, err);
+    if (r == 0 && job_id == 0)
+        r = check_no_job(catalog, move.place.id, err);
+    if (r == 0 && job_id == 0)
+        r = submit(context, catalog, &arena, &move_finish_job, &move.place, move.id, &spec, &job_id,
+                   err);
     return r < 0 ? r : job_perform(context, catalog, job_id, err);
+}
+
+static int submit_revert(const struct job_context *context, struct catalog *catalog,
+                         struct arena *arena, const struct move_spec *spec,
+                         const struct catalog_move *move, int64_t *ret_job_id, struct error *err)
+{
+    int r = catalog_begin(catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
+    r = catalog_move_set_phase(transaction, move->id, CATALOG_MOVE_REVERTING, NULL, err);
+    if (r == 0)
+        r = submit(context, transaction, arena, &move_revert_job, &move->place, move->id, spec,
+                   ret_job_id, err);
+    return r < 0 ? r : catalog_commit(transaction, err);
+}
+
+static int check_active(struct catalog *catalog, struct arena *arena,
+                        const struct catalog_placement *placement, struct error *err)
+{
+    struct catalog_tenant tenant = {0};
+    int r = catalog_tenant_get(catalog, arena, placement->tenant_id, &tenant, err);
+    if (r == 0 && tenant.status != CATALOG_TENANT_ACTIVE)
+        r = error_set(err, ERROR_STATE, "tenant \"%s\" is %s, not active", tenant.slug,
+                      catalog_tenant_status_name(tenant.status));
+    return r;
 }
 
 int move_revert(const struct job_context *context, const struct move_spec *spec, struct error *err)
@@ -175,13 +270,16 @@ int move_revert(const struct job_context *context, const struct move_spec *spec,
     int64_t job_id = 0;
     int r = catalog_open(context->control, &catalog, err);
     if (r == 0)
-        r = find_move(catalog, &arena, spec->tenant, spec->service, &move, err);
+        r = find_moved(context, catalog, &arena, spec, &move, err);
     if (r == 0 && move.phase != CATALOG_MOVE_MOVED)
         r = error_set(err, ERROR_STATE, "there is nothing to go back from: the move is %s",
                       catalog_move_phase_name(move.phase));
     if (r == 0)
-        r = submit(context, catalog, &move_revert_job, &move.place, write_arguments(&arena, spec),
-                   &job_id, err);
+        r = check_active(catalog, &arena, &move.place, err);
+    if (r == 0)
+        r = check_no_job(catalog, move.place.id, err);
+    if (r == 0)
+        r = submit_revert(context, catalog, &arena, spec, &move, &job_id, err);
     return r < 0 ? r : job_perform(context, catalog, job_id, err);
 }
 
@@ -189,19 +287,52 @@ int move_revert(const struct job_context *context, const struct move_spec *spec,
 
 /* A job that nobody runs is undone here; one that somebody runs, by its runner. */
 static int undo_abandoned(const struct job_context *context, struct catalog *catalog,
-                          int64_t placement_id, struct error *err)
+                          struct arena *arena, const struct catalog_move *move, struct error *err)
 {
     int64_t job_id = 0;
-    int r = job_pending(catalog, &move_job, placement_id, &job_id, err);
+    struct error why = {0};
+    int r = job_pending(catalog, move->flipped ? &move_revert_job : &move_job, move->place.id,
+                        &job_id, err);
     if (r < 0 || job_id == 0)
         return r;
-    struct error why = {0};
-    r = job_run(context, job_id, &why);
-    if (r == -ERROR_BUSY || r == -ERROR_CANCELLED || r == -ERROR_STATE)
-        return 0; /* it runs; it was undone; it is over */
-    if (r < 0 && err)
+    int undone = job_run(context, job_id, &why);
+    if (undone == -ERROR_BUSY || undone == -ERROR_STATE)
+        return 0; /* it runs; it is over */
+    struct catalog_move now = {0};
+    r = catalog_move_get(catalog, arena, move->id, &now, err);
+    if (r < 0 || catalog_move_is_over(now.phase) || now.phase == CATALOG_MOVE_MOVED)
+        return r;
+    if (err)
         *err = why;
-    return r;
+    return undone < 0 ? undone : 0;
+}
+
+/* Back where it was: before a move, or at the new place before a revert. */
+static bool is_aborted(const struct catalog_move *move, bool reverting)
+{
+    return reverting ? move->flipped && move->phase == CATALOG_MOVE_MOVED
+                     : move->phase == CATALOG_MOVE_ABORTED;
+}
+
+static int wait_until_undone(const struct job_context *context, struct catalog *catalog,
+                             struct arena *arena, struct catalog_move *move, struct error *err)
+{
+    bool reverting = move->flipped;
+    struct job_context impatient = *context;
+    impatient.lock_wait_us = 0;
+    while (!is_aborted(move, reverting)) {
+        if (move->flipped != reverting || catalog_move_is_over(move->phase))
+            return error_set(err, ERROR_STATE, "it was too late: the tenant has moved");
+        int r = job_cancelled(context) ? error_set(err, ERROR_CANCELLED, "interrupted")
+                                       : undo_abandoned(&impatient, catalog, arena, move, err);
+        if (r < 0)
+            return r;
+        usleep((useconds_t)look_again_us);
+        r = catalog_move_get(catalog, arena, move->id, move, err);
+        if (r < 0)
+            return r;
+    }
+    return 0;
 }
 
 int move_abort(const struct job_context *context, const char *tenant, const char *service,
@@ -214,24 +345,13 @@ int move_abort(const struct job_context *context, const char *tenant, const char
     int r = catalog_open(context->control, &catalog, err);
     if (r == 0)
         r = find_move(catalog, &arena, tenant, service, &move, err);
-    if (r == 0 && move.flipped) {
+    if (r < 0)
+        return r;
+    if (move.phase == CATALOG_MOVE_MOVED || move.phase == CATALOG_MOVE_FINISHING) {
         error_set(err, ERROR_STATE, "the tenant has moved already");
         error_hint(err, "`reeve move revert %s %s` takes it back", tenant, service);
         return -ERROR_STATE;
     }
-    if (r == 0)
-        r = catalog_move_stop(catalog, move.id, err);
-    struct job_context impatient = *context;
-    impatient.lock_wait_us = 0;
-    while (r == 0 && !catalog_move_is_over(move.phase) && !move.flipped) {
-        r = job_cancelled(context) ? error_set(err, ERROR_CANCELLED, "interrupted")
-                                   : undo_abandoned(&impatient, catalog, move.place.id, err);
-        if (r == 0)
-            usleep((useconds_t)look_again_us);
-        if (r == 0)
-            r = catalog_move_get(catalog, &arena, move.id, &move, err);
-    }
-    if (r == 0 && move.flipped)
-        r = error_set(err, ERROR_STATE, "it was too late: the tenant has moved");
-    return r;
+    r = catalog_move_stop(catalog, move.id, err);
+    return r < 0 ? r : wait_until_undone(context, catalog, &arena, &move, err);
 }

@@ -2,22 +2,54 @@
 
 #include <jansson.h>
 
-static int read_arguments(const struct job_run *run, struct moving *moving, struct error *err)
+#include "base/time.h"
+
+static int read_arguments(const struct job_run *run, struct moving *moving, int64_t *ret_id,
+                          struct error *err)
 {
     json_error_t why;
     json_t *arguments = json_loads(run->arguments, 0, &why);
-    json_int_t pause_us = 0, jobs = 1;
+    json_int_t id = 0, pause_us = 0, jobs = 1;
     int ignore = 0;
-    int unpacked = arguments ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:b}", "pause_us",
-                                              &pause_us, "jobs", &jobs, "ignore", &ignore)
-                             : -1;
+    int unpacked = arguments
+                       ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:I, s:b}", "move", &id,
+                                        "pause_us", &pause_us, "jobs", &jobs, "ignore", &ignore)
+                       : -1;
     json_decref(arguments);
     if (unpacked < 0)
         return error_set(err, ERROR_SERVER, "the job's arguments cannot be read: %s", why.text);
     moving->pause_us = pause_us;
     moving->jobs = jobs < 1 ? 1 : jobs > MOVE_MAX_JOBS ? MOVE_MAX_JOBS : (int)jobs;
     moving->ignore_unreachable = ignore;
+    *ret_id = id;
     return 0;
+}
+
+/* What is copied onto itself would be lost. */
+static int check_apart(const struct moving *moving, struct error *err)
+{
+    const struct place *from = moving->from, *to = moving->to;
+    if (from->site.cluster.id != to->site.cluster.id ||
+        strcmp(from->isolated.database, to->isolated.database) != 0 ||
+        strcmp(from->isolated.schema, to->isolated.schema) != 0)
+        return 0;
+    return error_set(err, ERROR_INTERNAL, "the move %lld is from a place to itself",
+                     (long long)moving->move.id);
+}
+
+/* A move that is over has no other place: NULL. */
+static int load_places(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int r =
+        place_load(run->context, run->catalog, run->arena, run->placement_id, &moving->from, err);
+    if (r < 0 || catalog_move_is_over(moving->move.phase))
+        return r;
+    r = place_load_at(run->context, run->catalog, run->arena, &moving->move.place, &moving->to,
+                      err);
+    if (r < 0)
+        return r;
+    moving->making.place = moving->to;
+    return check_apart(moving, err);
 }
 
 int moving_load(struct job_run *run, struct moving **ret, struct error *err)
@@ -27,34 +59,144 @@ int moving_load(struct job_run *run, struct moving **ret, struct error *err)
         return 0;
     }
     struct moving *moving = arena_zalloc(run->arena, sizeof(*moving));
-    int r = read_arguments(run, moving, err);
+    int64_t id = 0;
+    int r = read_arguments(run, moving, &id, err);
     if (r == 0)
-        r = catalog_move_of(run->catalog, run->arena, run->placement_id, &moving->move, err);
+        r = catalog_move_get(run->catalog, run->arena, id, &moving->move, err);
+    if (r == 0 && moving->move.place.id != run->placement_id)
+        r = error_set(err, ERROR_INTERNAL, "move %lld is of another placement", (long long)id);
     if (r == 0)
-        r = place_load(run->context, run->catalog, run->arena, run->placement_id, &moving->from,
-                       err);
-    if (r == 0)
-        r = place_load_at(run->context, run->catalog, run->arena, &moving->move.place, &moving->to,
-                          err);
+        r = load_places(run, moving, err);
     if (r < 0)
         return r;
-    moving->making.place = moving->to;
     run->state = moving;
     *ret = moving;
     return 0;
 }
 
-int moving_open(struct place *place, struct pg_connection **ret, struct error *err)
+int moving_reload(struct job_run *run, struct moving **ret, struct error *err)
 {
-    _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(&place->server, place->isolated.database, &data, err);
+    run->state = NULL;
+    return moving_load(run, ret, err);
+}
+
+/* ---- deadlines ---- */
+
+int moving_check_time(const struct moving *moving, struct error *err)
+{
+    if (moving->until_us == 0 || time_monotonic_us() <= moving->until_us)
+        return 0;
+    return error_set(err, ERROR_TIMEOUT, "the tenant would have waited for more than %lld s",
+                     (long long)(moving->pause_us / TIME_S));
+}
+
+int moving_check_stop(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    bool stop_wanted = false;
+    int r = catalog_move_set_done(run->catalog, moving->move.id, moving->move.bytes_done,
+                                  moving->move.rows_done, &stop_wanted, err);
+    if (r == 0 && stop_wanted)
+        r = error_set(err, ERROR_CANCELLED, "it was aborted");
+    if (r == 0 && job_cancelled(run->context))
+        r = error_set(err, ERROR_CANCELLED, "interrupted");
+    return r < 0 ? r : moving_check_time(moving, err);
+}
+
+int moving_open_in_time(const struct moving *moving, const struct place *place,
+                        struct pg_connection **ret, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *owner = NULL;
+    int r = moving_check_time(moving, err);
     if (r == 0)
-        r = isolation_contents_open(data, &place->site.isolation, &place->isolated, err);
+        r = moving_open(place, &owner, err);
+    if (r == 0 && moving->until_us != 0)
+        r = pg_set_statement_timeout(owner, moving->until_us - time_monotonic_us() + TIME_S, err);
     if (r < 0)
         return r;
-    *ret = data;
-    data = NULL;
+    *ret = owner;
+    owner = NULL;
     return 0;
+}
+
+int moving_open(const struct place *place, struct pg_connection **ret, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *owner = NULL;
+    int r = migrate_open_owner(&place->site.login, place->isolated.database,
+                               place->site.isolation.owner_role, "reeve move", &owner, err);
+    if (r == 0)
+        r = isolation_contents_open(owner, &place->isolated, err);
+    if (r < 0)
+        return r;
+    *ret = owner;
+    owner = NULL;
+    return 0;
+}
+
+/* ---- what copying needs the right to ---- */
+
+static int allow_at(struct job_run *run, struct place *place, struct error *err)
+{
+    int r = site_lock(run->context, run->catalog, &place->site, err);
+    if (r < 0)
+        return r;
+    r = isolation_contents_allow(&place->server.isolation, &place->site.isolation, true, err);
+    site_unlock(run->catalog, &place->site);
+    return r;
+}
+
+static bool copies(enum catalog_move_phase phase)
+{
+    return phase != CATALOG_MOVE_MOVED && phase != CATALOG_MOVE_FINISHING;
+}
+
+/* Whether another move of the service copies on that cluster. */
+static int is_needed(struct job_run *run, const struct moving *moving, const struct place *place,
+                     bool *ret, struct error *err)
+{
+    const struct catalog_move_filter filter = {.open = true};
+    const char *cluster = place->site.cluster.name;
+    struct catalog_move *moves;
+    size_t count;
+    int r = catalog_move_list(run->catalog, run->arena, &filter, &moves, &count, err);
+    *ret = false;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        *ret |= moves[i].id != moving->move.id && copies(moves[i].phase) &&
+                moves[i].place.service_id == moving->move.place.service_id &&
+                (strcmp(moves[i].from_cluster, cluster) == 0 ||
+                 strcmp(moves[i].to_cluster, cluster) == 0);
+    return r;
+}
+
+static int disallow_at(struct job_run *run, const struct moving *moving, struct place *place,
+                       struct error *err)
+{
+    bool needed;
+    int r = site_lock(run->context, run->catalog, &place->site, err);
+    if (r < 0)
+        return r;
+    r = is_needed(run, moving, place, &needed, err);
+    if (r == 0 && !needed)
+        r = isolation_contents_allow(&place->server.isolation, &place->site.isolation, false, err);
+    site_unlock(run->catalog, &place->site);
+    return r;
+}
+
+/* The move's row is there before the right is given, and is looked at under the lock before it is
+ * taken: so nobody takes it from a move that needs it. */
+int moving_allow(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int r = allow_at(run, moving->from, err);
+    if (r == 0 && moving->from->site.cluster.id != moving->to->site.cluster.id)
+        r = allow_at(run, moving->to, err);
+    return r;
+}
+
+int moving_disallow(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int r = disallow_at(run, moving, moving->from, err);
+    if (r == 0 && moving->from->site.cluster.id != moving->to->site.cluster.id)
+        r = disallow_at(run, moving, moving->to, err);
+    return r;
 }
 
 /* ---- tables ---- */

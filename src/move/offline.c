@@ -5,6 +5,7 @@
  * Until the flip the tenant's place is the old one, and whatever goes wrong, an interruption too,
  * undoes all of it. The flip is one transaction in the catalog, the last thing that is done.
  */
+#include "base/log.h"
 #include "catalog/tenant.h"
 #include "migrate/ledger.h"
 #include "move/internal.h"
@@ -38,45 +39,7 @@ static int step_migrate(struct job_run *run, struct error *err)
     return r < 0 ? r : place_migrate(run, &moving->making, false, err);
 }
 
-static int step_finish(struct job_run *run, struct error *err)
-{
-    struct moving *moving;
-    int r = moving_load(run, &moving, err);
-    if (r == 0)
-        r = place_finish(run, &moving->making, err);
-    return r < 0 ? r : moving_find_tables(run, moving, err);
-}
-
-/* ---- while the tenant waits ---- */
-
-static int step_pause(struct job_run *run, struct error *err)
-{
-    struct moving *moving;
-    int r = moving_load(run, &moving, err);
-    if (r == 0)
-        r = moving_find_tables(run, moving, err);
-    if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
-    return r < 0 ? r : pause_begin(run, moving, err);
-}
-
-static int step_copy(struct job_run *run, struct error *err)
-{
-    struct moving *moving;
-    int r = moving_load(run, &moving, err);
-    return r < 0 ? r : copy_all(run, moving, err);
-}
-
-static int step_compare(struct job_run *run, struct error *err)
-{
-    struct moving *moving;
-    int r = moving_load(run, &moving, err);
-    if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_VERIFYING, NULL, err);
-    return r < 0 ? r : compare_all(run, moving, err);
-}
-
-/* ---- the flip ---- */
+/* ---- the same version at both ends ---- */
 
 static int read_version(struct job_run *run, struct moving *moving, struct place *place,
                         const char **ret, struct error *err)
@@ -91,19 +54,103 @@ static int read_version(struct job_run *run, struct moving *moving, struct place
     return r;
 }
 
-/* Nobody has migrated one of the ends meanwhile. */
 static int check_versions(struct job_run *run, struct moving *moving, struct error *err)
 {
-    const char *here, *there;
+    const char *here = "", *there = "";
     int r = read_version(run, moving, moving->from, &here, err);
     if (r == 0)
         r = read_version(run, moving, moving->to, &there, err);
     if (r < 0 || strcmp(here, there) == 0)
         return r;
-    return error_set(err, ERROR_STATE,
-                     "the places are at different versions, %s and %s: one was migrated meanwhile",
-                     here, there);
+    error_set(err, ERROR_STATE, "the places are at different versions, %s and %s", here, there);
+    error_hint(err, "`reeve migrate %s` brings both to the newest",
+               moving->from->placement.service);
+    return -ERROR_STATE;
 }
+
+static int step_finish(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_load(run, &moving, err);
+    if (r == 0)
+        r = place_finish(run, &moving->making, err);
+    if (r == 0)
+        r = moving_allow(run, moving, err);
+    if (r == 0)
+        r = check_versions(run, moving, err);
+    return r < 0 ? r : moving_find_tables(run, moving, err);
+}
+
+/* ---- while the tenant waits ---- */
+
+static bool is_shared(struct job_run *run, const struct place *place)
+{
+    struct isolation_target target;
+    isolation_target(run->arena, &place->site.isolation, &place->isolated, &target);
+    return site_is_base(run->arena, &place->site, &target);
+}
+
+/* A migration of tables that tenants share knows nothing of this one, and is kept away by the
+ * site's lock; one of a place of its own by the placement's. The locks end with the job's session.
+ */
+static int keep_migrations_away(struct job_run *run, struct moving *moving, struct error *err)
+{
+    const struct place *places[] = {moving->from, moving->to};
+    if (places[0]->site.cluster.id > places[1]->site.cluster.id) {
+        places[0] = moving->to;
+        places[1] = moving->from;
+    }
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < array_size(places); i++)
+        if (is_shared(run, places[i]))
+            r = site_lock(run->context, run->catalog, &places[i]->site, err);
+    return r < 0 ? r : check_versions(run, moving, err);
+}
+
+static void let_migrations(struct job_run *run, const struct moving *moving)
+{
+    const struct place *places[] = {moving->from, moving->to};
+    for (size_t i = 0; i < array_size(places); i++)
+        if (is_shared(run, places[i]))
+            site_unlock(run->catalog, &places[i]->site);
+}
+
+static int begin_pause(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = keep_migrations_away(run, moving, err);
+    if (r == 0)
+        r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
+    return r < 0 ? r : pause_begin(run, moving, err);
+}
+
+static int step_pause(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_load(run, &moving, err);
+    if (r == 0)
+        r = moving_find_tables(run, moving, err);
+    return r < 0 ? r : begin_pause(run, moving, err);
+}
+
+static int step_copy(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_load(run, &moving, err);
+    return r < 0 ? r : copy_all(run, moving, moving->move.flipped, err);
+}
+
+static int step_compare(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_load(run, &moving, err);
+    if (r == 0)
+        r = set_phase(run, moving, CATALOG_MOVE_VERIFYING, NULL, err);
+    return r < 0 ? r : compare_all(run, moving, err);
+}
+
+/* ---- the flip ---- */
 
 static int commit_flip(struct job_run *run, const struct moving *moving, const char *action,
                        enum catalog_move_phase phase, struct error *err)
@@ -128,41 +175,56 @@ static int commit_flip(struct job_run *run, const struct moving *moving, const c
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
-/* Of two sites the one with the lower cluster first, as everybody takes them. */
-static int lock_sites(struct job_run *run, const struct moving *moving, struct error *err)
-{
-    const struct site *first = &moving->from->site, *second = &moving->to->site;
-    if (first->cluster.id > second->cluster.id) {
-        first = &moving->to->site;
-        second = &moving->from->site;
-    }
-    int r = site_lock(run->context, run->catalog, first, err);
-    if (r < 0 || first->cluster.id == second->cluster.id)
-        return r;
-    r = site_lock(run->context, run->catalog, second, err);
-    if (r < 0)
-        site_unlock(run->catalog, first);
-    return r;
-}
-
-static void unlock_sites(struct job_run *run, const struct moving *moving)
-{
-    site_unlock(run->catalog, &moving->from->site);
-    if (moving->from->site.cluster.id != moving->to->site.cluster.id)
-        site_unlock(run->catalog, &moving->to->site);
-}
-
-/* A place that was closed is opened again. */
-static int open_new_place(struct job_run *run, struct moving *moving, struct error *err)
+static int check_tenant(struct job_run *run, bool *ret_active, struct error *err)
 {
     struct catalog_tenant tenant;
     int r = catalog_tenant_get(run->catalog, run->arena, run->tenant_id, &tenant, err);
+    if (r == 0)
+        *ret_active = tenant.status == CATALOG_TENANT_ACTIVE;
+    return r;
+}
+
+/* The new place is opened last: until then only what the catalog says leads to the old one. */
+static int open_and_flip(struct job_run *run, struct moving *moving, const char *action,
+                         enum catalog_move_phase phase, struct error *err)
+{
+    struct place *to = moving->to;
+    bool active = false;
+    int r = check_tenant(run, &active, err);
+    if (r == 0 && !active)
+        r = error_set(err, ERROR_STATE, "tenant \"%s\" is not active", to->placement.tenant);
+    if (r == 0)
+        r = isolation_unfence(&to->server.isolation, &to->site.isolation, &to->isolated, err);
     if (r < 0)
         return r;
-    if (tenant.status != CATALOG_TENANT_ACTIVE)
-        return error_set(err, ERROR_STATE, "tenant \"%s\" is %s, not active", tenant.slug,
-                         catalog_tenant_status_name(tenant.status));
-    return isolation_unfence(&moving->to->server.isolation, &moving->to->isolated, err);
+    r = commit_flip(run, moving, action, phase, err);
+    if (r < 0) {
+        struct error ignored = {0};
+        (void)isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0,
+                              &ignored);
+    }
+    return r;
+}
+
+/* The tenant has moved: a failure is told, and the audit tells it again. */
+static void disallow_behind(struct job_run *run, struct moving *moving)
+{
+    struct error err = {0};
+    if (moving_disallow(run, moving, &err) < 0)
+        log_write_error(LOG_WARNING, &err, "role %s may still set session_replication_role",
+                        moving->from->site.isolation.owner_role);
+}
+
+/* Whoever was suspended meanwhile has closed the old place alone. */
+static void close_suspended(struct job_run *run, struct moving *moving)
+{
+    struct error err = {0};
+    bool active = true;
+    int r = check_tenant(run, &active, &err);
+    if (r == 0 && !active)
+        r = isolation_set_login(&moving->to->server.isolation, &moving->to->isolated, false, &err);
+    if (r < 0)
+        log_write_error(LOG_WARNING, &err, "a suspended tenant's roles may still log in");
 }
 
 static int flip(struct job_run *run, const char *action, enum catalog_move_phase phase,
@@ -171,16 +233,19 @@ static int flip(struct job_run *run, const char *action, enum catalog_move_phase
     struct moving *moving;
     int r = moving_load(run, &moving, err);
     if (r == 0)
-        r = open_new_place(run, moving, err);
+        r = check_versions(run, moving, err);
     if (r == 0)
-        r = lock_sites(run, moving, err);
+        r = pause_check(moving, err);
+    if (r == 0)
+        r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = open_and_flip(run, moving, action, phase, err);
     if (r < 0)
         return r;
-    r = check_versions(run, moving, err);
-    if (r == 0)
-        r = commit_flip(run, moving, action, phase, err);
-    unlock_sites(run, moving);
-    return r;
+    let_migrations(run, moving);
+    close_suspended(run, moving);
+    disallow_behind(run, moving);
+    return 0;
 }
 
 static int step_flip(struct job_run *run, struct error *err)
@@ -196,21 +261,37 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
     if (r == 0)
         r = pause_undo(run, moving, err);
     if (r == 0)
+        r = moving_disallow(run, moving, err);
+    if (r == 0)
         r = place_drop(moving->to, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
+/* *ret NULL: it is over, or the placement is gone, and then the runner was. */
+static int reload_open(struct job_run *run, struct moving **ret, struct error *err)
+{
+    int r = moving_reload(run, ret, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_clear(err);
+        *ret = NULL;
+        return 0;
+    }
+    if (r == 0 && catalog_move_is_over((*ret)->move.phase))
+        *ret = NULL;
+    return r;
+}
+
+/* A move that is done, and whose runner was gone then, stays. */
 static int compensate(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    run->state = NULL; /* it is looked at anew */
-    int r = moving_load(run, &moving, err);
-    if (r == -ERROR_NOT_FOUND) {
-        error_clear(err); /* it was undone, and then the runner was gone */
+    int r = reload_open(run, &moving, err);
+    if (r < 0 || !moving)
+        return r;
+    if (moving->move.flipped) {
+        disallow_behind(run, moving);
         return 0;
     }
-    if (r < 0 || moving->move.phase == CATALOG_MOVE_MOVED) /* or was done, likewise */
-        return r;
     return undo(run, moving, err);
 }
 
@@ -235,12 +316,20 @@ const struct job_definition move_job = {
 
 /* ---- going back ---- */
 
-static int step_read_migrations(struct job_run *run, struct error *err)
+/* A place of its own follows the service's migrations; shared tables are not this job's to migrate.
+ */
+static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    if (r == 0)
+    if (r == 0 && !is_shared(run, moving->to))
         r = place_migrate(run, &moving->making, false, err);
+    if (r == 0)
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
+        r = moving_allow(run, moving, err);
+    if (r == 0)
+        r = check_versions(run, moving, err);
     return r < 0 ? r : moving_find_tables(run, moving, err);
 }
 
@@ -253,9 +342,8 @@ static int step_flip_back(struct job_run *run, struct error *err)
 static int step_drop_other(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    run->state = NULL;
-    int r = moving_load(run, &moving, err);
-    if (r < 0)
+    int r = moving_reload(run, &moving, err);
+    if (r < 0 || !moving->to)
         return r;
     job_tell(run, "drop %s",
              isolation_describe(run->arena, &moving->to->isolated, moving->to->site.cluster.name));
@@ -269,32 +357,34 @@ static int step_reverted(struct job_run *run, struct error *err)
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }
 
-/* Before the flip: the tenant stays at the new place. Behind it there is only the old one to keep.
- */
+/* The tenant is back already: what is left is done. */
+static int finish_revert(struct job_run *run, struct moving *moving, struct error *err)
+{
+    disallow_behind(run, moving);
+    int r = place_drop(moving->to, err);
+    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
+}
+
+/* Before the flip the tenant stays at the new place, and goes on there first. */
 static int compensate_revert(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    run->state = NULL;
-    int r = moving_load(run, &moving, err);
-    if (r == -ERROR_NOT_FOUND) {
-        error_clear(err);
-        return 0;
-    }
-    if (r < 0)
+    int r = reload_open(run, &moving, err);
+    if (r < 0 || !moving)
         return r;
-    if (!moving->move.flipped) { /* it is back */
-        r = place_drop(moving->to, err);
-        return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
-    }
-    r = isolation_fence(&moving->to->server.isolation, &moving->to->site.isolation,
-                        &moving->to->isolated, 0, err);
+    if (!moving->move.flipped)
+        return finish_revert(run, moving, err);
+    r = pause_undo(run, moving, err);
     if (r == 0)
-        r = pause_undo(run, moving, err);
+        r = isolation_fence(&moving->to->server.isolation, &moving->to->site.isolation,
+                            &moving->to->isolated, 0, err);
+    if (r == 0)
+        r = moving_disallow(run, moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }
 
 static const struct job_step revert_steps[] = {
-    {"migrate", "look at the old place", step_read_migrations, true},
+    {"look", "look at the old place", step_look, true},
     {"pause", "let the tenant wait", step_pause, false},
     {"copy", "copy", step_copy, false},
     {"compare", "compare", step_compare, false},
@@ -337,11 +427,9 @@ static int step_finished(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    if (r == -ERROR_NOT_FOUND) {
-        error_clear(err); /* it was, and then the runner was gone */
-        return 0;
-    }
-    return r < 0 ? r : finish_in_catalog(run, moving, err);
+    if (r < 0 || catalog_move_is_over(moving->move.phase))
+        return r;
+    return finish_in_catalog(run, moving, err);
 }
 
 static const struct job_step finish_steps[] = {

@@ -190,29 +190,102 @@ static int measure(struct planning *planning, struct pg_connection *source,
     return 0;
 }
 
+/* What a statement finds: (what, remedy). */
+static int add_problems(struct planning *planning, struct pg_connection *source, const char *sql,
+                        const char *parameter, struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(source, sql, 1, &parameter, &result, err);
+    for (size_t i = 0; r == 0 && i < pg_rows(result); i++)
+        add_problem(planning, pg_text_copy(result, i, 0, planning->arena),
+                    pg_text_copy(result, i, 1, planning->arena));
+    return r;
+}
+
+static int look_at_prepared(struct planning *planning, struct pg_connection *source,
+                            struct error *err)
+{
+    const struct isolation_placement *from = &planning->from->isolated;
+    const char *const parameters[] = {from->database, from->role, from->ro_role};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(source, sql_move_prepared_transactions, 3, parameters, &result, err);
+    if (r == 0 && pg_i64(result, 0, 0) > 0)
+        add_problem(planning, "it has prepared transactions",
+                    "COMMIT PREPARED or ROLLBACK PREPARED");
+    return r;
+}
+
+/* Two entries of the catalog may be one server; shared tables have one name there. */
+static int compare_servers(struct planning *planning, struct pg_connection *source,
+                           struct pg_connection *target, struct error *err)
+{
+    const struct place *from = planning->from, *to = planning->to;
+    if (from->site.cluster.id == to->site.cluster.id ||
+        strcmp(from->isolated.database, to->isolated.database) != 0)
+        return 0;
+    _cleanup_pg_result_ struct pg_result *here = NULL;
+    _cleanup_pg_result_ struct pg_result *there = NULL;
+    int r = pg_query(source, sql_provision_system_identifier, 0, NULL, &here, err);
+    if (r == 0)
+        r = pg_query(target, sql_provision_system_identifier, 0, NULL, &there, err);
+    if (r == 0 && strcmp(pg_text(here, 0, 0), pg_text(there, 0, 0)) == 0)
+        add_problem(planning,
+                    arena_printf(planning->arena,
+                                 "clusters \"%s\" and \"%s\" are one server, and the new place "
+                                 "would be the old one",
+                                 from->site.cluster.name, to->site.cluster.name),
+                    NULL);
+    return r;
+}
+
+/* Without the right that copying needs: it only reads. */
+static int look_at_tables(struct planning *planning, struct error *err)
+{
+    const struct place *from = planning->from;
+    _cleanup_pg_connection_ struct pg_connection *owner = NULL;
+    struct isolation_table *tables;
+    size_t count = 0;
+    int r = migrate_open_owner(&from->site.login, from->isolated.database,
+                               from->site.isolation.owner_role, "reeve move", &owner, err);
+    if (r == 0)
+        r = pg_execute_script(owner, "SET lock_timeout = '5s'; SET statement_timeout = '10min'",
+                              err);
+    if (r == 0)
+        r = isolation_contents_tables(owner, &from->isolated, planning->arena, &tables, &count,
+                                      err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = measure(planning, owner, &tables[i], err);
+    return r;
+}
+
+static int check_rights(struct planning *planning, struct pg_connection *admin, struct error *err)
+{
+    struct error why = {0};
+    int r = isolation_contents_check(admin, &why);
+    if (r == -ERROR_DENIED) {
+        add_problem(planning, arena_strdup(planning->arena, why.message),
+                    arena_strdup(planning->arena, why.hint));
+        return 0;
+    }
+    if (r < 0 && err)
+        *err = why;
+    return r;
+}
+
 static int look_at_source(struct planning *planning, struct pg_connection *source,
                           struct error *err)
 {
-    struct isolation_table *tables;
-    size_t count;
     int r = look_at_version(planning, source, err);
     if (r == 0)
         r = look_at_large_objects(planning, source, err);
     if (r == 0)
-        r = isolation_contents_open(source, &planning->from->site.isolation,
-                                    &planning->from->isolated, err);
-    if (r == -ERROR_DENIED) {
-        add_problem(planning, arena_strdup(planning->arena, err->message),
-                    arena_strdup(planning->arena, err->hint));
-        error_clear(err);
-        return 0;
-    }
+        r = look_at_prepared(planning, source, err);
     if (r == 0)
-        r = isolation_contents_tables(source, &planning->from->isolated, planning->arena, &tables,
-                                      &count, err);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = measure(planning, source, &tables[i], err);
-    return r;
+        r = add_problems(planning, source, sql_move_table_problems, planning->from->isolated.schema,
+                         err);
+    if (r == 0)
+        r = check_rights(planning, source, err);
+    return r < 0 ? r : look_at_tables(planning, err);
 }
 
 static int compare_extensions(struct planning *planning, struct pg_connection *target,
@@ -270,17 +343,10 @@ int planning_look(struct planning *planning, struct error *err)
     if (r == 0)
         r = compare_databases(planning, source, target, err);
     if (r == 0)
+        r = compare_servers(planning, source, target, err);
+    if (r == 0)
         r = look_at_source(planning, source, err);
-    if (r < 0)
-        return r;
-    r = isolation_contents_check(target, err);
-    if (r == -ERROR_DENIED) {
-        add_problem(planning, arena_strdup(planning->arena, err->message),
-                    arena_strdup(planning->arena, err->hint));
-        error_clear(err);
-        r = 0;
-    }
-    return r;
+    return r < 0 ? r : check_rights(planning, target, err);
 }
 
 int64_t planning_pause_us(const struct planning *planning)

@@ -86,7 +86,7 @@ static int settle(struct pg_connection *connection, struct error *err)
                                ? 0
                                : (connection->statement_timeout_us + TIME_MS - 1) / TIME_MS;
     snprintf(sql, sizeof(sql),
-             "SET statement_timeout = %lld; SET search_path = pg_catalog, pg_temp;"
+             "SET ROLE NONE; SET statement_timeout = %lld; SET search_path = pg_catalog, pg_temp;"
              " SET standard_conforming_strings = on; SET bytea_output = hex; SET DateStyle = ISO;"
              " SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed';"
              " SET default_transaction_read_only = off",

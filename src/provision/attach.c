@@ -30,7 +30,14 @@ static int step_create(struct job_run *run, struct error *err)
 {
     struct place_making *making;
     int r = load(run, &making, err);
-    return r < 0 ? r : place_make(run, making, err);
+    if (r == 0)
+        r = place_make(run, making, err);
+    if (r < 0)
+        return r;
+    /* It may have been here before, and have been moved away. */
+    struct place *place = making->place;
+    return isolation_unfence(&place->server.isolation, &place->site.isolation, &place->isolated,
+                             err);
 }
 
 static int step_migrate(struct job_run *run, struct error *err)

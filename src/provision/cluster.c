@@ -2,6 +2,7 @@
 
 #include "base/str.h"
 #include "catalog/audit_event.h"
+#include "catalog/move.h"
 #include "pg/connection.h"
 #include "pg/conninfo.h"
 #include "provision/base.h"
@@ -182,6 +183,18 @@ static int check_unused(struct catalog *catalog, struct arena *arena,
                   "cluster \"%s\" has %zu placements, the first is \"%s\" of \"%s\"", cluster->name,
                   count, placements[0].service, placements[0].tenant);
         error_hint(err, "detach them first");
+        return -ERROR_STATE;
+    }
+    const struct catalog_move_filter other = {.cluster_id = cluster->id, .open = true};
+    struct catalog_move *moves;
+    r = catalog_move_list(catalog, arena, &other, &moves, &count, err);
+    if (r < 0)
+        return r;
+    if (count > 0) {
+        error_set(err, ERROR_STATE,
+                  "cluster \"%s\" has a place of \"%s\" of \"%s\", which is being moved or was",
+                  cluster->name, moves[0].place.service, moves[0].place.tenant);
+        error_hint(err, "`reeve move status` shows such; finish or revert it first");
         return -ERROR_STATE;
     }
     for (size_t i = 0; i < service_count; i++)

@@ -26,8 +26,8 @@ static int forget(const struct job_context *context, struct catalog *catalog,
 static int drop_other(const struct job_context *context, struct catalog *catalog,
                       struct arena *arena, int64_t placement_id, struct error *err)
 {
-    struct catalog_move move;
-    struct place *other;
+    struct catalog_move move = {0};
+    struct place *other = NULL;
     int r = catalog_move_of(catalog, arena, placement_id, &move, err);
     if (r == -ERROR_NOT_FOUND) {
         error_clear(err);
@@ -35,7 +35,7 @@ static int drop_other(const struct job_context *context, struct catalog *catalog
     }
     if (r == 0)
         r = place_load_at(context, catalog, arena, &move.place, &other, err);
-    return r < 0 ? r : place_drop(other, err);
+    return r < 0 || !other ? r : place_drop(other, err);
 }
 
 static int load(struct job_run *run, struct place **ret, struct error *err)

@@ -4,6 +4,7 @@
  * What the new one needs is made first, the catalog switches (a new epoch, so every proxy takes the
  * other way from the next transaction on), and what the old one needed goes when nobody uses it.
  */
+#include "catalog/move.h"
 #include "provision/jobs.h"
 #include "provision/provision.h"
 
@@ -130,6 +131,21 @@ static int check(const struct place *place, const char *enforcement, struct erro
     return 0;
 }
 
+static int check_not_moving(struct catalog *catalog, struct arena *arena, int64_t placement_id,
+                            struct error *err)
+{
+    struct catalog_move move = {0};
+    int r = catalog_move_of(catalog, arena, placement_id, &move, err);
+    if (r == -ERROR_NOT_FOUND) {
+        error_clear(err);
+        return 0;
+    }
+    if (r == 0 && move.phase != CATALOG_MOVE_MOVED)
+        r = error_set(err, ERROR_STATE, "the placement is being moved: it is %s",
+                      catalog_move_phase_name(move.phase));
+    return r;
+}
+
 static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                   const struct catalog_placement *placement, const char *enforcement,
                   int64_t *ret_job_id, struct error *err)
@@ -160,6 +176,8 @@ int provision_enforce(const struct job_context *context, const char *tenant, con
         r = place_load(context, catalog, &arena, placement.id, &place, err);
     if (r == 0)
         r = check(place, enforcement, err);
+    if (r == 0)
+        r = check_not_moving(catalog, &arena, placement.id, err);
     if (r < 0 || strcmp(placement.enforcement, enforcement) == 0)
         return r;
     r = submit(context, catalog, &arena, &placement, enforcement, &job_id, err);

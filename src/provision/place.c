@@ -109,7 +109,7 @@ int place_drop(struct place *place, struct error *err)
 
 /* ---- making one, step by step ---- */
 
-static int read_migrations(struct job_run *run, struct place_making *making, struct error *err)
+int place_read_migrations(struct job_run *run, struct place_making *making, struct error *err)
 {
     if (making->has_set)
         return 0;
@@ -132,7 +132,7 @@ static int prepare_locked(struct job_run *run, struct place_making *making, stru
 
 int place_prepare(struct job_run *run, struct place_making *making, struct error *err)
 {
-    int r = read_migrations(run, making, err);
+    int r = place_read_migrations(run, making, err);
     if (r == 0)
         r = site_lock(run->context, run->catalog, &making->place->site, err);
     if (r < 0)
@@ -161,7 +161,7 @@ int place_migrate(struct job_run *run, struct place_making *making, bool follow,
     struct place *place = making->place;
     struct isolation_target target;
     struct migrate_result result;
-    int r = read_migrations(run, making, err);
+    int r = place_read_migrations(run, making, err);
     if (r < 0)
         return r;
     isolation_target(run->arena, &place->site.isolation, &place->isolated, &target);

@@ -47,6 +47,7 @@ struct place_making {
     struct migration_set set;
     bool has_set;
 };
+int place_read_migrations(struct job_run *run, struct place_making *making, struct error *err);
 int place_prepare(struct job_run *run, struct place_making *making, struct error *err);
 int place_make(struct job_run *run, struct place_making *making, struct error *err);
 /* `follow`: the catalog's placement has the version then. */

@@ -42,7 +42,8 @@ int server_connect(struct server *server, const char *database, struct pg_connec
         r = claim_server(*ret, server->cluster->name, server->cluster->installation, err);
     if (r < 0)
         *ret = pg_close(*ret);
-    server->claimed = r == 0;
+    if (r == 0 && !server->claimed)
+        server->claimed = true;
     return r;
 }
 

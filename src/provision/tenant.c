@@ -28,7 +28,7 @@ static int change_status(const struct job_context *context, struct catalog *cata
 static int is_closed_by_move(struct catalog *catalog, struct arena *arena, int64_t placement_id,
                              bool *ret, struct error *err)
 {
-    struct catalog_move move;
+    struct catalog_move move = {0};
     int r = catalog_move_of(catalog, arena, placement_id, &move, err);
     *ret = r == 0 && move.held_unix_us != 0;
     if (r == -ERROR_NOT_FOUND) {
@@ -36,6 +36,41 @@ static int is_closed_by_move(struct catalog *catalog, struct arena *arena, int64
         return 0;
     }
     return r;
+}
+
+static int open_place(const struct job_context *context, struct catalog *catalog,
+                      struct arena *arena, int64_t placement_id, struct error *err)
+{
+    struct place *place;
+    bool closed;
+    int r = is_closed_by_move(catalog, arena, placement_id, &closed, err);
+    if (r < 0 || closed)
+        return r;
+    r = place_load(context, catalog, arena, placement_id, &place, err);
+    return r < 0 ? r
+                 : isolation_unfence(&place->server.isolation, &place->site.isolation,
+                                     &place->isolated, err);
+}
+
+static int open_place_locked(const struct job_context *context, struct catalog *catalog,
+                             struct arena *arena, int64_t placement_id, struct error *err)
+{
+    char subject[JOB_SUBJECT_SIZE];
+    job_subject_placement(placement_id, subject);
+    int r = job_lock(catalog, subject, context->lock_wait_us, context->cancelled, err);
+    if (r < 0)
+        return r;
+    r = open_place(context, catalog, arena, placement_id, err);
+    job_unlock(catalog, subject);
+    return r;
+}
+
+static int close_place(const struct job_context *context, struct catalog *catalog,
+                       struct arena *arena, int64_t placement_id, struct error *err)
+{
+    struct place *place;
+    int r = place_load(context, catalog, arena, placement_id, &place, err);
+    return r < 0 ? r : isolation_set_login(&place->server.isolation, &place->isolated, false, err);
 }
 
 /* The tenant's roles on its clusters may log in, or not: what the proxies do holds there too. */
@@ -47,17 +82,9 @@ static int set_logins(const struct job_context *context, struct catalog *catalog
     struct catalog_placement *placements;
     size_t count;
     int r = catalog_placement_list(catalog, arena, &filter, &placements, &count, err);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        struct place *place;
-        bool closed = false;
-        if (allowed)
-            r = is_closed_by_move(catalog, arena, placements[i].id, &closed, err);
-        if (r < 0 || closed)
-            continue;
-        r = place_load(context, catalog, arena, placements[i].id, &place, err);
-        if (r == 0)
-            r = isolation_set_login(&place->server.isolation, &place->isolated, allowed, err);
-    }
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = allowed ? open_place_locked(context, catalog, arena, placements[i].id, err)
+                    : close_place(context, catalog, arena, placements[i].id, err);
     return r;
 }
 

@@ -143,7 +143,7 @@ def test_to_another_cluster_and_back(world, other, before, after):
         connection.execute("INSERT INTO visit (path) VALUES ('after')")
     assert audited(world, tenant) == [] and orphans(world) == []
     with other.connect() as admin:
-        assert admin.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^(t_|reeve_fence)'").fetchone() == (0,)
+        assert admin.execute("SELECT count(*) FROM pg_roles WHERE rolname ~ '^t_'").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("before, after", WITHIN)
@@ -302,16 +302,142 @@ def fence_of(world, tenant):
 
 
 def test_the_old_place_is_closed(world):
-    """Also to who enters it by the guard, or knows its password; and nothing of that is left."""
+    """Also to who enters it by the guard, or knows its password. Where a role lets everybody in, it stays so
+    when the place is gone, until the tenant is there again."""
     for before in MODES:
         tenant = new_tenant(world, before)
         was = placement(world, tenant)
-        move(world, tenant, "--to", "schema" if before == "database" else "database")
+        after = "schema" if before == "database" else "database"
+        move(world, tenant, "--to", after)
         roles = world.reeve.query("SELECT rolname, rolcanlogin, rolconnlimit FROM pg_roles WHERE rolname = %s",
                                   was["role"])
-        guarded_row = before == "row" and was["enforcement"] == "guard"
-        limit = 0 if was["enforcement"] == "guard" else -1
-        assert roles == ([] if guarded_row else [(was["role"], False, limit)])
-        assert bool(fence_of(world, tenant)) == guarded_row
+        nameless = before == "row" and was["enforcement"] == "guard"
+        assert roles == ([] if nameless else [(was["role"], False, 0)])
+        assert bool(fence_of(world, tenant)) == (before == "row")
         world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+        assert bool(fence_of(world, tenant)) == (before == "row")
+        contents = move_and_check(world, tenant, "--to", before)
         assert fence_of(world, tenant) == []
+        world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+        with world.reeve.connect(tenant) as connection:
+            assert shop.contents(connection) == contents
+
+
+# ---- what is not as it should be ----
+
+@pytest.mark.parametrize("before, after", WITHIN)
+def test_a_lost_row_is_noticed(world, before, after):
+    """The copy loses a row of each table: the move says which, and is undone."""
+    tenant = new_tenant(world, before)
+    with world.reeve.connect(tenant) as connection:
+        contents = shop.contents(connection)
+    lost = move(world, tenant, "--to", after, "--jobs", 1, env={"REEVE_FAIL_AT": "move.lose"}, check=False)
+    assert lost.code != 0 and "differs" in lost.err and "is missing" in lost.err
+    assert last_move(world, tenant)["phase"] == "aborted"
+    assert orphans(world) == [] and audited(world, tenant) == []
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents
+        works_on(connection)
+
+
+def test_a_lost_row_on_the_way_back(world):
+    tenant = new_tenant(world, "schema")
+    contents = move_and_check(world, tenant, "--to", "database")
+    lost = world.reeve.cli("move", "revert", tenant.slug, SERVICE, env={"REEVE_FAIL_AT": "move.lose"}, check=False)
+    assert lost.code != 0 and "is missing" in lost.err
+    assert last_move(world, tenant)["phase"] == "moved" and placement(world, tenant)["isolation"] == "database"
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents
+    world.reeve.cli("move", "revert", tenant.slug, SERVICE)
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents
+
+
+def test_problems(world):
+    """What a copy would fail for is told before anything is made."""
+    tenant = new_tenant(world, "schema")
+    was = placement(world, tenant)
+    with world.reeve.admin(was["database"]) as admin:
+        admin.execute(f"ALTER TABLE {was['schema']}.ledger ENABLE ALWAYS TRIGGER ledger_counts")
+        admin.execute(f"ALTER TABLE {was['schema']}.visit ADD CONSTRAINT short CHECK (length(path) < 2) NOT VALID")
+    plan = move(world, tenant, "--to", "database", "--dry-run", json=True).json
+    assert len(plan["problems"]) == 2
+    assert "ledger_counts" in plan["problems"][1]["what"] and "short" in plan["problems"][0]["what"]
+    assert "cannot be moved" in refused(world, tenant, "--to", "database")
+    assert world.reeve.cli("move", "status", tenant.slug, "--all", json=True).json == []
+
+
+# ---- what others do meanwhile ----
+
+@contextlib.contextmanager
+def stopped_move(world, tenant, *options):
+    """A move that is stopped as it begins to copy; it goes on at the end."""
+    running = start(world, tenant.slug, SERVICE, "--offline", *options, REEVE_STOP_AT="move.copy.before")
+    try:
+        wait_until(lambda: is_stopped(running), "it is about to copy", SOON_SECONDS)
+        yield running
+        running.send_signal(signal.SIGCONT)
+        running.out, running.err = running.communicate(timeout=SOON_SECONDS)
+    finally:
+        running.kill()
+
+
+@pytest.mark.parametrize("before, after", WITHIN)
+def test_suspended_meanwhile(world, before, after):
+    """It stays where it was, suspended; and works there when it is resumed."""
+    tenant = new_tenant(world, before)
+    with world.reeve.connect(tenant) as connection:
+        contents = shop.contents(connection)
+    with stopped_move(world, tenant, "--to", after) as running:
+        world.reeve.cli("tenant", "suspend", tenant.slug)
+    assert running.returncode != 0 and "not active" in running.err
+    assert last_move(world, tenant)["phase"] == "aborted"
+    world.reeve.cli("tenant", "resume", tenant.slug)
+    world.reeve.wait_until_heard()
+    assert fence_of(world, tenant) == []
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents
+        works_on(connection)
+
+
+def test_who_else_would_disturb_it(world, other):
+    tenant = new_tenant(world, "row")
+    with stopped_move(world, tenant, "--to", "schema", "--cluster", "other") as running:
+        for command in (["release", tenant.slug], ["hold", tenant.slug]):
+            found = world.reeve.cli(*command, check=False)
+            assert found.code != 0 and "while it is moved" in found.err
+        found = world.reeve.cli("cluster", "remove", "other", check=False)
+        assert found.code != 0
+    assert running.returncode == 0, running.err
+    found = world.reeve.cli("cluster", "remove", "other", check=False)
+    assert found.code != 0
+    world.reeve.cli("move", "revert", tenant.slug, SERVICE)
+
+
+def test_a_stale_plan(world):
+    """Somebody else moves the tenant while a plan for it is made: nothing is done by the plan."""
+    tenant = new_tenant(world, "row")
+    running = start(world, tenant.slug, SERVICE, "--offline", "--to", "schema", REEVE_STOP_AT="move.planned")
+    try:
+        wait_until(lambda: is_stopped(running), "it has its plan", SOON_SECONDS)
+        contents = move_and_check(world, tenant, "--to", "schema")
+        world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+        running.send_signal(signal.SIGCONT)
+        _, err = running.communicate(timeout=SOON_SECONDS)
+    finally:
+        running.kill()
+    assert running.returncode != 0 and "was changed while it was looked at" in err
+    assert placement(world, tenant)["isolation"] == "schema"
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents
+
+
+def test_an_abort_that_comes_late(world):
+    """Behind the flip there is nothing to abort, and going back works all the same."""
+    tenant = new_tenant(world, "schema")
+    contents = move_and_check(world, tenant, "--to", "database")
+    late = world.reeve.cli("move", "abort", tenant.slug, SERVICE, check=False)
+    assert late.code != 0 and "revert" in late.err
+    world.reeve.cli("move", "revert", tenant.slug, SERVICE)
+    with world.reeve.connect(tenant) as connection:
+        assert shop.contents(connection) == contents

@@ -6,7 +6,7 @@ from support import failpoints, shop
 from support.agreement import wait_for_jobs
 from support.reeve import running_reeve
 from support.world import DATA, World, unique
-from test_crash import crash, restart
+from test_crash import crash
 
 SERVICE = "shop"
 PAIRS = [("row", "schema"), ("schema", "database"), ("database", "row")]
@@ -25,6 +25,12 @@ def make(world, mode):
     with world.reeve.connect(tenant) as connection:
         shop.fill(connection)
         return tenant, shop.contents(connection)
+
+
+def restart(reeve):
+    reeve.kill()
+    reeve.start()
+    wait_for_jobs(reeve, 400)  # one after the other
 
 
 def status(world, tenant):

@@ -46,7 +46,7 @@ CREATE TABLE reeve.move (
 );
 CREATE UNIQUE INDEX move_open_key ON reeve.move (placement_id)
     WHERE phase NOT IN ('finished', 'reverted', 'aborted');
-CREATE INDEX move_placement ON reeve.move (placement_id, id);
+CREATE UNIQUE INDEX move_generation_key ON reeve.move (placement_id, generation);
 CREATE INDEX move_cluster ON reeve.move (cluster_id);
 COMMENT ON TABLE reeve.move IS 'a placement that has two places, or had';
 COMMENT ON COLUMN reeve.move.bytes_total IS 'of tables at the source, as COPY may have them: an estimate';

@@ -47,6 +47,13 @@ BEGIN
 END $$;
 CREATE TRIGGER ledger_counts AFTER INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION count_entry();
 
+-- Whoever writes a row, it is with no more rights than the service's own.
+CREATE FUNCTION is_ordinary() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NOT (SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = session_user);
+END $$;
+ALTER TABLE node ADD CONSTRAINT node_is_ordinary CHECK (is_ordinary());
+
 CREATE TABLE country (
     code text PRIMARY KEY,
     title text NOT NULL
