@@ -2,8 +2,9 @@
  * threads.h - threads for what may block: logins to servers, password and token checks.
  *
  * A task is run on one of the threads; its run function sees to it that somebody hears of the end,
- * and owns the task. Tasks that wait for the same server have a key of it: at most half of the threads
- * run those of one key, so that a server which does not answer holds up no work for another.
+ * and owns the task. Tasks that wait for the same server have a key of it: at most half of the
+ * threads run those of one key, so that a server which does not answer holds up no work for
+ * another.
  */
 #ifndef PROXY_THREADS_H
 #define PROXY_THREADS_H
