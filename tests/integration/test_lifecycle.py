@@ -92,8 +92,8 @@ def test_the_servers_own_login_is_closed_too(world, mode):
         # No role of its own: nobody but a proxy, which has closed the door, can be this tenant.
         assert world.reeve.query(open_and_shut, place["own_role"]) == []
         return
-    # Under the guard no role of a tenant logs in; its limit of 0 says that nobody enters as it.
-    opened, shut = ((False, True), (False, False)) if guarded else ((True, True), (False, True))
+    # Under the guard no role of a tenant logs in; a limit of 0 says that nobody enters as it, in either case.
+    opened, shut = (not guarded, True), (False, False)
     assert world.reeve.query(open_and_shut, place["own_role"]) == [opened]
     world.reeve.cli("tenant", "suspend", tenant.slug)
     assert world.reeve.query(open_and_shut, place["own_role"]) == [shut]
