@@ -199,9 +199,10 @@ static int open_and_flip(struct job_run *run, struct moving *moving, const char 
         return r;
     r = commit_flip(run, moving, action, phase, err);
     if (r < 0) {
-        struct error ignored = {0};
-        (void)isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0,
-                              &ignored);
+        struct error open = {0};
+        if (isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open) <
+            0)
+            log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
     }
     return r;
 }

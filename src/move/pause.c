@@ -2,6 +2,7 @@
  * pause.c - the time in which a tenant waits: its new transactions are held in every proxy, those
  * that run end, and the place where it is, is closed to whoever did not hear of that.
  */
+#include "base/log.h"
 #include "base/time.h"
 #include "catalog/tenant.h"
 #include "move/internal.h"
@@ -101,9 +102,10 @@ static int close_place(struct job_run *run, struct moving *moving, bool all, str
     if (r == 0)
         r = check_still_ours(run, moving, err);
     if (r < 0) {
-        struct error ignored = {0};
-        (void)isolation_unfence(&from->server.isolation, &from->site.isolation, &from->isolated,
-                                &ignored);
+        struct error closed = {0};
+        if (isolation_unfence(&from->server.isolation, &from->site.isolation, &from->isolated,
+                              &closed) < 0)
+            log_write_error(LOG_WARNING, &closed, "the tenant's place stays closed for now");
     }
     return r;
 }

@@ -21,22 +21,6 @@ static void add_problem(struct planning *planning, const char *what, const char 
 
 /* ---- the request ---- */
 
-static int check_isolation(const struct catalog_service *service, const char *isolation,
-                           struct error *err)
-{
-    const struct isolation *mode;
-    int r = isolation_parse(isolation, &mode, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < service->allowed_count; i++)
-        if (strcmp(service->allowed[i], isolation) == 0)
-            return 0;
-    error_set(err, ERROR_INVALID, "service \"%s\" does not allow isolation %s", service->name,
-              isolation);
-    error_hint(err, "`reeve service show %s` lists what it allows", service->name);
-    return -ERROR_INVALID;
-}
-
 static int check_no_move(struct catalog *catalog, struct arena *arena,
                          const struct catalog_placement *placement, struct error *err)
 {
@@ -75,7 +59,7 @@ static int find_target(const struct job_context *context, struct catalog *catalo
     const struct catalog_placement *placement = &planning->from->placement;
     const char *isolation = spec->isolation ? spec->isolation : placement->isolation;
     int64_t cluster_id = placement->cluster_id, generation = 0;
-    int r = check_isolation(&planning->from->site.service, isolation, err);
+    int r = place_check_isolation(&planning->from->site.service, isolation, err);
     if (r == 0 && spec->cluster) {
         struct catalog_cluster cluster;
         r = catalog_cluster_find(catalog, arena, spec->cluster, &cluster, err);

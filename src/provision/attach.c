@@ -123,22 +123,6 @@ struct request {
     int64_t cluster_id;
 };
 
-static int check_isolation(const struct catalog_service *service, const char *isolation,
-                           struct error *err)
-{
-    const struct isolation *mode;
-    int r = isolation_parse(isolation, &mode, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; i < service->allowed_count; i++)
-        if (strcmp(service->allowed[i], isolation) == 0)
-            return 0;
-    error_set(err, ERROR_INVALID, "service \"%s\" does not allow isolation %s", service->name,
-              isolation);
-    error_hint(err, "`reeve service show %s` lists what it allows", service->name);
-    return -ERROR_INVALID;
-}
-
 static int check_tenant(const struct catalog_tenant *tenant, struct error *err)
 {
     if (tenant->status == CATALOG_TENANT_ACTIVE)
@@ -158,7 +142,7 @@ static int resolve(struct catalog *catalog, struct arena *arena,
     if (r < 0)
         return r;
     ret->isolation = spec->isolation ? spec->isolation : ret->service.isolation;
-    r = check_isolation(&ret->service, ret->isolation, err);
+    r = place_check_isolation(&ret->service, ret->isolation, err);
     if (r < 0)
         return r;
     ret->cluster_id = ret->service.cluster_id;

@@ -34,6 +34,22 @@ static struct catalog_sealed new_password(const struct job_context *context, str
     return base_random_password(arena, context->master_key, name);
 }
 
+int place_check_isolation(const struct catalog_service *service, const char *isolation,
+                          struct error *err)
+{
+    const struct isolation *mode;
+    int r = isolation_parse(isolation, &mode, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < service->allowed_count; i++)
+        if (strcmp(service->allowed[i], isolation) == 0)
+            return 0;
+    error_set(err, ERROR_INVALID, "service \"%s\" does not allow isolation %s", service->name,
+              isolation);
+    error_hint(err, "`reeve service show %s` lists what it allows", service->name);
+    return -ERROR_INVALID;
+}
+
 int place_design(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                  const struct catalog_placement *placement, const char *isolation,
                  int64_t cluster_id, int64_t generation, struct catalog_place *ret,

@@ -22,6 +22,9 @@ int place_load(const struct job_context *context, struct catalog *catalog, struc
 int place_load_at(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                   const struct catalog_placement *placement, struct place **ret, struct error *err);
 
+/* ERROR_USAGE: there is no such isolation; ERROR_INVALID: the service does not allow it. */
+int place_check_isolation(const struct catalog_service *service, const char *isolation,
+                          struct error *err);
 /* What a place of the placement would be in that isolation, on that cluster and of that generation,
  * with new passwords; in the arena. */
 int place_design(const struct job_context *context, struct catalog *catalog, struct arena *arena,
