@@ -367,6 +367,23 @@ def test_problems(world):
     assert world.reeve.cli("move", "status", tenant.slug, "--all", json=True).json == []
 
 
+def test_no_trigger_fires_for_who_deletes(world):
+    """One that is enabled ALWAYS would run with the administrator's rights: nothing is deleted beside it."""
+    tenant = new_tenant(world, "row")
+    place = placement(world, tenant)
+    move(world, tenant, "--to", "schema")
+    change = "ALTER TABLE app.ledger ENABLE {} TRIGGER ledger_counts"
+    with world.reeve.admin(place["database"]) as admin:
+        admin.execute(change.format("ALWAYS"))
+        try:
+            found = world.reeve.cli("move", "finish", tenant.slug, SERVICE, check=False)
+        finally:
+            admin.execute(change.format(""))
+    assert found.code != 0 and "ledger_counts" in found.err
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+    assert last_move(world, tenant)["phase"] == "finished" and orphans(world) == []
+
+
 # ---- what others do meanwhile ----
 
 @contextlib.contextmanager

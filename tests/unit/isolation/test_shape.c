@@ -260,6 +260,10 @@ static void test_refused(void **state)
         {"CREATE TABLE a (id int); CREATE POLICY p ON a", "policy \"p\" on table \"a\""},
         {"CREATE TABLE a (id int); CREATE RULE r AS ON INSERT TO a DO INSTEAD NOTHING",
          "rule \"r\" on \"a\""},
+        {"CREATE TABLE a (id int); CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN "
+         "RETURN OLD; END'; CREATE TRIGGER t BEFORE DELETE ON a FOR EACH ROW EXECUTE FUNCTION f();"
+         "ALTER TABLE a ENABLE ALWAYS TRIGGER t",
+         "trigger \"t\" on table \"a\" is enabled ALWAYS or REPLICA"},
         {"CREATE TABLE a (id int); INSERT INTO a VALUES (1)",
          "table \"a\" has rows that belong to no tenant"},
         {"CREATE TABLE a (id int);\n\nSELECT 1/0;", "line 3: division by zero"},
