@@ -1,5 +1,5 @@
 -- Reeve's own objects in a database: who a session is must be Reeve's word alone. Tenants may ask
--- reeve.tenant_id(); an owner role may write the ledger.
+-- reeve.tenant_id(); an owner role may write the ledger, and how far a change stream was applied.
 WITH object(class, oid, kind, name, owner, acl, is_function) AS (
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'SCHEMA', format('%I', n.nspname),
            n.nspowner, n.nspacl, false
@@ -43,6 +43,9 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
               ~ '^(t_[0-9]{6,}(_[0-9]+)?(_ro)?|(own|run|use)_.+|reeve_pool)$')
       AND NOT (o.kind = 'SCHEMA' AND a.privilege_type = 'USAGE')
       AND NOT (o.name = 'reeve.migration' AND a.privilege_type IN ('SELECT', 'INSERT')
+               AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
+      AND NOT (o.name = 'reeve.move_progress'
+               AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
     GROUP BY o.kind, o.name, a.grantee
     UNION ALL

@@ -195,5 +195,5 @@ int catalog_move_stop(struct catalog *catalog, int64_t id, struct error *err)
 int catalog_move_flip(struct catalog *catalog, int64_t id, struct error *err)
 {
     int r = change(catalog, sql_catalog_move_flip, id, err);
-    return r == -ERROR_NOT_FOUND ? error_set(err, ERROR_CANCELLED, "it was aborted") : r;
+    return r == -ERROR_NOT_FOUND ? error_set(err, ERROR_STATE, "it was aborted") : r;
 }

@@ -86,7 +86,7 @@ int catalog_move_released(struct catalog *catalog, int64_t id, struct error *err
 /* Whoever carries it out shall give it up. */
 int catalog_move_stop(struct catalog *catalog, int64_t id, struct error *err);
 /* The placement and the move exchange their places: the placement gets a new epoch.
- * ERROR_CANCELLED: somebody wants it to be given up. */
+ * ERROR_STATE: somebody wants it to be given up. */
 int catalog_move_flip(struct catalog *catalog, int64_t id, struct error *err);
 
 #endif

@@ -6,7 +6,8 @@
 #include "cli/context.h"
 #include "move/move.h"
 
-static const int64_t usual_pause_us = 10 * 60 * (int64_t)TIME_S;
+static const int64_t usual_pause_us = 2 * (int64_t)TIME_S;
+static const int64_t usual_offline_pause_us = 10 * 60 * (int64_t)TIME_S;
 
 static const struct cli_parameter placement_arguments[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -20,7 +21,7 @@ static const struct cli_parameter placement_arguments[] = {
      .kind = CLI_DURATION,                                                                         \
      .minimum = TIME_S,                                                                            \
      .maximum = 50 * 60 * (int64_t)TIME_S,                                                         \
-     .fallback = "10m",                                                                            \
+     .fallback = "2s; 10m with --offline",                                                         \
      .help =                                                                                       \
          "for how long the tenant may wait at most; when it is over, it goes on where it was, "    \
          "and the move is undone"},                                                                \
@@ -190,7 +191,7 @@ static struct move_spec read_spec(struct cli *cli)
     return (struct move_spec){
         .tenant = cli_text(cli, "SLUG"),
         .service = cli_text(cli, "SERVICE"),
-        .pause_us = cli_duration_us(cli, "pause", usual_pause_us),
+        .pause_us = cli_duration_us(cli, "pause", 0),
         .jobs = (int)cli_number(cli, "jobs", 4),
         .ignore_unreachable = cli_flag(cli, "ignore-unreachable"),
     };
@@ -283,6 +284,8 @@ static int run_move(struct cli *cli, struct error *err)
     spec.isolation = cli_text(cli, "to");
     spec.cluster = cli_text(cli, "cluster");
     spec.offline = cli_flag(cli, "offline");
+    if (spec.pause_us == 0)
+        spec.pause_us = spec.offline ? usual_offline_pause_us : usual_pause_us;
     struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
@@ -328,7 +331,9 @@ static int run_finish(struct cli *cli, struct error *err)
 static int run_revert(struct cli *cli, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
-    const struct move_spec spec = read_spec(cli);
+    struct move_spec spec = read_spec(cli);
+    if (spec.pause_us == 0)
+        spec.pause_us = usual_offline_pause_us;
     int result = context_open(cli, &context, err);
     if (result == 0)
         result = move_revert(&context.job, &spec, err);

@@ -419,3 +419,25 @@ int isolation_contents_sequences(struct pg_connection *source,
     }
     return r;
 }
+
+/* ---- telling of changes ---- */
+
+int isolation_contents_publish(struct pg_connection *owner,
+                               const struct isolation_placement *placement,
+                               const struct isolation_table *tables, size_t count, const char *name,
+                               struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    const char *quoted = pg_identifier(&arena, name);
+    buffer_printf(&sql, "DROP PUBLICATION IF EXISTS %s; CREATE PUBLICATION %s", quoted, quoted);
+    for (size_t i = 0; i < count; i++) {
+        buffer_append_string(&sql, i ? ", " : " FOR TABLE ");
+        put_table(&sql, placement, &tables[i]);
+        if (placement->isolation->shares_tables)
+            buffer_printf(&sql, " WHERE (tenant_id = %lld)", (long long)placement->tenant_id);
+    }
+    if (sql.failed)
+        return error_set(err, ERROR_LIMIT, "too many tables to publish");
+    return pg_execute_script(owner, buffer_string(&sql), err);
+}

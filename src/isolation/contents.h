@@ -97,4 +97,10 @@ int isolation_contents_sequences(struct pg_connection *source,
                                  const struct isolation_placement *target_placement,
                                  struct error *err);
 
+/* A publication of the tenant's rows in these tables, anew. */
+int isolation_contents_publish(struct pg_connection *owner,
+                               const struct isolation_placement *placement,
+                               const struct isolation_table *tables, size_t count, const char *name,
+                               struct error *err);
+
 #endif

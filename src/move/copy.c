@@ -57,12 +57,27 @@ static bool take_table(struct team *team, const struct isolation_table **ret)
     return there;
 }
 
+static int import_snapshot(struct pg_connection *source, const char *snapshot, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    return pg_execute_script(
+        source,
+        arena_printf(&arena,
+                     "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s",
+                     pg_literal(&arena, snapshot)),
+        err);
+}
+
 static int open_both(struct team *team, struct pg_connection **source,
                      struct pg_connection **target, struct error *err)
 {
     int r = moving_open_in_time(team->moving, team->moving->from, source, err);
     if (r == 0)
         r = moving_open_in_time(team->moving, team->moving->to, target, err);
+    if (r == 0 && team->moving->snapshot)
+        r = import_snapshot(*source, team->moving->snapshot, err);
+    if (r == 0 && team->moving->to_snapshot)
+        r = import_snapshot(*target, team->moving->to_snapshot, err);
     if (r < 0)
         return r;
     pg_set_cancel_flag(*source, &team->halt);
@@ -112,7 +127,7 @@ static int look_after(struct job_run *run, struct team *team, int64_t bytes, int
     bool stop_wanted = false;
     int r = catalog_move_set_done(run->catalog, moving->move.id, bytes, rows, &stop_wanted, err);
     if (r == 0 && stop_wanted)
-        r = error_set(err, ERROR_CANCELLED, "it was aborted");
+        r = error_set(err, ERROR_STATE, "it was aborted");
     if (r == 0 && job_cancelled(run->context))
         r = error_set(err, ERROR_CANCELLED, "interrupted");
     if (r == 0)

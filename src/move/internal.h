@@ -20,6 +20,8 @@ struct moving {
     int64_t pause_us;
     int jobs;
     bool ignore_unreachable;
+    const char *snapshot;    /* of `from`, in which it is read; NULL: as it is */
+    const char *to_snapshot; /* of `to`, likewise */
     int64_t until_us; /* time_monotonic_us: the tenant waits no longer; 0: it does not wait */
 };
 
@@ -61,5 +63,6 @@ int compare_all(struct job_run *run, struct moving *moving, struct error *err);
 /* ---- the jobs ---- */
 
 extern const struct job_definition move_job, move_revert_job, move_finish_job; /* on a placement */
+extern const struct job_definition move_online_job, move_back_job;
 
 #endif

@@ -12,5 +12,7 @@ const struct job_definition *const move_jobs[] = {
     &move_job,
     &move_revert_job,
     &move_finish_job,
+    &move_online_job,
+    &move_back_job,
     NULL,
 };

@@ -20,7 +20,7 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
     if (r == 0)
         r = planning_begin(context, catalog, arena, spec, &planning, err);
     if (r == 0)
-        r = planning_look(&planning, err);
+        r = planning_look(&planning, spec->offline, err);
     if (r < 0 || !planning.from || !planning.to)
         return r;
     *ret = (struct move_plan){
@@ -40,11 +40,6 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
 static int check_plan(const struct planning *planning, const struct move_spec *spec,
                       struct error *err)
 {
-    if (!spec->offline) {
-        error_set(err, ERROR_UNSUPPORTED, "this version moves tenants offline alone");
-        error_hint(err, "--offline copies while the tenant waits; --dry-run says for how long");
-        return -ERROR_UNSUPPORTED;
-    }
     if (planning->problem_count > 0) {
         const struct move_problem *first = &planning->problems[0];
         error_set(err, ERROR_STATE, "the tenant cannot be moved: %s", first->what);
@@ -53,7 +48,7 @@ static int check_plan(const struct planning *planning, const struct move_spec *s
         return -ERROR_STATE;
     }
     int64_t expected_us = planning_pause_us(planning);
-    if (expected_us <= spec->pause_us)
+    if (!spec->offline || expected_us <= spec->pause_us)
         return 0;
     error_set(err, ERROR_STATE, "the tenant would wait for about %lld s, and may for %lld s",
               (long long)(expected_us / TIME_S), (long long)(spec->pause_us / TIME_S));
@@ -96,8 +91,8 @@ static int lock_placement(const struct job_context *context, struct catalog *cat
 /* One that was cut off is ended first: by `reeve serve`, or by whoever asks for it again. */
 static int check_no_job(struct catalog *catalog, int64_t placement_id, struct error *err)
 {
-    const struct job_definition *const definitions[] = {&move_job, &move_revert_job,
-                                                        &move_finish_job};
+    const struct job_definition *const definitions[] = {
+        &move_job, &move_revert_job, &move_finish_job, &move_online_job, &move_back_job};
     for (size_t i = 0; i < array_size(definitions); i++) {
         int64_t job_id = 0;
         int r = job_pending(catalog, definitions[i], placement_id, &job_id, err);
@@ -156,8 +151,8 @@ static int submit_move(const struct job_context *context, struct catalog *catalo
         r = catalog_move_create(transaction, placement->id, spec->offline, &planning->where,
                                 &move_id, err);
     if (r == 0)
-        r = submit(context, transaction, arena, &move_job, placement, move_id, spec, ret_job_id,
-                   err);
+        r = submit(context, transaction, arena, spec->offline ? &move_job : &move_online_job,
+                   placement, move_id, spec, ret_job_id, err);
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -172,7 +167,7 @@ int move_start(const struct job_context *context, const struct move_spec *spec, 
     if (r == 0)
         r = planning_begin(context, catalog, &arena, spec, &planning, err);
     if (r == 0)
-        r = planning_look(&planning, err);
+        r = planning_look(&planning, spec->offline, err);
     if (r == 0)
         r = check_plan(&planning, spec, err);
     failpoint("move.planned");
@@ -245,8 +240,8 @@ static int submit_revert(const struct job_context *context, struct catalog *cata
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
     r = catalog_move_set_phase(transaction, move->id, CATALOG_MOVE_REVERTING, NULL, err);
     if (r == 0)
-        r = submit(context, transaction, arena, &move_revert_job, &move->place, move->id, spec,
-                   ret_job_id, err);
+        r = submit(context, transaction, arena, move->offline ? &move_revert_job : &move_back_job,
+                   &move->place, move->id, spec, ret_job_id, err);
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -291,8 +286,9 @@ static int undo_abandoned(const struct job_context *context, struct catalog *cat
 {
     int64_t job_id = 0;
     struct error why = {0};
-    int r = job_pending(catalog, move->flipped ? &move_revert_job : &move_job, move->place.id,
-                        &job_id, err);
+    const struct job_definition *forth = move->offline ? &move_job : &move_online_job;
+    const struct job_definition *back = move->offline ? &move_revert_job : &move_back_job;
+    int r = job_pending(catalog, move->flipped ? back : forth, move->place.id, &job_id, err);
     if (r < 0 || job_id == 0)
         return r;
     int undone = job_run(context, job_id, &why);

@@ -96,7 +96,7 @@ int moving_check_stop(struct job_run *run, const struct moving *moving, struct e
     int r = catalog_move_set_done(run->catalog, moving->move.id, moving->move.bytes_done,
                                   moving->move.rows_done, &stop_wanted, err);
     if (r == 0 && stop_wanted)
-        r = error_set(err, ERROR_CANCELLED, "it was aborted");
+        r = error_set(err, ERROR_STATE, "it was aborted");
     if (r == 0 && job_cancelled(run->context))
         r = error_set(err, ERROR_CANCELLED, "interrupted");
     return r < 0 ? r : moving_check_time(moving, err);

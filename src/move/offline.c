@@ -5,9 +5,8 @@
  * Until the flip the tenant's place is the old one, and whatever goes wrong, an interruption too,
  * undoes all of it. The flip is one transaction in the catalog, the last thing that is done.
  */
-#include "base/log.h"
-#include "catalog/tenant.h"
-#include "migrate/ledger.h"
+#include "move/flip.h"
+#include "move/follow.h"
 #include "move/internal.h"
 
 static int set_phase(struct job_run *run, const struct moving *moving,
@@ -39,35 +38,6 @@ static int step_migrate(struct job_run *run, struct error *err)
     return r < 0 ? r : place_migrate(run, &moving->making, false, err);
 }
 
-/* ---- the same version at both ends ---- */
-
-static int read_version(struct job_run *run, struct moving *moving, struct place *place,
-                        const char **ret, struct error *err)
-{
-    struct ledger_plan plan;
-    _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r = server_connect(&place->server, place->isolated.database, &data, err);
-    if (r == 0)
-        r = ledger_read(data, place->isolated.schema, &moving->making.set, run->arena, &plan, err);
-    if (r == 0)
-        *ret = plan.from;
-    return r;
-}
-
-static int check_versions(struct job_run *run, struct moving *moving, struct error *err)
-{
-    const char *here = "", *there = "";
-    int r = read_version(run, moving, moving->from, &here, err);
-    if (r == 0)
-        r = read_version(run, moving, moving->to, &there, err);
-    if (r < 0 || strcmp(here, there) == 0)
-        return r;
-    error_set(err, ERROR_STATE, "the places are at different versions, %s and %s", here, there);
-    error_hint(err, "`reeve migrate %s` brings both to the newest",
-               moving->from->placement.service);
-    return -ERROR_STATE;
-}
-
 static int step_finish(struct job_run *run, struct error *err)
 {
     struct moving *moving;
@@ -77,49 +47,17 @@ static int step_finish(struct job_run *run, struct error *err)
     if (r == 0)
         r = moving_allow(run, moving, err);
     if (r == 0)
-        r = check_versions(run, moving, err);
+        r = flip_check_versions(run, moving, err);
     return r < 0 ? r : moving_find_tables(run, moving, err);
 }
 
 /* ---- while the tenant waits ---- */
 
-static bool is_shared(struct job_run *run, const struct place *place)
-{
-    struct isolation_target target;
-    isolation_target(run->arena, &place->site.isolation, &place->isolated, &target);
-    return site_is_base(run->arena, &place->site, &target);
-}
-
-/* A migration of tables that tenants share knows nothing of this one, and is kept away by the
- * site's lock; one of a place of its own by the placement's. The locks end with the job's session.
- */
-static int keep_migrations_away(struct job_run *run, struct moving *moving, struct error *err)
-{
-    const struct place *places[] = {moving->from, moving->to};
-    if (places[0]->site.cluster.id > places[1]->site.cluster.id) {
-        places[0] = moving->to;
-        places[1] = moving->from;
-    }
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < array_size(places); i++)
-        if (is_shared(run, places[i]))
-            r = site_lock(run->context, run->catalog, &places[i]->site, err);
-    return r < 0 ? r : check_versions(run, moving, err);
-}
-
-static void let_migrations(struct job_run *run, const struct moving *moving)
-{
-    const struct place *places[] = {moving->from, moving->to};
-    for (size_t i = 0; i < array_size(places); i++)
-        if (is_shared(run, places[i]))
-            site_unlock(run->catalog, &places[i]->site);
-}
-
 static int begin_pause(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = moving_check_stop(run, moving, err);
     if (r == 0)
-        r = keep_migrations_away(run, moving, err);
+        r = flip_keep_migrations_away(run, moving, err);
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
     return r < 0 ? r : pause_begin(run, moving, err);
@@ -152,100 +90,17 @@ static int step_compare(struct job_run *run, struct error *err)
 
 /* ---- the flip ---- */
 
-static int commit_flip(struct job_run *run, const struct moving *moving, const char *action,
-                       enum catalog_move_phase phase, struct error *err)
-{
-    const struct catalog_move *move = &moving->move;
-    const char *detail = arena_printf(run->arena, "{\"from\":\"%s\",\"to\":\"%s\",\"rows\":%lld}",
-                                      moving->from->placement.isolation,
-                                      moving->to->placement.isolation, (long long)move->rows_done);
-    int r = catalog_begin(run->catalog, err);
-    if (r < 0)
-        return r;
-    _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
-    r = catalog_move_flip(transaction, move->id, err);
-    if (r == 0)
-        r = catalog_placement_release(transaction, run->placement_id, err);
-    if (r == 0)
-        r = catalog_move_released(transaction, move->id, err);
-    if (r == 0)
-        r = catalog_move_set_phase(transaction, move->id, phase, NULL, err);
-    if (r == 0)
-        r = place_audit(run->context, transaction, action, &moving->from->placement, detail, err);
-    return r < 0 ? r : catalog_commit(transaction, err);
-}
-
-static int check_tenant(struct job_run *run, bool *ret_active, struct error *err)
-{
-    struct catalog_tenant tenant;
-    int r = catalog_tenant_get(run->catalog, run->arena, run->tenant_id, &tenant, err);
-    if (r == 0)
-        *ret_active = tenant.status == CATALOG_TENANT_ACTIVE;
-    return r;
-}
-
-/* The new place is opened last: until then only what the catalog says leads to the old one. */
-static int open_and_flip(struct job_run *run, struct moving *moving, const char *action,
-                         enum catalog_move_phase phase, struct error *err)
-{
-    struct place *to = moving->to;
-    bool active = false;
-    int r = check_tenant(run, &active, err);
-    if (r == 0 && !active)
-        r = error_set(err, ERROR_STATE, "tenant \"%s\" is not active", to->placement.tenant);
-    if (r == 0)
-        r = isolation_unfence(&to->server.isolation, &to->site.isolation, &to->isolated, err);
-    if (r < 0)
-        return r;
-    r = commit_flip(run, moving, action, phase, err);
-    if (r < 0) {
-        struct error open = {0};
-        if (isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open) <
-            0)
-            log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
-    }
-    return r;
-}
-
-/* The tenant has moved: a failure is told, and the audit tells it again. */
-static void disallow_behind(struct job_run *run, struct moving *moving)
-{
-    struct error err = {0};
-    if (moving_disallow(run, moving, &err) < 0)
-        log_write_error(LOG_WARNING, &err, "role %s may still set session_replication_role",
-                        moving->from->site.isolation.owner_role);
-}
-
-/* Whoever was suspended meanwhile has closed the old place alone. */
-static void close_suspended(struct job_run *run, struct moving *moving)
-{
-    struct error err = {0};
-    bool active = true;
-    int r = check_tenant(run, &active, &err);
-    if (r == 0 && !active)
-        r = isolation_set_login(&moving->to->server.isolation, &moving->to->isolated, false, &err);
-    if (r < 0)
-        log_write_error(LOG_WARNING, &err, "a suspended tenant's roles may still log in");
-}
-
 static int flip(struct job_run *run, const char *action, enum catalog_move_phase phase,
                 struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
     if (r == 0)
-        r = check_versions(run, moving, err);
-    if (r == 0)
-        r = pause_check(moving, err);
-    if (r == 0)
-        r = moving_check_stop(run, moving, err);
-    if (r == 0)
-        r = open_and_flip(run, moving, action, phase, err);
+        r = flip_now(run, moving, action, phase, err);
     if (r < 0)
         return r;
-    let_migrations(run, moving);
-    close_suspended(run, moving);
-    disallow_behind(run, moving);
+    flip_let_migrations(run, moving);
+    flip_disallow(run, moving);
     return 0;
 }
 
@@ -290,7 +145,7 @@ static int compensate(struct job_run *run, struct error *err)
     if (r < 0 || !moving)
         return r;
     if (moving->move.flipped) {
-        disallow_behind(run, moving);
+        flip_disallow(run, moving);
         return 0;
     }
     return undo(run, moving, err);
@@ -323,14 +178,14 @@ static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    if (r == 0 && !is_shared(run, moving->to))
+    if (r == 0 && !flip_is_shared(run, moving->to))
         r = place_migrate(run, &moving->making, false, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)
         r = moving_allow(run, moving, err);
     if (r == 0)
-        r = check_versions(run, moving, err);
+        r = flip_check_versions(run, moving, err);
     return r < 0 ? r : moving_find_tables(run, moving, err);
 }
 
@@ -348,7 +203,9 @@ static int step_drop_other(struct job_run *run, struct error *err)
         return r;
     job_tell(run, "drop %s",
              isolation_describe(run->arena, &moving->to->isolated, moving->to->site.cluster.name));
-    return place_drop(moving->to, err);
+    if (!moving->move.offline)
+        r = follow_clean(run, moving, moving->from, moving->to, FOLLOW_BACK, err);
+    return r < 0 ? r : place_drop(moving->to, err);
 }
 
 static int step_reverted(struct job_run *run, struct error *err)
@@ -361,7 +218,7 @@ static int step_reverted(struct job_run *run, struct error *err)
 /* The tenant is back already: what is left is done. */
 static int finish_revert(struct job_run *run, struct moving *moving, struct error *err)
 {
-    disallow_behind(run, moving);
+    flip_disallow(run, moving);
     int r = place_drop(moving->to, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }

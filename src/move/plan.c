@@ -179,7 +179,7 @@ static int add_problems(struct planning *planning, struct pg_connection *source,
                         const char *parameter, struct error *err)
 {
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = pg_query(source, sql, 1, &parameter, &result, err);
+    int r = pg_query(source, sql, parameter ? 1 : 0, &parameter, &result, err);
     for (size_t i = 0; r == 0 && i < pg_rows(result); i++)
         add_problem(planning, pg_text_copy(result, i, 0, planning->arena),
                     pg_text_copy(result, i, 1, planning->arena));
@@ -316,7 +316,19 @@ static int connect_to_target(struct planning *planning, struct pg_connection **r
     return server_connect(&planning->to->server, NULL, ret, err);
 }
 
-int planning_look(struct planning *planning, struct error *err)
+/* There is a stream each way: forth until the tenant has moved, and back from then on. */
+static int look_at_streams(struct planning *planning, struct pg_connection *source,
+                           struct pg_connection *target, struct error *err)
+{
+    int r = add_problems(planning, source, sql_move_stream_problems, NULL, err);
+    if (r == 0 && planning->from->site.cluster.id != planning->to->site.cluster.id)
+        r = add_problems(planning, target, sql_move_stream_problems, NULL, err);
+    return r < 0 ? r
+                 : add_problems(planning, source, sql_move_key_problems,
+                                planning->from->isolated.schema, err);
+}
+
+int planning_look(struct planning *planning, bool offline, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *source = NULL;
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
@@ -328,6 +340,8 @@ int planning_look(struct planning *planning, struct error *err)
         r = compare_databases(planning, source, target, err);
     if (r == 0)
         r = compare_servers(planning, source, target, err);
+    if (r == 0 && !offline)
+        r = look_at_streams(planning, source, target, err);
     if (r == 0)
         r = look_at_source(planning, source, err);
     return r < 0 ? r : check_rights(planning, target, err);

@@ -24,7 +24,7 @@ struct planning {
 int planning_begin(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                    const struct move_spec *spec, struct planning *ret, struct error *err);
 /* Both ends: sizes and problems. */
-int planning_look(struct planning *planning, struct error *err);
+int planning_look(struct planning *planning, bool offline, struct error *err);
 /* How long the tenant would wait, offline: a guess on the safe side. */
 int64_t planning_pause_us(const struct planning *planning);
 

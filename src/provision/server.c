@@ -17,8 +17,8 @@ static int unseal_admin(const struct server *server, char **ret, struct error *e
     return catalog_unseal(server->context->master_key, context, &cluster->admin_password, ret, err);
 }
 
-int server_connect(struct server *server, const char *database, struct pg_connection **ret,
-                   struct error *err)
+static int connect_as_admin(struct server *server, const char *database, bool replication,
+                            struct pg_connection **ret, struct error *err)
 {
     _cleanup_catalog_wipe_ char *password = NULL;
     int r = unseal_admin(server, &password, err);
@@ -30,6 +30,7 @@ int server_connect(struct server *server, const char *database, struct pg_connec
         .password = password,
         .database = database ? database : server->cluster->maintenance_db,
         .application_name = "reeve provision",
+        .replication = replication,
         .statement_timeout_us = ADMIN_STATEMENT_TIMEOUT_US,
         .cancelled = server->context->cancelled,
     };
@@ -38,13 +39,25 @@ int server_connect(struct server *server, const char *database, struct pg_connec
         error_prefix(err, "cluster \"%s\"", server->cluster->name);
         return r;
     }
-    if (!server->claimed && server->cluster->id != 0)
+    if (!server->claimed && server->cluster->id != 0 && !replication)
         r = claim_server(*ret, server->cluster->name, server->cluster->installation, err);
     if (r < 0)
         *ret = pg_close(*ret);
     if (r == 0 && !server->claimed)
         server->claimed = true;
     return r;
+}
+
+int server_connect(struct server *server, const char *database, struct pg_connection **ret,
+                   struct error *err)
+{
+    return connect_as_admin(server, database, false, ret, err);
+}
+
+int server_connect_for_stream(struct server *server, const char *database,
+                              struct pg_connection **ret, struct error *err)
+{
+    return connect_as_admin(server, database, true, ret, err);
 }
 
 static int connect_for_isolation(void *context, const char *database, struct pg_connection **ret,

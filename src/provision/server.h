@@ -23,4 +23,8 @@ void server_init(struct server *server, const struct job_context *context,
 int server_connect(struct server *server, const char *database, struct pg_connection **ret,
                    struct error *err);
 
+/* The same for a change stream (pg/stream.h). */
+int server_connect_for_stream(struct server *server, const char *database,
+                              struct pg_connection **ret, struct error *err);
+
 #endif

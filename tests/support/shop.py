@@ -81,7 +81,9 @@ class Application:
         """Each acknowledged transfer is there exactly once, and nothing else is."""
         found = connection.execute("SELECT note, count(*), sum(amount) FROM ledger WHERE note NOT LIKE"
                                    " 'opening %%' GROUP BY note").fetchall()
-        assert {(note, 2, 0) for note in self.acknowledged} == set(found)
+        due = {(note, 2, 0) for note in self.acknowledged}
+        lost, surplus = due - set(found), set(found) - due
+        assert not lost and not surplus, (len(due), len(lost), len(surplus), list(lost)[:3], list(surplus)[:3])
         assert connection.execute("SELECT sum(balance) FROM account").fetchone() == (ACCOUNTS * OPENING,)
         assert connection.execute("SELECT (SELECT entries FROM tally) = (SELECT count(*) FROM ledger)"
                                   ).fetchone() == (True,)

@@ -1,0 +1,1 @@
+DELETE FROM reeve.move_progress WHERE move_id = $1::bigint

@@ -1,0 +1,1 @@
+SELECT lsn FROM reeve.move_progress WHERE move_id = $1::bigint

@@ -1,0 +1,39 @@
+/*
+ * apply.h - a change stream of the place that the tenant leaves, applied to the one that it goes
+ * to. Private to this room.
+ *
+ * One or more transactions of the source become one of the target, which also writes down how far
+ * that is (reeve.move_progress): behind a crash the stream goes on there, so each is applied once.
+ * Works in a login of the service's owner role (isolation/contents.h).
+ */
+#ifndef MOVE_APPLY_H
+#define MOVE_APPLY_H
+
+#include "base/str.h"
+#include "move/internal.h"
+
+struct applier;
+
+/* The caller frees *ret. ERROR_STATE: nothing is written down of how far the target is. */
+int applier_open(const struct moving *moving, struct applier **ret, struct error *err);
+/* Accepts NULL; returns NULL. What was not committed is not applied. */
+struct applier *applier_free(struct applier *applier);
+DEFINE_CLEANUP(struct applier *, applier_free);
+#define _cleanup_applier_ _cleanup_(cleanup_applier_free)
+
+/* A message of the stream; the applier may commit what it has at the end of a transaction of the
+ * source. ERROR_PROTOCOL; ERROR_STATE: the target has not the row that changes; ERROR_MIGRATION: a
+ * table was changed. */
+int applier_take(struct applier *applier, struct str message, struct error *err);
+/* What was taken up to the last whole transaction is on the target for good. Nothing within one. */
+int applier_commit(struct applier *applier, struct error *err);
+/* All that was committed at the source before this is on the target for good. */
+uint64_t applier_lsn(const struct applier *applier);
+/* Nothing was taken that is not on the target for good. */
+bool applier_is_clean(const struct applier *applier);
+/* Another message is awaited from now on, with that content (borrowed). */
+void applier_await(struct applier *applier, const char *marker);
+/* It was taken, and all in front of it. */
+bool applier_is_marked(const struct applier *applier);
+
+#endif
