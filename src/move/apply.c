@@ -1,6 +1,7 @@
 #include "move/apply.h"
 
 #include "base/buffer.h"
+#include "base/failpoint.h"
 #include "change/pgoutput.h"
 #include "pg/quote.h"
 #include "pg/stream.h"
@@ -432,6 +433,7 @@ int applier_commit(struct applier *applier, struct error *err)
     int r = begin_target(applier, err);
     if (r == 0)
         r = write_progress(applier, err);
+    failpoint("move.applying");
     if (r == 0)
         r = pg_commit(applier->owner, err);
     if (r < 0)

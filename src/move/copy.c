@@ -257,6 +257,7 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = target;
     r = copy_in_transaction(team, source, transaction, table, &rows, err);
+    failpoint("move.copying");
     if (r == 0 && failpoint_fails("move.lose"))
         r = lose_row(transaction, team->moving, table, err);
     if (r == 0)

@@ -3,6 +3,7 @@
  */
 #include "move/flip.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "catalog/tenant.h"
 #include "migrate/ledger.h"
@@ -92,6 +93,7 @@ static int commit_flip(struct job_run *run, const struct moving *moving, const c
         r = catalog_move_set_phase(transaction, move->id, phase, NULL, err);
     if (r == 0)
         r = place_audit(run->context, transaction, action, &moving->from->placement, detail, err);
+    failpoint("move.flipping");
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -118,6 +120,7 @@ static int open_and_flip(struct job_run *run, struct moving *moving, const char 
     if (r < 0)
         return r;
     r = commit_flip(run, moving, action, phase, err);
+    failpoint("move.flipped");
     if (r < 0) {
         struct error open = {0};
         if (isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open) <

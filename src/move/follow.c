@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/crypto.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "base/time.h"
@@ -237,6 +238,7 @@ static int catch_up(struct follow *follow, struct error *err)
     uint64_t lag = UINT64_MAX;
     int r = 0;
     while (r == 0 && lag > LAG_SMALL) {
+        failpoint("move.catching_up");
         r = take_for(follow, turn_us, err);
         if (r == 0)
             r = tell_lag(follow, &lag, err);
@@ -315,14 +317,17 @@ static int cut_over(struct follow *follow, struct follow_snapshot *ret, const ch
     struct job_run *run = follow->run;
     struct moving *moving = follow->moving;
     int r = flip_keep_migrations_away(run, moving, err);
+    failpoint("move.hold");
     if (r == 0)
         r = pause_begin(run, moving, err);
     if (r == 0)
         r = take_the_rest(follow, err);
+    failpoint("move.marked");
     if (r == 0)
         r = move_sequences(follow, err);
     if (r == 0 && follow->way == FOLLOW_FORWARD)
         r = begin_back(follow, err);
+    failpoint("move.begun_back");
     if (r == 0)
         r = keep_snapshot(follow, ret, err);
     if (r == 0)

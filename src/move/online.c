@@ -6,6 +6,7 @@
  * on the tenant is at the new one, and going back is the same along the stream back, which began
  * there.
  */
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "move/flip.h"
 #include "move/follow.h"
@@ -73,9 +74,11 @@ static int step_copy(struct job_run *run, struct error *err)
         r = follow_make_slot(run, moving, moving->from, FOLLOW_FORWARD, &replication, &slot, err);
     if (r < 0)
         return r;
+    failpoint("move.slot");
     moving->snapshot = slot.snapshot;
     r = copy_all(run, moving, true, err);
     moving->snapshot = NULL;
+    failpoint("move.copied");
     return r < 0 ? r : follow_set_progress(run, moving, moving->to, slot.consistent_lsn, err);
 }
 
@@ -98,6 +101,7 @@ static int compare_behind(struct job_run *run, struct moving *moving,
 {
     moving->until_us = 0;
     moving->to_snapshot = snapshot->name;
+    failpoint("move.comparing");
     int r = compare_all(run, moving, err);
     moving->to_snapshot = NULL;
     return r;
@@ -142,6 +146,7 @@ static int step_settle(struct job_run *run, struct error *err)
     int r = moving_reload(run, &moving, err);
     if (r == 0) /* it was followed from the old place, which is the other one now */
         r = clean_forward(run, moving, err);
+    failpoint("move.settling");
     if (r == 0)
         r = moving_disallow(run, moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
