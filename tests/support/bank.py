@@ -2,11 +2,18 @@
 test may kill; a service whose tables are the shop's, but that each has a key; and what a move may leave."""
 import contextlib
 import os
+import pathlib
 import re
+import select
 import signal
+import socket
 import subprocess
+import threading
 
-from support import postgres, process, shop
+import psycopg.conninfo
+from psycopg_pool import ConnectionPool
+
+from support import foreign, postgres, process, shop
 from support.agreement import wait_for_jobs
 from support.process import wait_until
 from support.reeve import binary, environment, running_reeve, running_serve
@@ -29,6 +36,7 @@ class Bank(World):
     def __init__(self, reeve, folder, servers):
         self.reeve, self.servers = reeve, servers
         self.services, self.tenants, self.tight_tenants = set(), {}, {}
+        self.made, self.known = [], []
         text = (DATA / "shop" / "0001_shop.sql").read_text()
         folder.mkdir()
         folder.chmod(0o755)
@@ -40,6 +48,7 @@ class Bank(World):
 
     def tenant_at(self, isolation, cluster):
         tenant = self.reeve.add_tenant(unique("b"), SERVICE, isolation, cluster=cluster)
+        self.made.append(tenant)
         with self.reeve.connect(tenant) as connection:
             shop.fill(connection)
         return tenant
@@ -62,6 +71,20 @@ class Bank(World):
     def phase(self, tenant):
         return self.last_move(tenant)["phase"]
 
+    def is_in(self, tenant, phase):
+        """Whether its last move is; also where it has none yet."""
+        found = self.reeve.query("SELECT m.phase FROM reeve.move m JOIN reeve.placement p ON p.id = m.placement_id"
+                                 " JOIN reeve.tenant t ON t.id = p.tenant_id WHERE t.slug = %s ORDER BY m.id DESC"
+                                 " LIMIT 1", tenant.slug)
+        return found == [(phase,)]
+
+    def pauses(self, tenant):
+        """{when it began: seconds or None} of its last move's last pause."""
+        return dict(self.reeve.query(
+            "SELECT m.held_at, extract(epoch FROM m.released_at - m.held_at)::float8 FROM reeve.move m"
+            " JOIN reeve.placement p ON p.id = m.placement_id JOIN reeve.tenant t ON t.id = p.tenant_id"
+            " WHERE t.slug = %s AND m.held_at IS NOT NULL ORDER BY m.id DESC LIMIT 1", tenant.slug))
+
     def place(self, tenant):
         found = self.reeve.cli("placement", "show", tenant.slug, SERVICE, json=True).json
         return found["isolation"], found["cluster"]
@@ -75,7 +98,19 @@ class Bank(World):
         return self.reeve.admin(database) if cluster == "local" else self.servers[cluster].connect(database)
 
     def leftovers(self):
-        """What no placement needs, on any server, and tenants that wait, and moves that are not over."""
+        """What no placement needs, on any server, and tenants that wait, and moves that are not over; but for
+        what a test that failed has left."""
+        return [one for one in self._leftovers() if one not in self.known]
+
+    def clean_up(self):
+        """Behind a test that may have failed."""
+        if self.leftovers():
+            for tenant in self.made:
+                self.reeve.cli("tenant", "delete", tenant.slug, "--yes", check=False)
+            self.known = self._leftovers()
+        self.made = []
+
+    def _leftovers(self):
         places = self.reeve.query(PLACES)
         found = []
         for cluster in ["local", *self.servers]:
@@ -128,11 +163,10 @@ def working(connect, threads=1, pace=0.01, **options):
         yield application
 
 
-def goes_on(application, more=5):
+def goes_on(application, more=5, seconds=SOON_SECONDS):
     """It is acknowledged what it writes from now on."""
     due = application.count() + more
-    wait_until(lambda: application.count() >= due, f"the application goes on ({application.errors[-3:]})",
-               SOON_SECONDS)
+    wait_until(lambda: application.count() >= due, f"the application goes on ({application.errors[-3:]})", seconds)
 
 
 def only_lost_connections(application):
@@ -140,13 +174,75 @@ def only_lost_connections(application):
     return [error for error in application.errors if not LOST.match(error)] == []
 
 
+@contextlib.contextmanager
+def working_with_a_pool(conninfo, threads=4):
+    """The same over psycopg_pool: each transfer on a connection that the pool gives."""
+    with ConnectionPool(conninfo, min_size=2, max_size=3, kwargs={"autocommit": True}) as pool:
+        with working(pool.connection, threads=threads, reconnect_every=1) as application:
+            yield application
+
+
+class NodeApplication:
+    """tests/drivers/node/bank.js"""
+
+    check = shop.Application.check
+
+    def __init__(self, bank, tenant, workers=4):
+        command, extra = foreign.node("bank.js")()
+        self.acknowledged, self.errors, self.begun = [], [], set()
+        self.process = process.spawn(
+            list(map(str, command)), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**environment(), **{name: str(value) for name, value in extra.items()}, "PGHOST": "127.0.0.1",
+                 "PGPORT": str(bank.reeve.port), "PGUSER": tenant.slug, "PGPASSWORD": tenant.secret,
+                 "PGDATABASE": SERVICE, "ACCOUNTS": str(shop.ACCOUNTS), "WORKERS": str(workers)})
+        self.reader = threading.Thread(target=self._read)
+        self.reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            word, _, rest = line.rstrip("\n").partition(" ")
+            if word == "begun":
+                self.begun.add(rest)
+            elif word == "done":
+                self.acknowledged.append(rest)
+            else:
+                self.errors.append(line)
+
+    @property
+    def in_doubt(self):
+        return self.begun - set(self.acknowledged) if self.errors else set()
+
+    def count(self):
+        return len(self.acknowledged)
+
+    def stop(self):
+        self.process.stdin.close()
+        try:
+            assert self.process.wait(SOON_SECONDS) == 0
+        finally:
+            self.process.kill()
+            self.reader.join(SOON_SECONDS)
+            self.process.wait()
+
+
+@contextlib.contextmanager
+def working_in_node(bank, tenant):
+    application = NodeApplication(bank, tenant)
+    try:
+        goes_on(application)
+        yield application
+    finally:
+        application.stop()
+
+
 # ---- commands that a test stops or kills ----
 
 @contextlib.contextmanager
-def started(bank, *arguments, **env):
+def started(bank, *arguments, config=None, **env):
     """`reeve move ...` beside the test."""
     running = process.spawn([str(binary()), "move", *arguments], text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=environment(REEVE_CONFIG=bank.reeve.config_path, **env))
+                            stderr=subprocess.PIPE,
+                            env=environment(REEVE_CONFIG=config or bank.reeve.config_path, **env))
     try:
         yield running
     finally:
@@ -206,3 +302,68 @@ def kill_server(server):
             os.kill(helper, signal.SIGKILL)
     server.process.wait()
     wait_until(lambda: not any(map(process.is_running, helpers)), "its processes end", SOON_SECONDS)
+
+
+# ---- who is cut off from the catalog ----
+
+class Line:
+    """Between somebody and the control database: `deaf` loses its answers, `cut` ends it."""
+
+    def __init__(self, reeve, folder):
+        self.control = psycopg.conninfo.conninfo_to_dict(reeve.setting("control"))
+        password = pathlib.Path(self.control.pop("passfile")).read_text().strip().rpartition(":")[2]
+        name = f".s.PGSQL.{self.control['port']}"
+        self.path = pathlib.Path(self.control["host"]) / name
+        self.conninfo = psycopg.conninfo.make_conninfo(**{**self.control, "host": folder, "password": password})
+        self.deaf = self.is_cut = False
+        self.over = threading.Event()
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(folder / name))
+        self.listener.listen()
+        self.threads = [threading.Thread(target=self._accept)]
+        self.threads[0].start()
+
+    def close(self):
+        self.over.set()
+        self.listener.shutdown(socket.SHUT_RDWR)
+        for thread in self.threads:
+            thread.join(SOON_SECONDS)
+        self.listener.close()
+
+    def _accept(self):
+        with contextlib.suppress(OSError):  # closed
+            while True:
+                client = self.listener.accept()[0]
+                self.threads.append(threading.Thread(target=self._pass_on, args=[client]))
+                self.threads[-1].start()
+
+    def _pass_on(self, client):
+        with contextlib.suppress(OSError), client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(str(self.path))
+            while not self.over.is_set() and not self.is_cut:
+                for side in select.select([client, server], [], [], process.POLL_SECONDS)[0]:
+                    data = side.recv(1 << 16)
+                    if not data:
+                        return
+                    if side is client:
+                        server.sendall(data)
+                    elif not self.deaf:
+                        client.sendall(data)
+
+
+@contextlib.contextmanager
+def running_line(bank):
+    with process.temporary_folder() as folder:
+        line = Line(bank.reeve, folder)
+        try:
+            yield line
+        finally:
+            line.close()
+
+
+def config_over(line, bank):
+    """A configuration file for commands that reach the catalog over a line."""
+    path = pathlib.Path(line.listener.getsockname()).parent / "reeve.conf"
+    path.touch(mode=0o600)
+    path.write_text(f"control = {line.conninfo}\nkey_file = {bank.reeve.folder / bank.reeve.setting('key_file')}\n")
+    return path
