@@ -157,7 +157,7 @@ def running_bank():
 
 
 @contextlib.contextmanager
-def working(connect, threads=1, pace=0.01, **options):
+def working(connect, threads=1, pace=0.02, **options):
     with shop.running(connect, threads=threads, pace=pace, **options) as application:
         goes_on(application)
         yield application
@@ -175,10 +175,10 @@ def only_lost_connections(application):
 
 
 @contextlib.contextmanager
-def working_with_a_pool(conninfo, threads=4):
+def working_with_a_pool(conninfo, threads=3, pace=0.1):
     """The same over psycopg_pool: each transfer on a connection that the pool gives."""
-    with ConnectionPool(conninfo, min_size=2, max_size=3, kwargs={"autocommit": True}) as pool:
-        with working(pool.connection, threads=threads, reconnect_every=1) as application:
+    with ConnectionPool(conninfo, min_size=1, max_size=2, kwargs={"autocommit": True}) as pool:
+        with working(pool.connection, threads=threads, pace=pace, reconnect_every=1) as application:
             yield application
 
 
@@ -187,14 +187,15 @@ class NodeApplication:
 
     check = shop.Application.check
 
-    def __init__(self, bank, tenant, workers=4):
+    def __init__(self, bank, tenant, workers=3, pace=100):
         command, extra = foreign.node("bank.js")()
         self.acknowledged, self.errors, self.begun = [], [], set()
         self.process = process.spawn(
             list(map(str, command)), text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             env={**environment(), **{name: str(value) for name, value in extra.items()}, "PGHOST": "127.0.0.1",
                  "PGPORT": str(bank.reeve.port), "PGUSER": tenant.slug, "PGPASSWORD": tenant.secret,
-                 "PGDATABASE": SERVICE, "ACCOUNTS": str(shop.ACCOUNTS), "WORKERS": str(workers)})
+                 "PGDATABASE": SERVICE, "ACCOUNTS": str(shop.ACCOUNTS), "WORKERS": str(workers),
+                 "PACE": str(pace)})
         self.reader = threading.Thread(target=self._read)
         self.reader.start()
 

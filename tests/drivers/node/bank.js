@@ -1,12 +1,14 @@
 // The application of tests/support/shop.py over node-postgres: a pool, transactions of several named statements.
 // Prints "begun NOTE" and "done NOTE" for each transfer, "error CODE MESSAGE" for what went wrong; ends when its
-// input does. ACCOUNTS and WORKERS are in its environment.
+// input does. In its environment: ACCOUNTS, WORKERS and PACE, the milliseconds between two of a worker's transfers.
 'use strict';
 
+const { setTimeout } = require('timers/promises');
 const pg = require('pg');
 const { tenant, unique } = require('./common');
 
-const [accounts, workers] = [process.env.ACCOUNTS, process.env.WORKERS].map(Number);
+const { ACCOUNTS, WORKERS, PACE } = process.env;
+const [accounts, workers, pace] = [ACCOUNTS, WORKERS, PACE].map(Number);
 const statements = {
   lock: 'SELECT id FROM account WHERE owner IN ($1, $2) ORDER BY id FOR UPDATE',
   change: 'UPDATE account SET balance = balance + $1::numeric WHERE owner = $2',
@@ -45,6 +47,7 @@ async function work(pool, number) {
       tell(error);
     }
     if (client) client.release(failed);
+    await setTimeout(pace);
   }
 }
 
