@@ -1,10 +1,12 @@
 """Online moves under applications of several drivers, and what may come in between: an abort, a long transaction,
 an interruption, a row that was lost."""
+import contextlib
 import signal
+import subprocess
 
-import psycopg
 import pytest
 
+from support import wire
 from support.bank import (SERVICE, SOON_SECONDS, goes_on, let_go, resume, running_bank, started, stopped_move,
                           wait_until_stopped, working_in_node, working_with_a_pool)
 from support.process import wait_until
@@ -77,13 +79,13 @@ def test_a_session_that_keeps_its_server_connection(bank, pair):
     """It is told to connect again, in no transaction; and does so at the new place."""
     before, after = PAIRS[pair]
     tenant = bank.tenant_at(*before)
-    with bank.working(tenant) as application, bank.reeve.connect(tenant) as kept:
-        kept.execute("PREPARE said AS INSERT INTO visit (path) VALUES ($1)")
-        kept.execute("EXECUTE said ('before')")
+    with bank.working(tenant) as application, wire.connect_to_tenant(bank.reeve, tenant) as kept:
+        kept.ask(wire.query("PREPARE said AS INSERT INTO visit (path) VALUES ($1); EXECUTE said ('before')"))
         done = bank.move(tenant, *after, json=True).json
-        with pytest.raises(psycopg.OperationalError) as told:
-            kept.execute("EXECUTE said ('late')")
-        assert told.value.sqlstate in ("57P01", "53300"), told.value
+        with contextlib.suppress(ConnectionError):
+            kept.send(wire.query("EXECUTE said ('late')"))
+        told = kept.rest()
+        assert [message.type for message in told] == ["E"] and told[0].sqlstate in ("57P01", "53300"), told
         with bank.reeve.connect(tenant) as again:
             again.execute("INSERT INTO visit (path) VALUES ('after')")
             assert again.execute("SELECT path FROM visit WHERE path IN ('before', 'late', 'after') ORDER BY id"
@@ -131,12 +133,10 @@ def test_aborted(bank, number, at):
     assert_whole(bank, tenant, application)
 
 
-LATE = pytest.mark.xfail(strict=True, reason="the abort takes it for that of a way back (move.c, wait_until_undone),"
-                                             " says that the move is undone, and the comparison ends")
-
-
-@pytest.mark.parametrize("at", ["move.flipping", pytest.param("move.flipped", marks=LATE),
-                                pytest.param("move.comparing", marks=LATE), pytest.param("move.settling", marks=LATE)])
+# It also takes it for that of a way back, and says that the move is undone (move.c, wait_until_undone).
+@pytest.mark.xfail(strict=True, reason="a late abort ends the comparison, and what followed the old place stays"
+                                       " (online.c, compensate)")
+@pytest.mark.parametrize("at", ["move.flipping", "move.flipped", "move.comparing", "move.settling"])
 def test_aborted_too_late(bank, at):
     """The tenant has moved, or is about to: whoever aborts is told so, unless it was taken back."""
     tenant = bank.tenant_at("schema", "one")
@@ -172,8 +172,13 @@ def test_a_way_back_that_is_aborted(bank, number, at):
     assert_whole(bank, tenant, application)
 
 
-@pytest.mark.parametrize("number, at", enumerate(["move.copying", "move.catching_up", "move.held", "move.fenced",
-                                                  "move.marked"]))
+STAYS = pytest.mark.xfail(strict=True, reason="what ends the pause is interrupted as well (follow.c, cut_over): the"
+                                              " tenant waits until `reeve serve` takes the move up")
+
+
+@pytest.mark.parametrize("number, at", [(0, "move.copying"), (1, "move.catching_up"),
+                                        *(pytest.param(number, at, marks=STAYS) for number, at in enumerate(
+                                            ["move.held", "move.fenced", "move.marked"]))])
 def test_interrupted(bank, number, at):
     """Ctrl-C: the tenant does not wait, and the move is undone or gone on with."""
     before, after = between(number)
@@ -182,7 +187,7 @@ def test_interrupted(bank, number, at):
         with stopped_move(bank, tenant, *after, at) as running:
             running.send_signal(signal.SIGINT)
             assert let_go(running) == 130
-        goes_on(application)
+        waiting = "cannot go on yet" in running.err
         resume(bank)
         goes_on(application)
         phase = bank.phase(tenant)
@@ -190,6 +195,7 @@ def test_interrupted(bank, number, at):
         if phase == "moved":
             bank.behind("finish", tenant)
     assert_whole(bank, tenant, application)
+    assert not waiting, running.err
 
 
 # ---- transactions that take long ----
@@ -245,6 +251,8 @@ def test_a_neighbours_long_transaction(bank):
     assert_whole(bank, tenant, application)
 
 
+@pytest.mark.xfail(strict=True, raises=subprocess.TimeoutExpired,
+                   reason="nobody looks whether it is aborted while a slot is made (follow.c, follow_make_slot)")
 def test_an_abort_behind_a_neighbours_long_transaction(bank):
     tenant, neighbour = bank.tenant_at("schema", "one"), bank.tenant_at("row", "one")
     with bank.working(tenant) as application, bank.reeve.connect(neighbour) as long:
@@ -253,7 +261,7 @@ def test_an_abort_behind_a_neighbours_long_transaction(bank):
         with started(bank, tenant.slug, SERVICE, "--to", "schema", "--cluster", "two") as running:
             wait_until(lambda: bank.is_in(tenant, "copying"), "it is about to copy", SOON_SECONDS)
             goes_on(application, 50)
-            bank.behind("abort", tenant, seconds=20)
+            bank.behind("abort", tenant, seconds=8)
             let_go(running)
         long.execute("COMMIT")
         goes_on(application)
