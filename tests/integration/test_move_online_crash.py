@@ -8,8 +8,9 @@ import psycopg
 import pytest
 
 from support import failpoints
+from support.agreement import wait_for_jobs
 from support.bank import (SERVICE, SOON_SECONDS, config_over, goes_on, kill_server, let_go, only_lost_connections,
-                          resume, running_bank, running_line, started, stopped_move)
+                          resume, running_bank, running_line, started, stopped_move, wait_until_stopped)
 from support.process import wait_until
 from support.reeve import running_serve
 from test_crash import crash
@@ -112,6 +113,44 @@ def test_a_killed_move_is_aborted(bank, pair):
     assert_whole(bank, made)
 
 
+@pytest.mark.parametrize("pair", PAIRS)
+def test_an_abort_that_is_killed(bank, pair):
+    """Whoever undoes the move, in front of it and behind it."""
+    before, after = PAIRS[pair]
+    made = {}
+    with contextlib.ExitStack() as stack:
+        for when in ("before", "after"):
+            made[when] = tenant, application = killed_move(bank, pair, "move.catching_up", stack)
+            killed = bank.behind("abort", tenant, env={"REEVE_CRASH_AT": f"move_online.compensate.{when}"}, check=False)
+            assert killed.code == -signal.SIGKILL, killed.text
+        resume(bank)
+        for when, (tenant, application) in made.items():
+            goes_on(application)
+            assert (bank.phase(tenant), bank.place(tenant)) == ("aborted", before), when
+    assert_whole(bank, made)
+
+
+@pytest.mark.parametrize("pair, first, second", [
+    ("row-schema", "move.fenced", "move.marked"), ("schema-database", "move.copying", "move.copied"),
+    ("database-row", "move.flipping", "move.flipping"), ("schema-schema", "move.applying", "move.applying"),
+    ("schema-schema", "move.flipped", "move.settling")])
+def test_who_goes_on_is_killed_too(bank, pair, first, second):
+    with contextlib.ExitStack() as stack:
+        tenant, application = killed_move(bank, pair, first, stack)
+        with running_serve(bank.reeve) as other:
+            other.stop()
+            with contextlib.suppress(AssertionError):  # it may be dead before it answers
+                other.start(REEVE_CRASH_AT=second)
+            wait_until(lambda: other.process.poll() is not None, f"it comes to {second}", SOON_SECONDS)
+            assert other.process.returncode == -signal.SIGKILL
+        resume(bank)
+        goes_on(application)
+        assert (bank.phase(tenant), bank.place(tenant)) == ("moved", PAIRS[pair][1])
+        bank.behind("finish", tenant)
+        goes_on(application)
+    assert_whole(bank, {second: (tenant, application)})
+
+
 # ---- going back ----
 
 # move_progress has one row for both ways of a move, so where both places are in one database the end of the way
@@ -212,6 +251,34 @@ def test_a_killed_server(bank, which, at):
     assert bank.leftovers() == [] and bank.audited() == []
 
 
+@pytest.mark.parametrize("number, which, at", [(number, which, at) for number, (which, at) in enumerate(
+    (which, at) for which in ("source", "target") for at in ("move.catching_up", "move.fenced", "move.flipping"))])
+def test_a_server_that_is_killed_on_the_way_back(bank, number, which, at):
+    before, after = between(number)
+    server = bank.servers["two" if which == "source" else "one"]
+    tenant = bank.tenant_at(*before)
+    with bank.working(tenant) as application:
+        bank.move(tenant, *after)
+        goes_on(application)
+        with started(bank, "revert", tenant.slug, SERVICE, REEVE_STOP_AT=at) as running:
+            wait_until_stopped(running, at)
+            kill_server(server)
+            try:
+                let_go(running)
+            finally:
+                server.start()
+        resume(bank)
+        goes_on(application)
+        found = bank.phase(tenant), bank.place(tenant)
+        assert found in (("moved", after), ("reverted", before)), running.err
+        if found[0] == "moved":
+            bank.behind("revert", tenant)
+            goes_on(application)
+    assert only_lost_connections(application), application.errors
+    bank.check(tenant, application)
+    assert bank.leftovers() == [] and bank.audited() == []
+
+
 # ---- proxies, and lines to the catalog ----
 
 @pytest.mark.parametrize("number, at", enumerate(["move.copying", "move.catching_up", "move.held", "move.fenced",
@@ -257,6 +324,30 @@ def test_a_flip_whose_answer_is_lost(bank):
         bank.behind("finish", tenant)
         goes_on(application)
     assert_whole(bank, {"flip": (tenant, application)})
+
+
+@pytest.mark.parametrize("number, at", enumerate(["move.copying", "move.catching_up", "move.applying", "move.held",
+                                                  "move.fenced", "move.marked", "move.flipping"]))
+def test_a_mover_that_comes_back(bank, number, at):
+    """It was away for so long that it has lost the catalog, and somebody else goes on with its move."""
+    before, after = between(number)
+    tenant = bank.tenant_at(*before)
+    with running_line(bank) as line, bank.working(tenant) as application:
+        with stopped_move(bank, tenant, *after, at, config=config_over(line, bank)) as running:
+            line.is_cut = True
+            with running_serve(bank.reeve):
+                wait_until(lambda: bank.reeve.query("SELECT attempts > 1 FROM reeve.job ORDER BY id DESC LIMIT 1")
+                           == [(True,)], "somebody goes on with it", SOON_SECONDS)
+                goes_on(application)
+                assert let_go(running) != 0
+                wait_for_jobs(bank.reeve)
+        goes_on(application, seconds=20)
+        phase = bank.phase(tenant)
+        assert (phase, bank.place(tenant)) in (("moved", after), ("aborted", before)), running.err
+        if phase == "moved":
+            bank.behind("finish", tenant)
+            goes_on(application)
+    assert_whole(bank, {at: (tenant, application)})
 
 
 PAIRS_OF_ALL = [(before, after) for before in LOCAL for after in LOCAL]
