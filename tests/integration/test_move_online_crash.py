@@ -326,14 +326,19 @@ def test_a_flip_whose_answer_is_lost(bank):
     assert_whole(bank, {"flip": (tenant, application)})
 
 
-@pytest.mark.parametrize("number, at", enumerate(["move.copying", "move.catching_up", "move.applying", "move.held",
-                                                  "move.fenced", "move.marked", "move.flipping"]))
+CLOSES = pytest.mark.xfail(strict=True, reason="it closes the place again (flip.c, flip_now: pause_check) before it"
+                                               " looks whether the move is still its own, and nobody is held then")
+
+
+@pytest.mark.parametrize("number, at", [
+    *enumerate(["move.copying", "move.catching_up", "move.applying", "move.held"]),
+    pytest.param(4, "move.fenced", marks=CLOSES), pytest.param(5, "move.marked", marks=CLOSES), (6, "move.flipping")])
 def test_a_mover_that_comes_back(bank, number, at):
     """It was away for so long that it has lost the catalog, and somebody else goes on with its move."""
     before, after = between(number)
     tenant = bank.tenant_at(*before)
     with running_line(bank) as line, bank.working(tenant) as application:
-        with stopped_move(bank, tenant, *after, at, config=config_over(line, bank)) as running:
+        with stopped_move(bank, tenant, *after, at, "--pause", "60s", config=config_over(line, bank)) as running:
             line.is_cut = True
             with running_serve(bank.reeve):
                 wait_until(lambda: bank.reeve.query("SELECT attempts > 1 FROM reeve.job ORDER BY id DESC LIMIT 1")
