@@ -12,7 +12,7 @@ from support.agreement import wait_for_jobs
 from support.bank import (SERVICE, SOON_SECONDS, config_over, goes_on, kill_server, let_go, only_lost_connections,
                           resume, running_bank, running_line, started, stopped_move, wait_until_stopped)
 from support.process import wait_until
-from support.reeve import running_serve
+from support.reeve import ENFORCEMENT, running_serve
 from test_crash import crash
 
 LOCAL = {mode: (mode, "local") for mode in ("row", "schema", "database")}
@@ -94,7 +94,10 @@ def test_a_killed_mover_is_gone_on_with(bank, pair):
 def aborted(bank, tenant):
     """False: `reeve serve` took it up before, and was faster."""
     done = bank.behind("abort", tenant, check=False)
-    assert done.code == 0 or "was taken up and is done" in bank.reeve.log(), done.text
+    if done.code != 0:
+        wait_for_jobs(bank.reeve)
+        last = bank.reeve.query("SELECT max(id) FROM reeve.job")[0][0]
+        assert f"job {last} was taken up and is done" in bank.reeve.log(), done.text
     return done.code == 0
 
 
@@ -281,8 +284,7 @@ def test_a_server_that_is_killed_on_the_way_back(bank, number, which, at):
 
 # ---- proxies, and lines to the catalog ----
 
-@pytest.mark.parametrize("number, at", enumerate(["move.copying", "move.catching_up", "move.held", "move.fenced",
-                                                  "move.flipping"]))
+@pytest.mark.parametrize("number, at", enumerate(["move.catching_up", "move.held", "move.fenced"]))
 def test_a_killed_proxy(bank, number, at):
     """It is there again before the mover goes on, and its clients too."""
     before, after = between(number)
@@ -326,13 +328,14 @@ def test_a_flip_whose_answer_is_lost(bank):
     assert_whole(bank, {"flip": (tenant, application)})
 
 
-CLOSES = pytest.mark.xfail(strict=True, reason="it closes the place again (flip.c, flip_now: pause_check) before it"
-                                               " looks whether the move is still its own, and nobody is held then")
+CLOSES = [pytest.mark.xfail(strict=True, reason="it closes the place again (flip.c, flip_now: pause_check) before it"
+                                                " looks whether the move is still its own, and nobody is held then"),
+          pytest.mark.skipif(ENFORCEMENT == "login", reason="a client may wait until the place is open again")]
 
 
 @pytest.mark.parametrize("number, at", [
-    *enumerate(["move.copying", "move.catching_up", "move.applying", "move.held"]),
-    pytest.param(4, "move.fenced", marks=CLOSES), pytest.param(5, "move.marked", marks=CLOSES), (6, "move.flipping")])
+    (0, "move.catching_up"), (2, "move.applying"), (3, "move.held"),
+    pytest.param(5, "move.marked", marks=CLOSES), (6, "move.flipping")])
 def test_a_mover_that_comes_back(bank, number, at):
     """It was away for so long that it has lost the catalog, and somebody else goes on with its move."""
     before, after = between(number)
@@ -355,10 +358,8 @@ def test_a_mover_that_comes_back(bank, number, at):
     assert_whole(bank, {at: (tenant, application)})
 
 
-PAIRS_OF_ALL = [(before, after) for before in LOCAL for after in LOCAL]
-
-
-@pytest.mark.parametrize("before, after", PAIRS_OF_ALL)
+@pytest.mark.parametrize("before, after", [("row", "row"), ("row", "database"), ("schema", "schema"), ("schema", "row"),
+                                           ("database", "schema")])
 def test_who_is_cut_off_cannot_write_to_the_old_place(bank, before, after):
     tenant = bank.tenant_at(before, "one")
     insert = "INSERT INTO visit (path) VALUES ('{}')"
