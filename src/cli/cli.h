@@ -31,6 +31,7 @@ struct cli_parameter {
     const char *value; /* what stands for an option's value in help: "FILE"; NULL for flags */
     enum cli_kind kind;
     bool required;
+    bool many;                           /* the last argument: one and more */
     int64_t minimum, maximum;            /* CLI_NUMBER, CLI_DURATION */
     const char *(*choice)(size_t index); /* NULL past the last */
     const char *fallback;                /* what holds when it is not given, for help */
