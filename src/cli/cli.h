@@ -89,6 +89,9 @@ struct cli {
 /* Set by the first SIGINT or SIGTERM of a command that is no server. */
 extern atomic_bool cli_cancelled;
 
+/* Waits. ERROR_CANCELLED when it is interrupted. */
+int cli_pause(int64_t us, struct error *err);
+
 /* Runs a command line; returns the exit status. */
 int cli_main(int argc, char **argv);
 
