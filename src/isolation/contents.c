@@ -148,11 +148,9 @@ const char *isolation_copy_in(struct arena *arena, const struct isolation_placem
     return finish(arena, &sql);
 }
 
-int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
-                         const struct isolation_table *table, struct error *err)
+static int make_stage(struct pg_connection *data, const struct isolation_placement *placement,
+                      const struct isolation_table *table, struct error *err)
 {
-    if (!placement->isolation->shares_tables)
-        return 0;
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_printf(&sql, "CREATE TEMPORARY TABLE reeve_stage ON COMMIT DROP AS SELECT %s FROM ",
                   table->columns);
@@ -163,11 +161,39 @@ int isolation_copy_begin(struct pg_connection *data, const struct isolation_plac
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
 }
 
-int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+/* To make an index of rows that are there costs less than to keep it up row by row. */
+static int drop_indexes(struct pg_connection *data, const struct isolation_placement *placement,
+                        const struct isolation_table *table, struct arena *arena,
+                        struct isolation_copy *ret, struct error *err)
+{
+    const char *const parameters[] = {placement->schema, table->name};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(data, sql_isolation_content_indexes, 2, parameters, &result, err);
+    if (r < 0)
+        return r;
+    size_t count = pg_rows(result);
+    const char **indexes = arena_zalloc(arena, (count + 1) * sizeof(*indexes));
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        indexes[i] = pg_text_copy(result, i, 1, arena);
+        r = pg_execute(data, pg_text(result, i, 0), 0, NULL, NULL, err);
+    }
+    *ret = (struct isolation_copy){.indexes = indexes, .count = count};
+    return r;
+}
+
+int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
+                         const struct isolation_table *table, struct arena *arena,
+                         struct isolation_copy *ret, struct error *err)
+{
+    *ret = (struct isolation_copy){0};
+    return placement->isolation->shares_tables
+               ? make_stage(data, placement, table, err)
+               : drop_indexes(data, placement, table, arena, ret, err);
+}
+
+static int empty_stage(struct pg_connection *data, const struct isolation_placement *placement,
                        const struct isolation_table *table, struct error *err)
 {
-    if (!placement->isolation->shares_tables)
-        return 0;
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_append_string(&sql, "INSERT INTO ");
     put_table(&sql, placement, table);
@@ -176,6 +202,33 @@ int isolation_copy_end(struct pg_connection *data, const struct isolation_placem
     if (sql.failed)
         return too_many_columns(table, err);
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+}
+
+int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+                       const struct isolation_table *table, const struct isolation_copy *copy,
+                       struct error *err)
+{
+    int r = placement->isolation->shares_tables ? empty_stage(data, placement, table, err) : 0;
+    for (size_t i = 0; r == 0 && i < copy->count; i++)
+        r = pg_execute(data, copy->indexes[i], 0, NULL, NULL, err);
+    return r;
+}
+
+int isolation_copy_settle(struct pg_connection *data, const struct isolation_placement *placement,
+                          const struct isolation_table *table, struct error *err)
+{
+    if (placement->isolation->shares_tables) /* autovacuum sees to it */
+        return 0;
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    struct error why = {0};
+    buffer_append_string(&sql, "ANALYZE ");
+    put_table(&sql, placement, table);
+    int analyzed = pg_execute(data, buffer_string(&sql), 0, NULL, NULL, &why);
+    if (analyzed == -ERROR_CONNECTION || analyzed == -ERROR_CANCELLED)
+        return error_set(err, (enum error_code) - analyzed, "%s", why.message);
+    if (analyzed < 0)
+        log_write_error(LOG_INFO, &why, "a copied table was not analyzed");
+    return 0;
 }
 
 /* Of shared tables one statement a table: no foreign key minds. */
@@ -371,23 +424,10 @@ int isolation_contents_difference(struct pg_connection *source,
 /* ---- behind the copy ---- */
 
 int isolation_contents_settle(struct pg_connection *owner,
-                              const struct isolation_placement *placement,
-                              const struct isolation_table *tables, size_t count, struct error *err)
+                              const struct isolation_placement *placement, struct error *err)
 {
-    int r =
-        isolation_server_run_rows(owner, sql_isolation_content_views, 1, &placement->schema, err);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
-        struct error why = {0};
-        buffer_append_string(&sql, "ANALYZE ");
-        put_table(&sql, placement, &tables[i]);
-        int analyzed = pg_execute(owner, buffer_string(&sql), 0, NULL, NULL, &why);
-        if (analyzed == -ERROR_CONNECTION || analyzed == -ERROR_CANCELLED)
-            r = error_set(err, (enum error_code) - analyzed, "%s", why.message);
-        else if (analyzed < 0) /* autovacuum makes good for it */
-            log_write_error(LOG_INFO, &why, "a copied table was not analyzed");
-    }
-    return r;
+    return isolation_server_run_rows(owner, sql_isolation_content_views, 1, &placement->schema,
+                                     err);
 }
 
 /* ---- sequences ---- */

@@ -255,11 +255,12 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
                                       .in = isolation_copy_in(&arena, to, table),
                                       .passed = count_bytes,
                                       .owner = team};
+    struct isolation_copy copy;
     int64_t bytes;
-    int r = isolation_copy_begin(target, to, table, err);
+    int r = isolation_copy_begin(target, to, table, &arena, &copy, err);
     if (r == 0)
         r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
-    return r < 0 ? r : isolation_copy_end(target, to, table, err);
+    return r < 0 ? r : isolation_copy_end(target, to, table, &copy, err);
 }
 
 static int reeve_unused lose_row(struct pg_connection *target, const struct moving *moving,
@@ -290,7 +291,7 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
     pthread_mutex_lock(&team->lock);
     team->rows += rows;
     pthread_mutex_unlock(&team->lock);
-    return 0;
+    return isolation_copy_settle(target, &team->moving->to->isolated, table, err);
 }
 
 /* A new place is empty. If it is not, it is not what was thought, and nothing of it is touched. */
@@ -317,8 +318,7 @@ static int settle(struct moving *moving, struct error *err)
         r = isolation_contents_sequences(source, &moving->from->isolated, target,
                                          &moving->to->isolated, err);
     if (r == 0)
-        r = isolation_contents_settle(target, &moving->to->isolated, moving->tables,
-                                      moving->table_count, err);
+        r = isolation_contents_settle(target, &moving->to->isolated, err);
     return r;
 }
 

@@ -188,11 +188,7 @@ static void close_suspended(struct job_run *run, struct moving *moving)
 int flip_now(struct job_run *run, struct moving *moving, const char *action,
              enum catalog_move_phase phase, struct error *err)
 {
-    int r = flip_check_versions(run, moving, err);
-    if (r == 0)
-        r = pause_check(run, moving, err);
-    if (r == 0)
-        r = moving_check_stop(run, moving, err);
+    int r = moving_check_stop(run, moving, err);
     if (r == 0)
         r = open_and_flip(run, moving, action, phase, err);
     if (r == 0)

@@ -130,6 +130,9 @@ struct follow {
     struct pg_connection *source; /* owner's */
     struct pg_connection *admin;  /* the source's administrator's, to mark and to watch */
     struct applier *applier;
+    struct {
+        struct pg_connection *owner, *keeper; /* to the target, for the pause; else NULL */
+    } ready;
     char marker[MARKER_SIZE];
     uint64_t seen_lsn; /* so far the server has read its WAL for us */
     int64_t confirmed_us, looked_us;
@@ -143,6 +146,8 @@ static void follow_close(struct follow *follow)
     follow->replication = pg_close(follow->replication);
     follow->source = pg_close(follow->source);
     follow->admin = pg_close(follow->admin);
+    follow->ready.owner = pg_close(follow->ready.owner);
+    follow->ready.keeper = pg_close(follow->ready.keeper);
 }
 
 /* A server that was replaced by a copy of itself may have less than was confirmed. */
@@ -324,34 +329,34 @@ static int take_the_rest(struct follow *follow, struct error *err)
 
 static int move_sequences(struct follow *follow, struct error *err)
 {
-    struct moving *moving = follow->moving;
-    _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    int r = moving_open_in_time(moving, moving->to, &target, err);
-    return r < 0 ? r
-                 : isolation_contents_sequences(follow->source, &moving->from->isolated, target,
-                                                &moving->to->isolated, err);
+    const struct moving *moving = follow->moving;
+    return isolation_contents_sequences(follow->source, &moving->from->isolated,
+                                        follow->ready.owner, &moving->to->isolated, err);
 }
 
 /* The stream back begins here: what was applied before came from there. */
 static int begin_back(struct follow *follow, struct error *err)
 {
-    struct moving *moving = follow->moving;
-    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    char text[PG_LSN_SIZE];
+    const char *parameter = text;
     uint64_t lsn = 0;
-    int r = moving_open_in_time(moving, moving->to, &target, err);
-    if (r == 0)
-        r = ask_lsn(target, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &lsn, err);
-    return r < 0 ? r
-                 : follow_set_progress(follow->run, moving, moving->from, STREAM_BACK, lsn, err);
+    int r =
+        ask_lsn(follow->ready.owner, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &lsn, err);
+    if (r < 0)
+        return r;
+    pg_lsn_format(lsn, text);
+    struct arena *arena = follow->run->arena;
+    return pg_execute(follow->admin,
+                      arena_printf(arena, "UPDATE reeve.%s SET lsn = $1::pg_lsn",
+                                   stream_name(arena, follow->moving->move.id, STREAM_BACK)),
+                      1, &parameter, NULL, err);
 }
 
 static int keep_snapshot(struct follow *follow, struct follow_snapshot *ret, struct error *err)
 {
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    ret->keeper = pg_close(ret->keeper);
-    int r = moving_open(follow->moving->to, &ret->keeper, err);
-    if (r == 0)
-        r = pg_execute_script(ret->keeper, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
+    ret->keeper = take_pointer(follow->ready.keeper);
+    int r = pg_execute_script(ret->keeper, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
     if (r == 0)
         r = pg_query(ret->keeper, "SELECT pg_catalog.pg_export_snapshot()", 0, NULL, &result, err);
     if (r == 0)
@@ -359,11 +364,21 @@ static int keep_snapshot(struct follow *follow, struct follow_snapshot *ret, str
     return r;
 }
 
-/* The connections that are there end with the pause, too. */
-static int limit_statements(struct follow *follow, struct error *err)
+/* Whatever can be done before the tenant waits. Statements on connections that are there end with
+ * the pause, too. */
+static int get_ready(struct follow *follow, struct error *err)
 {
-    int64_t pause_us = follow->moving->pause_us;
-    int r = pg_set_statement_timeout(follow->source, pause_us, err);
+    struct moving *moving = follow->moving;
+    int64_t pause_us = moving->pause_us;
+    int r = moving_open(moving->to, &follow->ready.owner, err);
+    if (r == 0)
+        r = moving_open(moving->to, &follow->ready.keeper, err);
+    if (r == 0 && follow->way == STREAM_FORWARD)
+        r = follow_set_progress(follow->run, moving, moving->from, STREAM_BACK, 0, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(follow->ready.owner, pause_us, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(follow->source, pause_us, err);
     if (r == 0)
         r = pg_set_statement_timeout(follow->admin, pause_us, err);
     return r < 0 ? r : applier_set_timeout(follow->applier, pause_us, err);
@@ -373,7 +388,7 @@ static int pass_over(struct follow *follow, struct follow_snapshot *ret, const c
                      enum catalog_move_phase phase, struct error *err)
 {
     struct moving *moving = follow->moving;
-    int r = pause_begin(follow->run, moving, err);
+    int r = pause_begin(follow->run, moving, follow->admin, err);
     failpoint("move.fenced");
     if (r == 0)
         r = take_the_rest(follow, err);
@@ -384,6 +399,8 @@ static int pass_over(struct follow *follow, struct follow_snapshot *ret, const c
     if (r == 0)
         r = keep_snapshot(follow, ret, err);
     failpoint("move.ready");
+    if (r == 0)
+        r = pause_is_ours(follow->run, moving, err);
     return r < 0 ? r : flip_now(follow->run, moving, action, phase, err);
 }
 
@@ -396,7 +413,7 @@ static int cut_over(struct follow *follow, struct follow_snapshot *ret, const ch
     if (r == 0)
         r = flip_keep_migrations_away(run, moving, false, err);
     if (r == 0)
-        r = limit_statements(follow, err);
+        r = get_ready(follow, err);
     if (r == 0)
         r = pass_over(follow, ret, action, phase, err);
     struct error undone = {0};
@@ -450,6 +467,17 @@ int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way
         r = applier_commit(follow.applier, err);
     if (r == 0)
         r = confirm(&follow, err);
+    follow_close(&follow);
+    return r;
+}
+
+int follow_catch_up(struct job_run *run, struct moving *moving, enum stream_way way,
+                    struct error *err)
+{
+    struct follow follow = {.run = run, .moving = moving, .way = way};
+    int r = follow_open(&follow, err);
+    if (r == 0)
+        r = catch_up(&follow, err);
     follow_close(&follow);
     return r;
 }

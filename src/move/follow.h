@@ -32,6 +32,9 @@ struct follow_snapshot {
     const char *name;             /* in the run's arena */
 };
 
+/* Until `to` is nearly where `from` is. */
+int follow_catch_up(struct job_run *run, struct moving *moving, enum stream_way way,
+                    struct error *err);
 /* Whether the place that the stream goes to has what the tenant's has, while the tenant works: that
  * one in a snapshot, this one with what came in front of that. ERROR_STATE names table and key. */
 int follow_compare(struct job_run *run, struct moving *moving, enum stream_way way,

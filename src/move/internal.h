@@ -21,6 +21,7 @@ struct moving {
     int jobs;
     int64_t rate; /* bytes a second that are copied at most; 0: no bound */
     bool ignore_unreachable;
+    bool tried;    /* to copy: there may be rows of the tenant at `to` */
     bool compared; /* both places, behind the flip */
     bool in_doubt; /* whether it was flipped: the control database's answer was lost */
     struct pg_connection *watch; /* to the slot's server, of moving_watch; NULL: nothing to watch */
@@ -57,13 +58,17 @@ int moving_find_tables(struct job_run *run, struct moving *moving, struct error 
 
 /* ERROR_BUSY: one is cut off, and would be waited for. */
 int pause_look_at_proxies(struct job_run *run, const struct moving *moving, struct error *err);
-/* Its new transactions wait, those that run end, and the place where it is, is closed. */
-int pause_begin(struct job_run *run, struct moving *moving, struct error *err);
+/* Its new transactions wait, those that run end, and the place where it is, is closed. admin: to
+ * that place's server, or NULL. */
+int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection *admin,
+                struct error *err);
 /* It goes on where the catalog says that it is. What is undone already is passed over. */
 int pause_undo(struct job_run *run, struct moving *moving, struct error *err);
 /* It goes on, and nothing ends with the pause any more. */
 void pause_end(struct moving *moving);
-/* Before it goes on: the pause is ours, and nothing of it is left at the place that was closed. */
+/* Nobody has ended it meanwhile, and its time is not over. */
+int pause_is_ours(struct job_run *run, const struct moving *moving, struct error *err);
+/* Behind a long one: that, and nothing of the tenant is left at the place that was closed. */
 int pause_check(struct job_run *run, const struct moving *moving, struct error *err);
 /* Whatever a runner that is gone was at: the place that the tenant is at is open and, once it was
  * flipped, the other one is closed. */

@@ -59,7 +59,7 @@ static int begin_pause(struct job_run *run, struct moving *moving, struct error 
         r = flip_keep_migrations_away(run, moving, true, err);
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
-    return r < 0 ? r : pause_begin(run, moving, err);
+    return r < 0 ? r : pause_begin(run, moving, NULL, err);
 }
 
 static int step_pause(struct job_run *run, struct error *err)
@@ -94,6 +94,10 @@ static int flip(struct job_run *run, const char *action, enum catalog_move_phase
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
+    if (r == 0)
+        r = flip_check_versions(run, moving, err);
+    if (r == 0)
+        r = pause_check(run, moving, err);
     if (r == 0)
         r = flip_now(run, moving, action, phase, err);
     if (r < 0)

@@ -66,7 +66,9 @@ static int copy_in_snapshot(struct job_run *run, struct moving *moving, struct p
     moving->watch = watch;
     moving->slot = stream_name(run->arena, moving->move.id, STREAM_FORWARD);
     moving->snapshot = slot->snapshot;
-    r = copy_all(run, moving, true, err);
+    bool again = run->resumed || moving->tried;
+    moving->tried = true;
+    r = copy_all(run, moving, again, err);
     moving->watch = NULL;
     moving->snapshot = NULL;
     failpoint("move.copied");
@@ -139,6 +141,8 @@ static int step_follow(struct job_run *run, struct error *err)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_CATCHING_UP, NULL, err);
+    if (r == 0)
+        r = follow_catch_up(run, moving, STREAM_FORWARD, err);
     if (r == 0)
         r = arm_back(run, moving, err);
     struct follow_snapshot snapshot = {0};

@@ -63,16 +63,18 @@ static int wait_for_proxies(struct job_run *run, struct moving *moving, bool *re
 }
 
 /* What a session prepared goes on without it. */
-static int refuse_prepared(const struct moving *moving, struct error *err)
+static int refuse_prepared(const struct moving *moving, struct pg_connection *admin,
+                           struct error *err)
 {
     struct place *from = moving->from;
     const char *const parameters[] = {from->isolated.database, from->isolated.role,
                                       from->isolated.ro_role};
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    _cleanup_pg_connection_ struct pg_connection *own = NULL;
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = server_connect(&from->server, NULL, &admin, err);
+    int r = admin ? 0 : server_connect(&from->server, NULL, &own, err);
     if (r == 0)
-        r = pg_query(admin, sql_move_prepared_transactions, 3, parameters, &result, err);
+        r = pg_query(admin ? admin : own, sql_move_prepared_transactions, 3, parameters, &result,
+                     err);
     if (r == 0 && pg_i64(result, 0, 0) > 0)
         r = error_set(err, ERROR_STATE, "the tenant has %lld prepared transactions",
                       (long long)pg_i64(result, 0, 0));
@@ -90,16 +92,20 @@ static int check_still_ours(struct job_run *run, const struct moving *moving, st
     return r;
 }
 
-int pause_check(struct job_run *run, const struct moving *moving, struct error *err)
+int pause_is_ours(struct job_run *run, const struct moving *moving, struct error *err)
 {
     int r = moving_check_time(moving, err);
-    if (r == 0)
-        r = check_still_ours(run, moving, err);
+    return r < 0 ? r : check_still_ours(run, moving, err);
+}
+
+int pause_check(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    int r = pause_is_ours(run, moving, err);
     if (r == 0)
         r = isolation_fence(&moving->from->server.isolation, &moving->from->site.isolation,
                             &moving->from->isolated, 0, err);
     if (r == 0)
-        r = refuse_prepared(moving, err);
+        r = refuse_prepared(moving, NULL, err);
     return r < 0 ? r : moving_check_time(moving, err);
 }
 
@@ -145,7 +151,8 @@ int pause_look_at_proxies(struct job_run *run, const struct moving *moving, stru
     return r;
 }
 
-int pause_begin(struct job_run *run, struct moving *moving, struct error *err)
+int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection *admin,
+                struct error *err)
 {
     bool all = false;
     set_limit(moving, time_monotonic_us() + moving->pause_us);
@@ -157,7 +164,7 @@ int pause_begin(struct job_run *run, struct moving *moving, struct error *err)
     r = wait_for_proxies(run, moving, &all, err);
     if (r == 0)
         r = close_place(run, moving, all, err);
-    return r < 0 ? r : refuse_prepared(moving, err);
+    return r < 0 ? r : refuse_prepared(moving, admin, err);
 }
 
 /* Of a tenant that is suspended, logins stay closed; the fence goes in any case. */
