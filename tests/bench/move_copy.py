@@ -96,7 +96,7 @@ class Part:
         self.record_time(REEVE, whole, number)
         self.record_time(COPY_ALONE, alone, number)
         print(f"round {number}: the whole move {moved.seconds():.2f} s: {moved.spent()}", flush=True)
-        reeve.cli("move", "revert", self.tenant.slug, SERVICE, seconds=move_watch.LONGEST_SECONDS)
+        move_watch.take_back(reeve, self.tenant, "schema")
 
     def conninfo(self, database):
         server = self.home.server

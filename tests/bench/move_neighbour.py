@@ -48,11 +48,12 @@ class Part:
 
     def measure(self):
         for number in range(1, self.options.rounds + 1):
-            for case, (before, after, others) in CASES.items():
+            for case, (before, _after, _others) in CASES.items():
                 for rate in self.rates:
-                    self.measure_move(case, rate, self.large[before], after, others, number)
+                    self.measure_move(case, rate, before, number)
 
-    def measure_move(self, case, rate, tenant, after, others, number):
+    def measure_move(self, case, rate, before, number):
+        tenant, (_before, after, others) = self.large[before], CASES[case]
         with contextlib.ExitStack() as stack:
             clients = {other: stack.enter_context(move_load.readers(
                 self.stage.subject(self.quiet[other]), QUIET_CLIENTS, QUIET_RATE, self.quiet_shape))
@@ -73,8 +74,7 @@ class Part:
             self.figures.record(subject(case, rate, other), "during", "seconds", moved.seconds(), "s",
                                 number)
         if not moved.error:
-            self.stage.reeve.cli("move", "revert", tenant.slug, SERVICE,
-                                 seconds=move_watch.LONGEST_SECONDS)
+            move_watch.take_back(self.stage.reeve, tenant, before)
 
     def record(self, case, when, waits, number):
         times = [taken for _due, taken in waits]

@@ -85,8 +85,7 @@ class Part:
         print(f"round {number}: {rows:,} rows of {total:,}: {moved.seconds():.2f} s, {read + hit:,}"
               f" blocks, CPU {cpu:.2f} s: {moved.spent()}", flush=True)
         if not moved.error:
-            self.stage.reeve.cli("move", "revert", tenant.slug, SERVICE,
-                                 seconds=move_watch.LONGEST_SECONDS)
+            move_watch.take_back(self.stage.reeve, tenant, "row")
 
     def row(self, rows, total):
         def value(metric, case=str(total)):

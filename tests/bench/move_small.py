@@ -6,7 +6,7 @@ import results
 CASES = (("schema", "database"), ("row", "schema"))
 SERVICE = "accounts"
 TARGET_SECONDS = 5
-PHASES = ("preparing", "copying", "catching up", "cutting over", "verifying")
+PHASES = ("preparing", "copying", "catching up", "verifying")
 HEAD = ("move", "whole: median, s", "worst, s", "pause_ms", *(f"{phase}, s" for phase in PHASES),
         "revert, s", "failed")
 
@@ -26,18 +26,19 @@ class Part:
         for before, after in CASES:
             tenant = self.stage.add_tenant(f"small-{before}", SERVICE, before)
             self.stage.fill(tenant, self.shape)
-            self.tenants[f"{before} to {after}"] = (tenant, after)
+            self.tenants[f"{before} to {after}"] = (tenant, before, after)
 
     def measure(self):
         for number in range(1, self.options.rounds + 1):
-            for case, (tenant, after) in self.tenants.items():
+            for case, (tenant, before, after) in self.tenants.items():
                 moved = move_watch.run(self.stage.reeve, tenant, after=("--to", after))
                 self.record_move(case, moved, number)
                 if moved.error:
                     continue
-                back = move_watch.run(self.stage.reeve, tenant, "revert")
+                back = move_watch.take_back(self.stage.reeve, tenant, before)
                 self.record(case, "failed", int(back.error is not None), "", number)
-                self.record(case, "revert_s", back.seconds(), "s", number)
+                if not back.error:
+                    self.record(case, "revert_s", back.seconds(), "s", number)
 
     def record(self, case, metric, value, unit, number):
         if value is not None:

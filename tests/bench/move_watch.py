@@ -125,6 +125,17 @@ def run(reeve, tenant, *command, after=()):
     return moved
 
 
+def take_back(reeve, tenant, isolation, cluster="bench"):
+    """To where it was, what came of that; by a further move when it cannot go back along the stream,
+    so that what is to be measured next can be."""
+    back = run(reeve, tenant, "revert")
+    if back.error:
+        for command in (["finish"], [], ["finish"]):
+            where = [] if command else ["--to", isolation, "--cluster", cluster]
+            reeve.cli("move", *command, tenant.slug, tenant.service, *where, seconds=LONGEST_SECONDS)
+    return back
+
+
 def can_be_slowed(reeve):
     """Whether `reeve move` has the option --rate."""
     return re.search(r"^\s+--rate\b", reeve.cli("move", "--help").out, re.MULTILINE) is not None
