@@ -18,9 +18,9 @@ import results
 TENANT, SERVICE = "idle", "accounts"
 COPIED = "bench_copied"  # the others' database
 REEVE, COPY_ALONE = "reeve", "reeve, COPY alone"
-FOLDER, PIPE, PGCOPYDB = "pg_dump -Fd, pg_restore", "pg_dump -Fc | pg_restore", "pgcopydb"
+FOLDER, PIPE, PGCOPYDB = "pg_dump -Fd, pg_restore -Fd", "pg_dump -Fc into pg_restore", "pgcopydb"
 TARGET = 0.8
-HEAD = ("subject", "s", "MB/s", "of pg_dump, pg_restore", "dump, s", "restore, s", "server, CPU s",
+HEAD = ("subject", "s", "MB/s", "of pg_dump -Fd", "dump, s", "restore, s", "server, CPU s",
         "own CPU, s")
 
 
