@@ -10,7 +10,7 @@ Each part has servers and a Reeve of its own, and a table of its own:
   moved from its schema to a database and taken back along the stream, --moves moves in all, each of
   which counts: forth is a whole move with its copy, back (`reeve move revert`) has a cutover alone.
   The longest wait is of a client's transaction, from when it was due; "but for the pause" is the
-  longest of those that no pause fell into. In the end the clients' journal is held against the tables.
+  longest of those that neither a pause fell into nor as much time behind it. In the end the clients' journal is held against the tables.
 - copy: the same tables of a tenant that does nothing: from the phase `copying` to the next one (it has
   ANALYZE in it, which the others have not), beside pg_dump and pg_restore without compression, and
   pgcopydb. Megabytes are of the tables without their indexes, for everybody.
@@ -37,6 +37,7 @@ import results  # noqa: E402
 
 PARTS = {"pause": move_pause.Part, "copy": move_copy.Part, "small": move_small.Part,
          "row": move_row.Part, "neighbour": move_neighbour.Part}
+ISOLATIONS = ("row", "schema", "database")
 UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9}
 # (whole, --quick)
 SIZES = {"bytes": (5_000_000_000, 60_000_000), "small_bytes": (10_000_000, 10_000_000),
@@ -62,6 +63,9 @@ def read_options():
     parser.add_argument("--pairs", type=int, default=10, help="of tables")
     parser.add_argument("--jobs", type=int, default=4, help="tables that are copied at once")
     parser.add_argument("--moves", type=int, help="of pause")
+    parser.add_argument("--from", dest="before", default="schema", choices=ISOLATIONS,
+                        help="where the tenant of pause is at first")
+    parser.add_argument("--to", dest="after", default="database", choices=ISOLATIONS)
     parser.add_argument("--rate", type=int, default=500, help="writing transactions a second, of pause")
     parser.add_argument("--clients", type=int, default=8, help="that write, of pause")
     parser.add_argument("--dump-folder", help="for pg_dump's folder, of copy; else where the servers are")

@@ -65,15 +65,16 @@ class Part:
                 self.home.ask("SELECT pg_switch_wal()")
                 with self.home.connect() as admin:
                     admin.execute("CHECKPOINT")
-                with self.counted(name, number):
-                    copy(number)
+                copy(number)
+
+    def server_seconds(self):
+        return cost.server_cpu_seconds(self.home.server.process.pid)
 
     @contextlib.contextmanager
     def counted(self, name, number):
-        postmaster = self.home.server.process.pid
-        server, own = cost.server_cpu_seconds(postmaster), own_seconds()
+        server, own = self.server_seconds(), own_seconds()
         yield
-        self.record(name, "server_cpu_s", cost.server_cpu_seconds(postmaster) - server, number)
+        self.record(name, "server_cpu_s", self.server_seconds() - server, number)
         self.record(name, "own_cpu_s", own_seconds() - own, number)
 
     def record(self, name, metric, value, number, unit="s"):
@@ -88,12 +89,13 @@ class Part:
     def by_reeve(self, number):
         """From the phase copying to the next; then it is taken back, which is not measured."""
         reeve = self.stage.reeve
-        moved = move_watch.run(reeve, self.tenant,
+        moved = move_watch.run(reeve, self.tenant, meter=self.server_seconds,
                                after=("--to", "database", "--jobs", self.options.jobs))
         alone, whole = moved.copy_seconds()
         if moved.error or not whole:
             raise RuntimeError(f"it was not copied: {moved.error or moved.spent()}")
         self.record_time(REEVE, whole, number)
+        self.record(REEVE, "server_cpu_s", moved.metered_in("copying"), number)
         self.record_time(COPY_ALONE, alone, number)
         print(f"round {number}: the whole move {moved.seconds():.2f} s: {moved.spent()}", flush=True)
         move_watch.take_back(reeve, self.tenant, "schema")
@@ -123,7 +125,7 @@ class Part:
         folder = pathlib.Path(self.options.dump_folder or self.stage.folder) / f"dump-{number}"
         jobs = ("-j", self.options.jobs)
         try:
-            with self.empty_database():
+            with self.empty_database(), self.counted(FOLDER, number):
                 begun = time.monotonic()
                 run(*self.dump("-Fd", *jobs, "-f", folder))
                 dumped = time.monotonic()
@@ -137,7 +139,7 @@ class Part:
 
     def by_pipe(self, number):
         """One table after the other: neither knows -j here."""
-        with self.empty_database():
+        with self.empty_database(), self.counted(PIPE, number):
             begun = time.monotonic()
             with subprocess.Popen([str(word) for word in self.dump("-Fc")],
                                   stdout=subprocess.PIPE) as dump:
@@ -150,7 +152,7 @@ class Part:
         """The whole database, in which little but the tenant is; it vacuums and analyses as well."""
         folder = self.stage.folder / f"pgcopydb-{number}"
         jobs = self.options.jobs
-        with self.empty_database():
+        with self.empty_database(), self.counted(PGCOPYDB, number):
             begun = time.monotonic()
             run(self.program, "clone", "--source", self.conninfo(self.home.database), "--target",
                 self.conninfo(COPIED), "--dir", folder, "--table-jobs", jobs, "--index-jobs", jobs,

@@ -30,7 +30,7 @@ class Part:
 
     def prepare(self):
         self.stage.add_service(SERVICE, self.shape.pairs)
-        self.tenant = self.stage.add_tenant(TENANT, SERVICE, "schema")
+        self.tenant = self.stage.add_tenant(TENANT, SERVICE, self.options.before)
         self.stage.fill(self.tenant, self.shape)
         self.bytes, self.index_bytes = self.stage.home(self.tenant).size()
 
@@ -58,13 +58,14 @@ class Part:
 
     def forth_and_back(self, clients):
         """[(number, way, what came of it)]; the tenant is where it was, but at the very end."""
-        reeve, found = self.stage.reeve, []
-        jobs = ("--jobs", self.options.jobs)
-        for way, command, after in ((FORTH, (), ("--to", "database", *jobs)), (BACK, ("revert",), ())):
-            if self.moves == self.options.moves:
-                break
+        ways = ((FORTH, lambda: move_watch.run(self.stage.reeve, self.tenant, after=(
+            "--to", self.options.after, "--jobs", self.options.jobs))),
+                (BACK, lambda: move_watch.take_back(self.stage.reeve, self.tenant,
+                                                    self.options.before)))
+        found = []
+        for way, move in ways[:self.options.moves - self.moves]:
             self.moves += 1
-            moved = move_watch.run(reeve, self.tenant, *command, after=after)
+            moved = move()
             found.append((self.moves, way, moved))
             clients.work(self.options.seconds)
             if moved.error:
@@ -80,7 +81,9 @@ class Part:
         ways = (way, BOTH)
         pauses = [(held, released or moved.ended) for held, released in moved.pauses]
         waits = set(journal.waits_within(moved.begun, moved.ended))
-        besides = longest_ms(waits.difference(*(journal.waits_within(*pause) for pause in pauses)))
+        # For as long as it has lasted, what is due behind a pause waits for what was due in it.
+        besides = longest_ms(waits.difference(*(
+            journal.waits_within(held, 2 * released - held) for held, released in pauses)))
         longest = longest_ms(waits)
         _copied, whole = moved.copy_seconds()
         catching_up = moved.in_phase("catching up")
@@ -126,8 +129,8 @@ class Part:
 
     def report(self, load_before):
         options = self.options
-        lines = [f"{options.moves} moves, {results.machine(load_before)}; PostgreSQL"
-                 f" {self.stage.version()}, {self.stage.settings()}. {self.bytes / 1e9:.2f} GB and"
+        lines = [f"{options.moves} moves, {options.before} to {options.after},"
+                 f" {results.machine(load_before)}; PostgreSQL {self.stage.version()}, {self.stage.settings()}. {self.bytes / 1e9:.2f} GB and"
                  f" {self.index_bytes / 1e9:.2f} GB of indexes in {2 * self.shape.pairs} tables; "
                  f"{options.rate:,} writing transactions a second from {options.clients} clients,"
                  f" --jobs {options.jobs}.", ""]

@@ -27,6 +27,7 @@ class Moved:
     def __init__(self):
         self.begun = self.ended = None
         self.phases = {}  # phase: when it was first seen, in turn
+        self.metered = {}  # phase: what the meter said then
         self.bytes_done = self.rows_done = 0
         self.copied = None  # when the last byte was
         self.pauses = []  # (held, released); one that was given up has another behind it
@@ -36,12 +37,20 @@ class Moved:
     def seconds(self):
         return self.ended - self.begun
 
+    def _behind(self, phase):
+        """The next one; None: there is none."""
+        phases = list(self.phases)
+        return next(iter(phases[phases.index(phase) + 1:]), None)
+
     def in_phase(self, phase):
         """Seconds; None when it was not seen."""
         if phase not in self.phases:
             return None
-        later = [when for when in self.phases.values() if when > self.phases[phase]]
-        return min(later, default=self.ended) - self.phases[phase]
+        return self.phases.get(self._behind(phase), self.ended) - self.phases[phase]
+
+    def metered_in(self, phase):
+        """By how much the meter went on; the phase is not the last."""
+        return self.metered[self._behind(phase)] - self.metered[phase]
 
     def copy_seconds(self):
         """(of COPY alone, of all until the tables are as they were)"""
@@ -57,9 +66,10 @@ class Moved:
 
 
 class Watch:
-    """A thread that looks; a context."""
+    """A thread that looks, also at `meter` as each phase begins; a context."""
 
-    def __init__(self, reeve, slug):
+    def __init__(self, reeve, slug, meter):
+        self.meter = meter
         self.connection = reeve.admin()
         self.slug = slug
         self.moved = Moved()
@@ -90,7 +100,8 @@ class Watch:
             return
         moved, now = self.moved, time.time()
         _id, phase, bytes_done, moved.rows_done, held, released = found
-        moved.phases.setdefault(phase, now)
+        if phase not in moved.phases:
+            moved.phases[phase], moved.metered[phase] = now, self.meter()
         if bytes_done > moved.bytes_done:
             moved.bytes_done, moved.copied = bytes_done, now
         if held and held >= moved.begun:
@@ -106,10 +117,10 @@ class Watch:
         self._note()
 
 
-def run(reeve, tenant, *command, after=()):
+def run(reeve, tenant, *command, after=(), meter=lambda: 0):
     """`reeve move COMMAND TENANT SERVICE`; `after`: its options. A command that fails is told, not
     raised: of many moves the others count."""
-    with Watch(reeve, tenant.slug) as watch:
+    with Watch(reeve, tenant.slug, meter) as watch:
         moved = watch.moved
         if command:  # of a move that was there before
             watch.known = None
