@@ -7,7 +7,7 @@ import results
 TENANT, SERVICE = "busy", "accounts"
 FORTH, BACK, BOTH, STILL = "forth", "back", "both", "no move"
 MEDIAN_TARGET_MS, WORST_TARGET_MS = 250, 1000
-HEAD = ("move", "moves", "longest wait: median, ms", "worst, ms", "but for the pause: worst, ms",
+HEAD = ("move", "moves", "transactions/s", "longest wait: median, ms", "worst, ms", "but for the pause: worst, ms",
         "pause_ms: median", "worst", "cutovers", "errors", "failed", "whole: median, s", "copying, s",
         "copy, MB/s", "catching up, s")
 
@@ -48,6 +48,8 @@ class Part:
             self.journals.append(journal)
             self.record(STILL, "longest_wait_ms", longest_ms(journal.waits_within(*still)),
                         "ms", run)
+            self.record(STILL, "tps", len(journal.waits_within(*still)) / (still[1] - still[0]), "1/s",
+                        run)
             for number, way, found in moved:
                 self.record_move(number, way, found, journal)
             self.record(BOTH, "errors", journal.error_count(), "", run)
@@ -69,7 +71,7 @@ class Part:
             found.append((self.moves, way, moved))
             clients.work(self.options.seconds)
             if moved.error:
-                self.notes.append(moved.error.splitlines()[-2])
+                self.notes.append(moved.why())
                 break
         return found
 
@@ -89,6 +91,7 @@ class Part:
         catching_up = moved.in_phase("catching up")
         held = sum(released - begun for begun, released in pauses)
         for each in ways:
+            self.record(each, "tps", len(waits) / moved.seconds(), "1/s", number)
             self.record(each, "failed", int(moved.error is not None), "", number)
             if moved.error:
                 continue
@@ -121,7 +124,7 @@ class Part:
             return results.number(self.figures.total("pause", way, metric))
 
         moves = len(self.figures.values["pause", way, "seconds"])
-        return (way, str(moves or ""), median("longest_wait_ms"), worst("longest_wait_ms"),
+        return (way, str(moves or ""), median("tps"), median("longest_wait_ms"), worst("longest_wait_ms"),
                 worst("longest_besides_ms"), median("pause_ms"), worst("pause_ms"), worst("cutovers"),
                 total("errors") if way == BOTH else "", total("failed") if moves else "",
                 median("seconds", 1), median("copy_seconds", 1), median("copy_mb_per_s"),

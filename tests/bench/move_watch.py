@@ -1,13 +1,14 @@
 """One `reeve move` while it is watched in the catalog: when it was in which phase, how far it was, for
 how long the tenant waited."""
 import re
+import subprocess
 import threading
 import time
 
 from support import reeve as reeve_support
 
 LOOK_SECONDS = 0.02
-LONGEST_SECONDS = 4 * 3600
+LONGEST_SECONDS = 3600  # a move that does not catch up follows for ever
 OVER = ("finished", "reverted", "aborted")
 
 LOOK = """
@@ -34,6 +35,11 @@ class Moved:
         self.said_ms = None  # pause_ms as the command says it
         self.error = None
 
+    def why(self):
+        """The error's own line."""
+        lines = [line for line in self.error.splitlines() if line.startswith("reeve: ")]
+        return lines[-1] if lines else self.error
+
     def seconds(self):
         return self.ended - self.begun
 
@@ -58,6 +64,9 @@ class Moved:
         if whole is None or self.copied is None:
             return None, whole
         return self.copied - self.phases["copying"], whole
+
+    def spent_so_far(self):
+        return " -> ".join(self.phases)
 
     def spent(self):
         """In words: "preparing 0.31 s, copying ..."."""
@@ -130,6 +139,10 @@ def run(reeve, tenant, *command, after=(), meter=lambda: 0):
             moved.said_ms = done.json.get("pause_ms")
         except reeve_support.CommandFailed as failure:
             moved.error = str(failure).partition("\n--- log:")[0]
+        except subprocess.TimeoutExpired:
+            moved.error = f"not over after {LONGEST_SECONDS} s: {moved.spent_so_far()}; it was aborted"
+            reeve.cli("move", "abort", tenant.slug, tenant.service, check=False,
+                      seconds=LONGEST_SECONDS)
         watch.finish()
     if moved.error:
         print(f"FAILED: {moved.error}", flush=True)
