@@ -10,7 +10,8 @@ Each part has servers and a Reeve of its own, and a table of its own:
   moved from its schema to a database and taken back along the stream, --moves moves in all, each of
   which counts: forth is a whole move with its copy, back (`reeve move revert`) has a cutover alone.
   The longest wait is of a client's transaction, from when it was due; "but for the pause" is the
-  longest of those that neither a pause fell into nor as much time behind it. In the end the clients' journal is held against the tables.
+  longest of those that neither a pause fell into nor as much time behind it. In the end the
+  clients' journal is held against the tables.
 - copy: the same tables of a tenant that does nothing: from the phase `copying` to the next one (it has
   ANALYZE in it, which the others have not), beside pg_dump and pg_restore without compression, and
   pgcopydb. Megabytes are of the tables without their indexes, for everybody.

@@ -7,8 +7,8 @@ import results
 TENANT, SERVICE = "busy", "accounts"
 FORTH, BACK, BOTH, STILL = "forth", "back", "both", "no move"
 MEDIAN_TARGET_MS, WORST_TARGET_MS = 250, 1000
-HEAD = ("move", "moves", "transactions/s", "longest wait: median, ms", "worst, ms", "but for the pause: worst, ms",
-        "pause_ms: median", "worst", "cutovers", "errors", "failed", "whole: median, s", "copying, s",
+HEAD = ("move", "moves", "transactions/s", "longest wait: median, ms", "worst, ms",
+        "but for the pause: worst, ms", "pause_ms: median", "worst", "cutovers", "errors", "failed", "whole: median, s", "copying, s",
         "copy, MB/s", "catching up, s")
 
 
@@ -133,7 +133,8 @@ class Part:
     def report(self, load_before):
         options = self.options
         lines = [f"{options.moves} moves, {options.before} to {options.after},"
-                 f" {results.machine(load_before)}; PostgreSQL {self.stage.version()}, {self.stage.settings()}. {self.bytes / 1e9:.2f} GB and"
+                 f" {results.machine(load_before)}; PostgreSQL {self.stage.version()}, {self.stage.settings()}."
+                 f" {self.bytes / 1e9:.2f} GB and"
                  f" {self.index_bytes / 1e9:.2f} GB of indexes in {2 * self.shape.pairs} tables; "
                  f"{options.rate:,} writing transactions a second from {options.clients} clients,"
                  f" --jobs {options.jobs}.", ""]
