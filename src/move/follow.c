@@ -13,7 +13,7 @@
 
 #include <unistd.h>
 
-enum { MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
+enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
@@ -555,7 +555,8 @@ int follow_and_flip(struct job_run *run, struct moving *moving, enum stream_way 
                     struct error *err)
 {
     int64_t wait_us = again_first_us, until_us = 0;
-    for (;;) {
+    for (int attempt = 1;; attempt++) {
+        moving->gentle = attempt <= GENTLE_ATTEMPTS;
         struct follow follow = {.run = run, .moving = moving, .way = way};
         int r = try_once(&follow, &until_us, ret, action, phase, err);
         if (r < 0)

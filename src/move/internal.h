@@ -21,6 +21,7 @@ struct moving {
     int jobs;
     int64_t rate; /* bytes a second that are copied at most; 0: no bound */
     bool ignore_unreachable;
+    bool gentle;   /* transactions that do not end in time are not ended: it is tried again */
     bool tried;    /* to copy: there may be rows of the tenant at `to` */
     bool compared; /* both places, behind the flip */
     bool in_doubt; /* whether it was flipped: the control database's answer was lost */

@@ -27,6 +27,7 @@ static int give_up(struct job_run *run, struct moving *moving, const struct erro
         r = catalog_move_lose_stream(run->catalog, moving->move.id, why->message, err);
     if (r < 0)
         return r;
+    flip_disallow(run, moving);
     log_write_error(LOG_WARNING, why,
                     "tenant %s service %s: its old place is not followed any more",
                     moving->move.place.tenant, moving->move.place.service);

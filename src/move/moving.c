@@ -183,9 +183,11 @@ static int allow_at(struct job_run *run, struct place *place, struct error *err)
     return r;
 }
 
-static bool copies(enum catalog_move_phase phase)
+/* Or its old place is followed. */
+static bool copies(const struct catalog_move *move)
 {
-    return phase != CATALOG_MOVE_MOVED && phase != CATALOG_MOVE_FINISHING;
+    return move->phase != CATALOG_MOVE_FINISHING &&
+           (move->phase != CATALOG_MOVE_MOVED || !move->offline);
 }
 
 /* Whether another move of the service copies on that cluster. */
@@ -199,7 +201,7 @@ static int is_needed(struct job_run *run, const struct moving *moving, const str
     int r = catalog_move_list(run->catalog, run->arena, &filter, &moves, &count, err);
     *ret = false;
     for (size_t i = 0; r == 0 && i < count; i++)
-        *ret |= moves[i].id != moving->move.id && copies(moves[i].phase) &&
+        *ret |= moves[i].id != moving->move.id && copies(&moves[i]) &&
                 moves[i].place.service_id == moving->move.place.service_id &&
                 (strcmp(moves[i].from_cluster, cluster) == 0 ||
                  strcmp(moves[i].to_cluster, cluster) == 0);

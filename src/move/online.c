@@ -186,9 +186,7 @@ static int step_settle(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
-    if (r == 0)
-        r = drop_stream(moving, STREAM_FORWARD, err);
-    return r < 0 ? r : moving_disallow(run, moving, err);
+    return r < 0 ? r : drop_stream(moving, STREAM_FORWARD, err);
 }
 
 /* ---- giving up ---- */
@@ -326,6 +324,7 @@ static int step_reverted(struct job_run *run, struct error *err)
     return be_back(run, NULL, err);
 }
 
+/* The old place is followed further on. */
 static int compensate_back(struct job_run *run, struct error *err)
 {
     struct moving *moving;
@@ -335,8 +334,6 @@ static int compensate_back(struct job_run *run, struct error *err)
     if (!moving->move.flipped)
         return be_back(run, NULL, err);
     r = pause_settle(run, moving, err);
-    if (r == 0)
-        r = moving_disallow(run, moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }
 

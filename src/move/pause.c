@@ -20,6 +20,12 @@ enum {
     UNDO_TRY_US = 30 * TIME_S,
 };
 
+/* For transactions to end by themselves. */
+static int64_t grace_us(const struct moving *moving)
+{
+    return moving->pause_us / 2 < GRACE_US ? moving->pause_us / 2 : GRACE_US;
+}
+
 static int begin_to_wait(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = catalog_begin(run->catalog, err);
@@ -27,7 +33,8 @@ static int begin_to_wait(struct job_run *run, struct moving *moving, struct erro
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
     /* Longer than the pause may be, as going on must come before its end. */
-    r = catalog_placement_hold(transaction, run->placement_id, moving->pause_us + SLACK_US, err);
+    r = catalog_placement_hold(transaction, run->placement_id, moving->pause_us + SLACK_US,
+                               moving->gentle ? -1 : grace_us(moving), err);
     if (r == 0)
         r = catalog_move_held(transaction, moving->move.id, err);
     return r < 0 ? r : catalog_commit(transaction, err);
@@ -45,15 +52,14 @@ static int wait_for_proxies(struct job_run *run, struct moving *moving, bool *re
 {
     struct catalog_proxy *left = NULL;
     size_t left_count = 0;
-    int64_t grace_us = moving->pause_us / 4 < GRACE_US ? moving->pause_us / 4 : GRACE_US;
     const struct hold_wait wait = {.placement_ids = &run->placement_id,
                                    .count = 1,
-                                   .until_us = time_monotonic_us() + grace_us,
+                                   .until_us = time_monotonic_us() + grace_us(moving) * 3 / 2,
                                    .ignore_unreachable = moving->ignore_unreachable,
                                    .cancelled = run->context->cancelled};
     int r = hold_wait_drained(run->catalog, run->arena, &wait, &left, &left_count, err);
     *ret_all = r == 0 && left_count == 0;
-    if (r != -ERROR_TIMEOUT)
+    if (r != -ERROR_TIMEOUT || moving->gentle)
         return r;
     for (size_t i = 0; i < left_count; i++)
         if (!left[i].connected && !moving->ignore_unreachable)

@@ -12,3 +12,7 @@ COMMENT ON COLUMN reeve.move.keep_us IS 'the old place is dropped so long after 
 COMMENT ON COLUMN reeve.move.version IS 'of the service''s migrations, for which its streams are';
 COMMENT ON COLUMN reeve.move.lag_bytes IS 'WAL of the place that the tenant is at which was not applied at the other one';
 COMMENT ON COLUMN reeve.move.phase_at IS 'when it came into its phase';
+
+ALTER TABLE reeve.placement ADD hold_ends_at timestamptz;
+COMMENT ON COLUMN reeve.placement.hold_ends_at IS
+    'what runs of it in a proxy is ended then, if it is still held; null: nothing is';
