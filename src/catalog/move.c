@@ -61,6 +61,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .rows_total = pg_i64(result, row, FIRST + 21),
         .phase_unix_us = pg_i64(result, row, FIRST + 22),
         .version = pg_text_copy(result, row, FIRST + 23, arena),
+        .abandoned = pg_bool(result, row, FIRST + 24),
     };
     return catalog_placement_fill(result, row, arena, &move->place, err);
 }
@@ -223,6 +224,11 @@ int catalog_move_released(struct catalog *catalog, int64_t id, struct error *err
 int catalog_move_stop(struct catalog *catalog, int64_t id, struct error *err)
 {
     return change(catalog, sql_catalog_move_stop, id, err);
+}
+
+int catalog_move_abandon(struct catalog *catalog, int64_t id, struct error *err)
+{
+    return change(catalog, sql_catalog_move_abandon, id, err);
 }
 
 int catalog_move_flip(struct catalog *catalog, int64_t id, struct error *err)

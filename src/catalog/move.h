@@ -41,6 +41,7 @@ struct catalog_move {
     enum catalog_move_phase phase;
     bool offline;
     bool flipped;     /* the placement is at the new place */
+    bool abandoned;   /* the other place's server is gone for good: nobody asks it */
     bool stop_wanted; /* somebody wants it to be aborted */
     const char *from_isolation, *from_cluster, *to_isolation, *to_cluster;
     int64_t tables, bytes_total, rows_total; /* as it was planned: estimates */
@@ -98,6 +99,8 @@ int catalog_move_held(struct catalog *catalog, int64_t id, struct error *err);
 int catalog_move_released(struct catalog *catalog, int64_t id, struct error *err);
 /* Whoever carries it out shall give it up. */
 int catalog_move_stop(struct catalog *catalog, int64_t id, struct error *err);
+/* Its other place is not asked any more: the server is gone. */
+int catalog_move_abandon(struct catalog *catalog, int64_t id, struct error *err);
 /* The placement and the move exchange their places: the placement gets a new epoch.
  * ERROR_STATE: somebody wants it to be given up. */
 int catalog_move_flip(struct catalog *catalog, int64_t id, struct error *err);

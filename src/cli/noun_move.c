@@ -83,6 +83,13 @@ static const struct cli_parameter revert_options[] = {
     {0},
 };
 
+static const struct cli_parameter end_options[] = {
+    {.name = "abandon",
+     .kind = CLI_FLAG,
+     .help = "leave what is on the server of the other place, as it is gone for good"},
+    {0},
+};
+
 static const struct cli_parameter status_arguments[] = {
     {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; without it: all"},
     {0},
@@ -383,7 +390,8 @@ static int run_finish(struct cli *cli, struct error *err)
                                    .service = cli_text(cli, "SERVICE")};
     int result = context_open(cli, &context, err);
     if (result == 0)
-        result = move_finish(&context.job, spec.tenant, spec.service, err);
+        result =
+            move_finish(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"), err);
     return result < 0 ? result : print_last(cli, &context, &spec, "its old place is gone", err);
 }
 
@@ -404,7 +412,7 @@ static int run_abort(struct cli *cli, struct error *err)
                                    .service = cli_text(cli, "SERVICE")};
     int result = context_open(cli, &context, err);
     if (result == 0)
-        result = move_abort(&context.job, spec.tenant, spec.service, err);
+        result = move_abort(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"), err);
     return result < 0 ? result : print_last(cli, &context, &spec, "the move is undone", err);
 }
 
@@ -426,6 +434,7 @@ static const struct cli_command commands[] = {
     {.verb = "finish",
      .summary = "Drop a tenant's old place, with the data that it had",
      .arguments = placement_arguments,
+     .options = end_options,
      .fields = fields,
      .run = run_finish},
     {.verb = "revert",
@@ -443,6 +452,7 @@ static const struct cli_command commands[] = {
      .description = "Returns when it is undone: the tenant is where it was, and nothing of the new "
                     "place is left.",
      .arguments = placement_arguments,
+     .options = end_options,
      .fields = fields,
      .run = run_abort},
     {.summary = "Move a tenant to another isolation, another cluster or both",

@@ -9,6 +9,7 @@
 #include "move/move.h"
 #include "pg/connection.h"
 #include "provision/place.h"
+#include "provision/stream.h"
 
 struct moving {
     struct catalog_move move;
@@ -46,6 +47,10 @@ int moving_watch(struct job_run *run, struct moving *moving, struct error *err);
 /* What the service's owner role needs to copy, at both ends; and no more. */
 int moving_allow(struct job_run *run, struct moving *moving, struct error *err);
 int moving_disallow(struct job_run *run, struct moving *moving, struct error *err);
+/* The place where the tenant is not, with its data; and what a stream has at both. Nothing at one
+ * that was abandoned. */
+int moving_drop_other(struct moving *moving, struct error *err);
+int moving_drop_stream(struct moving *moving, enum stream_way way, struct error *err);
 /* The owner role's connection to one end, with isolation_contents_open done; between the two. Any
  * thread. */
 int moving_open(const struct place *place, struct pg_connection **ret, struct error *err);

@@ -124,7 +124,7 @@ static int keep(const struct job_context *context, struct catalog *catalog,
                 const struct catalog_move *move, struct error *err)
 {
     if (is_over_time(move) && !*move->error)
-        return move_finish(context, move->place.tenant, move->place.service, err);
+        return move_finish(context, move->place.tenant, move->place.service, false, err);
     if (move->phase == CATALOG_MOVE_MOVED && !move->offline)
         return keep_one(context, catalog, move, err);
     return 0;

@@ -218,7 +218,7 @@ static int find_moved(const struct job_context *context, struct catalog *catalog
 }
 
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                struct error *err)
+                bool abandon, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -232,6 +232,8 @@ int move_finish(const struct job_context *context, const char *tenant, const cha
     if (r == 0 && move.phase != CATALOG_MOVE_MOVED && move.phase != CATALOG_MOVE_FINISHING)
         r = error_set(err, ERROR_STATE, "the move is not done: it is %s",
                       catalog_move_phase_name(move.phase));
+    if (r == 0 && abandon)
+        r = catalog_move_abandon(catalog, move.id, err);
     if (r == 0)
         r = job_pending(catalog, &move_finish_job, move.place.id, &job_id, err);
     if (r == 0 && job_id == 0)
@@ -353,7 +355,7 @@ static int wait_until_undone(const struct job_context *context, struct catalog *
 }
 
 int move_abort(const struct job_context *context, const char *tenant, const char *service,
-               struct error *err)
+               bool abandon, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -371,6 +373,8 @@ int move_abort(const struct job_context *context, const char *tenant, const char
         error_hint(err, "`reeve move revert %s %s` takes it back", tenant, service);
         return -ERROR_STATE;
     }
-    r = catalog_move_stop(catalog, move.id, err);
+    r = abandon ? catalog_move_abandon(catalog, move.id, err) : 0;
+    if (r == 0)
+        r = catalog_move_stop(catalog, move.id, err);
     return r < 0 ? r : wait_until_undone(context, catalog, &arena, &move, err);
 }

@@ -57,9 +57,11 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
  * at its old place. Afterwards the old place is closed, and kept until move_finish. */
 int move_start(const struct job_context *context, const struct move_spec *spec, struct error *err);
 
-/* The old place goes, with the data that it had. ERROR_NOT_FOUND: there is no open move. */
+/* The old place goes, with the data that it had. abandon (also of move_abort): what is on the
+ * server of the place where the tenant is not, is left there, as that server is gone for good.
+ * ERROR_NOT_FOUND: there is no open move. */
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                struct error *err);
+                bool abandon, struct error *err);
 /* Back to the old place, with what was written since: along the stream, or copied while the tenant
  * waits. Of the spec: tenant, service, offline, pause_us (0: usual), jobs, rate,
  * ignore_unreachable. */
@@ -67,7 +69,7 @@ int move_revert(const struct job_context *context, const struct move_spec *spec,
 /* Whoever carries the move out gives it up; returns when it is undone. ERROR_STATE: the tenant has
  * moved already. */
 int move_abort(const struct job_context *context, const char *tenant, const char *service,
-               struct error *err);
+               bool abandon, struct error *err);
 
 /* For `reeve serve`, now and then: what tenants that have moved write is brought to their old
  * places too, and those go whose time is over. Failures are logged; the error is the control

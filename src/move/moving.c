@@ -235,9 +235,23 @@ int moving_allow(struct job_run *run, struct moving *moving, struct error *err)
 int moving_disallow(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = disallow_at(run, moving, moving->from, err);
-    if (r == 0 && moving->from->site.cluster.id != moving->to->site.cluster.id)
+    if (r == 0 && !moving->move.abandoned &&
+        moving->from->site.cluster.id != moving->to->site.cluster.id)
         r = disallow_at(run, moving, moving->to, err);
     return r;
+}
+
+/* ---- what goes ---- */
+
+int moving_drop_other(struct moving *moving, struct error *err)
+{
+    return moving->move.abandoned ? 0 : place_drop(moving->to, err);
+}
+
+int moving_drop_stream(struct moving *moving, enum stream_way way, struct error *err)
+{
+    int r = stream_drop(moving->from, moving->move.id, way, err);
+    return r < 0 || moving->move.abandoned ? r : stream_drop(moving->to, moving->move.id, way, err);
 }
 
 /* ---- tables ---- */

@@ -122,7 +122,7 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
@@ -200,14 +200,8 @@ static int step_flip_back(struct job_run *run, struct error *err)
 /* Whatever an online move has left. */
 static int drop_streams(struct moving *moving, struct error *err)
 {
-    struct place *const places[] = {moving->from, moving->to};
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < array_size(places); i++) {
-        r = stream_drop(places[i], moving->move.id, STREAM_FORWARD, err);
-        if (r == 0)
-            r = stream_drop(places[i], moving->move.id, STREAM_BACK, err);
-    }
-    return r;
+    int r = moving_drop_stream(moving, STREAM_FORWARD, err);
+    return r < 0 ? r : moving_drop_stream(moving, STREAM_BACK, err);
 }
 
 /* The one that was new. */
@@ -222,7 +216,7 @@ static int step_drop_other(struct job_run *run, struct error *err)
     r = drop_streams(moving, err);
     if (r == 0 && !moving->move.offline) /* if its job could not */
         flip_disallow(run, moving);
-    return r < 0 ? r : place_drop(moving->to, err);
+    return r < 0 ? r : moving_drop_other(moving, err);
 }
 
 static int step_reverted(struct job_run *run, struct error *err)
@@ -240,7 +234,7 @@ static int finish_revert(struct job_run *run, struct moving *moving, struct erro
     if (r == 0)
         r = drop_streams(moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }
 

@@ -19,24 +19,31 @@ static int set_phase(struct job_run *run, const struct moving *moving,
 
 /* ---- the new place ---- */
 
+/* Whoever gives it up does not want to wait for a server that is gone. */
+static int begin_step(struct job_run *run, struct moving **ret, struct error *err)
+{
+    int r = moving_load(run, ret, err);
+    return r < 0 ? r : moving_check_stop(run, *ret, err);
+}
+
 static int step_prepare(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_prepare(run, &moving->making, err);
 }
 
 static int step_create(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_make(run, &moving->making, err);
 }
 
 static int step_migrate(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_migrate(run, &moving->making, false, err);
 }
 
@@ -84,9 +91,7 @@ static int step_copy(struct job_run *run, struct error *err)
     struct moving *moving;
     struct pg_slot slot = {0};
     _cleanup_pg_connection_ struct pg_connection *replication = NULL;
-    int r = moving_load(run, &moving, err);
-    if (r == 0)
-        r = moving_check_stop(run, moving, err);
+    int r = begin_step(run, &moving, err);
     if (r == 0)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
@@ -175,18 +180,11 @@ static int step_verify(struct job_run *run, struct error *err)
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
 }
 
-/* Both ends of a stream. */
-static int drop_stream(struct moving *moving, enum stream_way way, struct error *err)
-{
-    int r = stream_drop(moving->from, moving->move.id, way, err);
-    return r < 0 ? r : stream_drop(moving->to, moving->move.id, way, err);
-}
-
 static int step_settle(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
-    return r < 0 ? r : drop_stream(moving, STREAM_FORWARD, err);
+    return r < 0 ? r : moving_drop_stream(moving, STREAM_FORWARD, err);
 }
 
 /* ---- giving up ---- */
@@ -197,13 +195,13 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
     if (r == 0)
         r = pause_settle(run, moving, err);
     if (r == 0) /* first what keeps WAL where the tenant works */
-        r = drop_stream(moving, STREAM_FORWARD, err);
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
     if (r == 0)
-        r = drop_stream(moving, STREAM_BACK, err);
+        r = moving_drop_stream(moving, STREAM_BACK, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
@@ -216,13 +214,13 @@ static int be_back(struct job_run *run, const char *why, struct error *err)
         return r;
     r = pause_settle(run, moving, err);
     if (r == 0)
-        r = drop_stream(moving, STREAM_FORWARD, err);
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
     if (r == 0)
-        r = drop_stream(moving, STREAM_BACK, err);
+        r = moving_drop_stream(moving, STREAM_BACK, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, why, err);
 }
 

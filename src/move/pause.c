@@ -233,7 +233,7 @@ int pause_settle(struct job_run *run, struct moving *moving, struct error *err)
     struct place *to = moving->to;
     int r = moving->move.held_unix_us != 0 ? pause_undo(run, moving, err)
                                            : open_place(run, moving->from, err);
-    if (r == 0 && moving->move.flipped)
+    if (r == 0 && moving->move.flipped && !moving->move.abandoned)
         r = isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, err);
     return r;
 }

@@ -163,3 +163,20 @@ def test_the_old_place_is_dropped_when_its_time_is_over(world):
     wait_until(lambda: world.reeve.cli("move", "status", tenant.slug, json=True).json == [], "it is over",
                SOON_SECONDS)
     assert streams(world) == [] and audited(world, tenant) == []
+
+
+def test_a_server_that_is_gone_for_good(world):
+    tenant = new_tenant(world, "schema")
+    with postgres.running_postgres(settings={"wal_level": "logical"}) as server:
+        world.add_cluster("gone", server, 20)
+        move(world, tenant, "--cluster", "gone")
+        world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+        move(world, tenant, "--cluster", "local")
+    failed = world.reeve.cli("move", "finish", tenant.slug, SERVICE, check=False)
+    assert failed.code != 0 and status(world, tenant)["phase"] == "finishing"
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE, "--abandon")
+    assert streams(world) == [] and audited(world, tenant) == []
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (shop.ACCOUNTS,)
+    move(world, tenant, "--to", "row")
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
