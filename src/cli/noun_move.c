@@ -4,6 +4,7 @@
 #include "catalog/move.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
+#include "cli/move_many.h"
 #include "move/move.h"
 
 static const int64_t usual_pause_us = 2 * (int64_t)TIME_S;
@@ -12,6 +13,12 @@ static const int64_t usual_offline_pause_us = 10 * 60 * (int64_t)TIME_S;
 static const struct cli_parameter placement_arguments[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
     {.name = "SERVICE", .required = true, .kind = CLI_TEXT, .help = "the service"},
+    {0},
+};
+
+static const struct cli_parameter move_arguments[] = {
+    {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; with --match not given"},
+    {.name = "SERVICE", .kind = CLI_TEXT, .help = "the service; with --match: or all of them"},
     {0},
 };
 
@@ -50,6 +57,8 @@ static const struct cli_parameter move_options[] = {
     {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
     OPTIONS_COPY,
+    MOVE_MATCH_OPTION,
+    MOVE_MANY_OPTIONS,
     {0},
 };
 
@@ -122,6 +131,7 @@ static const struct output_field plan_fields[] = {
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
+    MOVE_MANY_FIELDS,
     {0},
 };
 
@@ -289,7 +299,11 @@ static int run_move(struct cli *cli, struct error *err)
     struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
-    int result = context_open(cli, &context, err);
+    if (move_many_is_meant(cli))
+        return move_many_run(cli, &spec, err);
+    int result = move_many_check_one(cli, err);
+    if (result == 0)
+        result = context_open(cli, &context, err);
     if (result == 0)
         result = move_plan(&context.job, &spec, &cli->arena, &plan, err);
     if (result < 0)
@@ -356,7 +370,8 @@ static int run_abort(struct cli *cli, struct error *err)
 static const char *const move_examples[] = {
     "reeve move acme orders --to database --offline --dry-run",
     "reeve move acme orders --to schema --offline --pause 1m",
-    "reeve move acme orders --cluster c2 --offline", NULL};
+    "reeve move acme orders --cluster c2 --offline",
+    "reeve move --match plan=enterprise orders --to database --parallel 4 --dry-run", NULL};
 
 static const struct cli_command commands[] = {
     {.verb = "status",
@@ -393,7 +408,7 @@ static const struct cli_command commands[] = {
          "it was and nothing behind. Afterwards the old place is closed and kept, until \"reeve "
          "move finish\". Its application, tokens and connection string stay as they are. (A tenant "
          "that is called as one of the verbs: \"reeve move -- status orders\".)",
-     .arguments = placement_arguments,
+     .arguments = move_arguments,
      .options = move_options,
      .fields = plan_fields,
      .examples = move_examples,
