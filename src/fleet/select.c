@@ -107,7 +107,7 @@ static bool is_meant(const struct fleet_placement *one, const struct match *matc
     return match_holds(match, &subject);
 }
 
-static int check_tags(const struct match *match, struct error *err)
+int fleet_check_tags(const struct match *match, struct error *err)
 {
     const char *name = match_first_tag(match);
     if (!name)
@@ -135,7 +135,7 @@ int fleet_select(struct catalog *catalog, const struct fleet_filter *filter, str
     struct known known = {0};
     struct catalog_placement *placements = NULL;
     size_t count = 0, kept = 0;
-    int r = check_tags(filter->match, err);
+    int r = fleet_check_tags(filter->match, err);
     if (r == 0)
         r = list(catalog, filter, arena, &placements, &count, err);
     if (r == 0)

@@ -24,6 +24,9 @@ struct fleet_filter {
 int fleet_select(struct catalog *catalog, const struct fleet_filter *filter, struct arena *arena,
                  struct fleet_placement **ret, size_t *ret_count, struct error *err);
 
+/* ERROR_UNSUPPORTED, as above. */
+int fleet_check_tags(const struct match *match, struct error *err);
+
 /* Why a move of the placement to there (NULL: as it is) is not begun at all, for people; NULL:
  * it can be tried. */
 const char *fleet_skip(const struct fleet_placement *placement, const char *isolation,
