@@ -187,7 +187,7 @@ static int confirm(const struct move_many *many, size_t planned, int64_t bytes, 
         (long long)(many->options.how.pause_us / TIME_S),
         many->options.finish ? "Their old places are dropped at once."
                              : "Their old places are kept until \"reeve move finish\".");
-    if (!many->cli->json && isatty(STDIN_FILENO) && !cli_flag(many->cli, "yes"))
+    if (!many->shown && !many->cli->json && isatty(STDIN_FILENO) && !cli_flag(many->cli, "yes"))
         move_many_print_plan(many, LINES_SHOWN);
     fflush(stdout);
     return prompt_confirm(many->cli, what, arena_printf(arena, "move %zu", planned), err);

@@ -40,33 +40,34 @@ struct cli;
                 "plan or another tag of the tenant, tag=NAME; * and ? stand for any characters"    \
     }
 
-/* Fields that the record has for several tenants, and for one not. */
-#define MOVE_MANY_FIELDS                                                                           \
-    {.key = "count", .kind = OUTPUT_NUMBER, .help = "--match: placements that are meant"},         \
+/* Fields that the record has for several tenants; `when` stands in front of what they are. */
+#define MOVE_MANY_FIELDS(when)                                                                     \
+    {.key = "count", .kind = OUTPUT_NUMBER, .help = when "placements that are meant"},             \
         {.key = "planned",                                                                         \
          .kind = OUTPUT_NUMBER,                                                                    \
-         .help = "--match: those that would be moved, with --dry-run"},                            \
-        {.key = "moved", .kind = OUTPUT_NUMBER, .help = "--match: those that were moved"},         \
+         .help = when "those that would be moved, with --dry-run"},                                \
+        {.key = "moved", .kind = OUTPUT_NUMBER, .help = when "those that were moved"},             \
         {.key = "skipped",                                                                         \
          .kind = OUTPUT_NUMBER,                                                                    \
-         .help = "--match: those that are there already, or cannot be moved at present"},          \
+         .help = when "those that are there already, or cannot be moved at present"},              \
         {.key = "refused",                                                                         \
          .kind = OUTPUT_NUMBER,                                                                    \
-         .help = "--match: those that were not begun as they would have failed"},                  \
-        {.key = "failed", .kind = OUTPUT_NUMBER, .help = "--match: those whose move failed"},      \
+         .help = when "those that were not begun as they would have failed"},                      \
+        {.key = "failed", .kind = OUTPUT_NUMBER, .help = when "those whose move failed"},          \
         {.key = "interrupted",                                                                     \
          .kind = OUTPUT_NUMBER,                                                                    \
-         .help = "--match: those whose move was interrupted"},                                     \
+         .help = when "those whose move was interrupted"},                                         \
         {.key = "not_begun",                                                                       \
          .kind = OUTPUT_NUMBER,                                                                    \
-         .help = "--match: those that were not begun after failures or an interruption"},          \
+         .help = when "those that were not begun after failures or an interruption"},              \
     {                                                                                              \
         .key = "moves", .kind = OUTPUT_LIST,                                                       \
-        .help = "--match: one object a placement: tenant, service, status (planned, skipped, "     \
-                "refused, moved, failed, interrupted, not begun), from, to (isolation and "        \
-                "cluster), tables, rows, bytes, pause_ms (--dry-run: about), finished (whether "   \
-                "its old place is gone), command (that moves it alone), reason (why it is "        \
-                "skipped, or proposed), error (null, or sqlstate, message and hint)"               \
+        .help =                                                                                    \
+            when "one object a placement: tenant, service, status (planned, skipped, "             \
+                 "refused, moved, failed, interrupted, not begun), from, to (isolation and "       \
+                 "cluster), tables, rows, bytes, pause_ms (--dry-run: about), finished (whether "  \
+                 "its old place is gone), command (that moves it alone), reason (why it is "       \
+                 "skipped, or proposed), error (null, or sqlstate, message and hint)"              \
     }
 
 /* One run of a command that moves many. */
@@ -77,6 +78,7 @@ struct move_many {
     struct many_item *items;
     size_t count;
     size_t ended; /* moves that are over */
+    bool shown;   /* who is asked has seen the plan */
 };
 
 /* From the command's options. `how`: of the moves. */

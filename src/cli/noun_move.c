@@ -131,7 +131,7 @@ static const struct output_field plan_fields[] = {
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
-    MOVE_MANY_FIELDS,
+    MOVE_MANY_FIELDS("--match: "),
     {0},
 };
 

@@ -11,25 +11,35 @@ struct balancing {
 
 enum { NONE = -1 };
 
-static int64_t add_up(const struct balancing *at)
+/* What can neither give nor take is left out of account. */
+static bool counts(const struct balancing *at, size_t cluster)
 {
+    return at->facts->clusters[cluster].gives || at->facts->clusters[cluster].takes;
+}
+
+static double mean(const struct balancing *at)
+{
+    size_t count = 0;
     int64_t sum = 0;
-    for (size_t i = 0; i < at->facts->cluster_count; i++)
+    for (size_t i = 0; i < at->facts->cluster_count; i++) {
+        if (!counts(at, i))
+            continue;
         sum += at->weights[i];
-    return sum;
+        count++;
+    }
+    return count > 0 ? (double)sum / (double)count : 0;
 }
 
 static double spread(const struct balancing *at)
 {
-    size_t count = at->facts->cluster_count;
-    int64_t most = 0, least = INT64_MAX, sum = add_up(at);
-    for (size_t i = 0; i < count; i++) {
-        if (at->weights[i] > most)
+    int64_t most = 0, least = INT64_MAX;
+    for (size_t i = 0; i < at->facts->cluster_count; i++) {
+        if (counts(at, i) && at->weights[i] > most)
             most = at->weights[i];
-        if (at->weights[i] < least)
+        if (counts(at, i) && at->weights[i] < least)
             least = at->weights[i];
     }
-    return sum > 0 ? (double)(most - least) * (double)count / (double)sum : 0;
+    return most > 0 ? (double)(most - least) / mean(at) : 0;
 }
 
 /* The cluster with least that takes tenants. */
@@ -117,8 +127,7 @@ void balance_plan(const struct balance_facts *facts, const struct balance_rules 
     *ret = (struct balance_plan){.moves = arena_zalloc(arena, (tenants + 1) * sizeof(*ret->moves))};
     for (size_t i = 0; i < tenants; i++)
         at.weights[facts->tenants[i].cluster] += facts->tenants[i].weight;
-    if (clusters > 0)
-        at.enough = (int64_t)(rules->within * (double)add_up(&at) / (double)clusters);
+    at.enough = (int64_t)(rules->within * mean(&at));
     ret->before = arena_memdup(arena, at.weights, (clusters + 1) * sizeof(int64_t));
     ret->after = at.weights;
     ret->spread_before = spread(&at);

@@ -11,7 +11,7 @@
 #include "base/arena.h"
 
 struct balance_cluster {
-    bool gives, takes; /* tenants may move from it; to it */
+    bool gives, takes; /* tenants may move from it; to it. Neither: it is left out of account */
 };
 
 /* A placement. */

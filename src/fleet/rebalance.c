@@ -47,7 +47,7 @@ static int load_placements(struct catalog *catalog, struct arena *arena,
     const struct fleet_filter filter = {.match = everything};
     if (r == 0)
         r = fleet_select(catalog, &filter, arena, &found, &proposal->placement_count, err);
-    if (r < 0)
+    if (r < 0 || !found)
         return r;
     proposal->placements =
         arena_zalloc(arena, (proposal->placement_count + 1) * sizeof(*proposal->placements));

@@ -144,8 +144,8 @@ static int allow_at(struct job_run *run, struct place *place, struct error *err)
     return r;
 }
 
-/* One that is given up needs the right no more, and gives it back itself: of two at once, each would
- * leave it to the other. */
+/* One that is given up needs the right no more, and gives it back itself: of two at once, each
+ * would leave it to the other. */
 static bool copies(enum catalog_move_phase phase)
 {
     return phase != CATALOG_MOVE_MOVED && phase != CATALOG_MOVE_FINISHING &&

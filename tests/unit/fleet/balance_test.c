@@ -182,6 +182,21 @@ static void what_is_even_enough_is_left(void **state)
     assert_int_equal(plan(fixture)->move_count, 1);
 }
 
+static void who_neither_gives_nor_takes_is_left_out(void **state)
+{
+    struct fixture *fixture = *state;
+    add_clusters(fixture, 3);
+    add(fixture, 0, 30);
+    add(fixture, 0, 30);
+    add(fixture, 2, 1000);
+    fixture->clusters[2].gives = fixture->clusters[2].takes = false;
+    fixture->rules.within = 0.1;
+    assert_int_equal(plan(fixture)->move_count, 1);
+    assert_true(fixture->plan.spread_before > 1.99 && fixture->plan.spread_before < 2.01);
+    assert_true(fixture->plan.spread_after == 0);
+    assert_int_equal(fixture->plan.after[2], 1000);
+}
+
 static void nothing_to_do(void **state)
 {
     struct fixture *fixture = *state;
@@ -244,6 +259,7 @@ int main(void)
         T(who_gives_and_takes),
         T(as_many_as_are_allowed),
         T(what_is_even_enough_is_left),
+        T(who_neither_gives_nor_takes_is_left_out),
         T(nothing_to_do),
         T(at_random),
 #undef T
