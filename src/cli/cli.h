@@ -31,6 +31,7 @@ struct cli_parameter {
     const char *value; /* what stands for an option's value in help: "FILE"; NULL for flags */
     enum cli_kind kind;
     bool required;
+    bool many;                           /* the last argument: one and more */
     int64_t minimum, maximum;            /* CLI_NUMBER, CLI_DURATION */
     const char *(*choice)(size_t index); /* NULL past the last */
     const char *fallback;                /* what holds when it is not given, for help */
@@ -87,6 +88,9 @@ struct cli {
 
 /* Set by the first SIGINT or SIGTERM of a command that is no server. */
 extern atomic_bool cli_cancelled;
+
+/* Waits. ERROR_CANCELLED when it is interrupted. */
+int cli_pause(int64_t us, struct error *err);
 
 /* Runs a command line; returns the exit status. */
 int cli_main(int argc, char **argv);

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 
+extern const struct cli_noun cli_noun_advise;
 extern const struct cli_noun cli_noun_audit;
 extern const struct cli_noun cli_noun_cluster;
 extern const struct cli_noun cli_noun_completion;

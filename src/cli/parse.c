@@ -330,7 +330,7 @@ static int check_text(struct cli *cli, const struct cli_value *value, const char
 
 static int add_text(struct cli *cli, struct cli_value *value, const char *text, struct error *err)
 {
-    if (value->count > 0 && value->parameter->kind != CLI_CHOICES)
+    if (value->count > 0 && value->parameter->kind != CLI_CHOICES && !value->parameter->many)
         return error_set(err, ERROR_USAGE, "%s is given twice", shown_name(cli, value));
     int result = check_text(cli, value, text, err);
     if (result < 0)
@@ -423,7 +423,9 @@ static int parse_argument(struct cli *cli, const char *word, size_t *taken, stru
         error_hint(err, "see \"%s --help\"", command_text(cli));
         return result;
     }
-    return add_text(cli, &cli->values[(*taken)++], word, err);
+    struct cli_value *value = &cli->values[*taken];
+    *taken += !value->parameter->many;
+    return add_text(cli, value, word, err);
 }
 
 static int check_required(struct cli *cli, struct error *err)

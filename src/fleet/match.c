@@ -166,11 +166,3 @@ bool match_holds(const struct match *match, const struct match_subject *subject)
     }
     return true;
 }
-
-const char *match_first_tag(const struct match *match)
-{
-    for (size_t i = 0; i < match->count; i++)
-        if (match->terms[i].key == KEY_TAG || match->terms[i].key == KEY_TAG_VALUE)
-            return match->terms[i].name;
-    return NULL;
-}

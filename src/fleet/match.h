@@ -28,7 +28,5 @@ struct match_subject {
 /* In the arena; NULL matches everything. ERROR_USAGE names the term that is wrong. */
 int match_parse(const char *text, struct arena *arena, struct match **ret, struct error *err);
 bool match_holds(const struct match *match, const struct match_subject *subject);
-/* The first key that asks for a tag; NULL: none does. */
-const char *match_first_tag(const struct match *match);
 
 #endif

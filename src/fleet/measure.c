@@ -1,105 +1,17 @@
 /*
- * measure.c - sizes, a database at a time. Tables of a tenant's own have one; of a table that
- * tenants share each has its part of the rows that are looked at.
+ * measure.c - sizes, a database at a time.
  */
 #include "fleet/measure.h"
 
-#include "isolation/contents.h"
+#include "isolation/size.h"
+#include "migrate/site.h"
 #include "pg/connection.h"
-#include "pg/quote.h"
-#include "provision/place.h"
-
-enum { SAMPLE_BYTES = 64 << 20 };
 
 /* One placement, and where its size goes. */
 struct subject {
     const struct catalog_placement *placement;
     int64_t *bytes;
-    struct isolation_placement isolated;
 };
-
-/* Those of one service in one database, in one isolation. */
-struct group {
-    struct subject *subjects; /* by tenant */
-    size_t count;
-    struct pg_connection *data;
-    struct arena *arena;
-};
-
-/* ---- tables of their own ---- */
-
-static int measure_own(const struct group *group, struct error *err)
-{
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < group->count; i++) {
-        struct isolation_table *tables = NULL;
-        size_t count = 0;
-        r = isolation_contents_tables(group->data, &group->subjects[i].isolated, group->arena,
-                                      &tables, &count, err);
-        for (size_t j = 0; r == 0 && j < count; j++)
-            *group->subjects[i].bytes += tables[j].bytes;
-    }
-    return r;
-}
-
-/* ---- shared tables ---- */
-
-static int by_tenant(const void *a, const void *b)
-{
-    int64_t one = ((const struct subject *)a)->placement->tenant_id;
-    int64_t other = ((const struct subject *)b)->placement->tenant_id;
-    return one < other ? -1 : one > other;
-}
-
-static struct subject *find_subject(const struct group *group, int64_t tenant_id)
-{
-    const struct catalog_placement placement = {.tenant_id = tenant_id};
-    const struct subject key = {.placement = &placement};
-    return bsearch(&key, group->subjects, group->count, sizeof(key), by_tenant);
-}
-
-/* Of rows whose tenant has gone nobody has a part. */
-static void share_out(const struct group *group, const struct pg_result *parts, int64_t bytes)
-{
-    double all = 0;
-    for (size_t i = 0; i < pg_rows(parts); i++)
-        all += (double)pg_i64(parts, i, 1);
-    for (size_t i = 0; all > 0 && i < pg_rows(parts); i++) {
-        struct subject *subject = find_subject(group, pg_i64(parts, i, 0));
-        if (subject)
-            *subject->bytes += (int64_t)((double)bytes * (double)pg_i64(parts, i, 1) / all);
-    }
-}
-
-static int measure_table(const struct group *group, const struct isolation_table *table,
-                         struct error *err)
-{
-    double percent =
-        table->bytes > SAMPLE_BYTES ? 100.0 * SAMPLE_BYTES / (double)table->bytes : 100;
-    const char *sql = arena_printf(
-        group->arena,
-        "SELECT tenant_id, coalesce(sum(pg_catalog.pg_column_size(t.*)), 0)::bigint"
-        " FROM ONLY %s t TABLESAMPLE SYSTEM (%.6f) GROUP BY 1",
-        pg_qualified(group->arena, group->subjects[0].isolated.schema, table->name), percent);
-    _cleanup_pg_result_ struct pg_result *parts = NULL;
-    int r = pg_query(group->data, sql, 0, NULL, &parts, err);
-    if (r == 0)
-        share_out(group, parts, table->bytes);
-    return r;
-}
-
-static int measure_shared(const struct group *group, struct error *err)
-{
-    struct isolation_table *tables = NULL;
-    size_t count = 0;
-    int r = isolation_contents_tables(group->data, &group->subjects[0].isolated, group->arena,
-                                      &tables, &count, err);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = measure_table(group, &tables[i], err);
-    return r;
-}
-
-/* ---- groups ---- */
 
 static int by_group(const void *a, const void *b)
 {
@@ -110,9 +22,7 @@ static int by_group(const void *a, const void *b)
     if (one->service_id != other->service_id)
         return one->service_id < other->service_id ? -1 : 1;
     int order = strcmp(one->isolation, other->isolation);
-    if (order == 0)
-        order = strcmp(one->database, other->database);
-    return order != 0 ? order : by_tenant(a, b);
+    return order != 0 ? order : strcmp(one->database, other->database);
 }
 
 static bool is_same_group(const struct subject *a, const struct subject *b)
@@ -123,23 +33,27 @@ static bool is_same_group(const struct subject *a, const struct subject *b)
            strcmp(a->placement->database, b->placement->database) == 0;
 }
 
+/* Those of one service in one database, in one isolation. */
 static int measure_group(const struct job_context *context, struct catalog *catalog,
-                         struct group *group, struct error *err)
+                         const struct subject *subjects, size_t count, struct arena *arena,
+                         struct error *err)
 {
-    struct place *place;
-    _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    int r =
-        place_load_at(context, catalog, group->arena, group->subjects[0].placement, &place, err);
-    for (size_t i = 0; r == 0 && i < group->count; i++)
-        r = site_placement(group->arena, &place->site, group->subjects[i].placement,
-                           &group->subjects[i].isolated, err);
+    const struct catalog_placement *first = subjects[0].placement;
+    struct isolation_placement *isolated = arena_zalloc(arena, count * sizeof(*isolated));
+    struct isolation_size *sizes = arena_zalloc(arena, count * sizeof(*sizes));
+    struct site site;
+    _cleanup_pg_connection_ struct pg_connection *owner = NULL;
+    int r = site_load(context, catalog, arena, first->service_id, first->cluster_id, &site, err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = site_placement(arena, &site, subjects[i].placement, &isolated[i], err);
     if (r == 0)
-        r = server_connect(&place->server, place->isolated.database, &data, err);
-    if (r < 0)
-        return r;
-    group->data = data;
-    return isolation_shares_tables(place->isolated.isolation) ? measure_shared(group, err)
-                                                              : measure_own(group, err);
+        r = migrate_open_owner(&site.login, first->database, site.isolation.owner_role,
+                               "reeve rebalance", &owner, err);
+    if (r == 0)
+        r = isolation_measure(owner, isolated[0].isolation, isolated, count, sizes, err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        *subjects[i].bytes = sizes[i].bytes;
+    return r;
 }
 
 /* Of none on that cluster anything is known. */
@@ -162,12 +76,12 @@ static int measure_all(const struct job_context *context, struct catalog *catalo
 {
     size_t next;
     for (size_t at = 0; at < count; at = next) {
-        struct group group = {.subjects = &subjects[at], .arena = arena};
-        for (next = at; next < count && is_same_group(&subjects[at], &subjects[next]); next++)
-            group.count++;
-        if (*subjects[at].bytes == MEASURE_UNKNOWN)
-            continue;
-        int r = measure_group(context, catalog, &group, err);
+        next = at + 1;
+        while (next < count && is_same_group(&subjects[at], &subjects[next]))
+            next++;
+        if (*subjects[at].bytes == MEASURE_UNKNOWN || !*subjects[at].placement->database)
+            continue; /* as the rest of its cluster; it has no place yet */
+        int r = measure_group(context, catalog, &subjects[at], next - at, arena, err);
         if (r == -ERROR_CONNECTION)
             pass_over(subjects, count, subjects[at].placement->cluster_id);
         else if (r < 0 && !is_gone(&subjects[at], r)) {

@@ -9,8 +9,8 @@
 
 enum { MEASURE_UNKNOWN = -1 }; /* its cluster cannot be looked at */
 
-/* Sizes of tables without their indexes; of large tables that tenants share a part is looked at.
- * ret_bytes has a place for each placement. A cluster that cannot be reached is no error. */
+/* As isolation_measure. ret_bytes has a place for each placement. A cluster that cannot be reached
+ * is no error. */
 int fleet_measure(const struct job_context *context, struct catalog *catalog,
                   const struct catalog_placement *const *placements, size_t count,
                   struct arena *arena, int64_t *ret_bytes, struct error *err);

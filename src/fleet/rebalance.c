@@ -192,7 +192,7 @@ static int check_names(struct catalog *catalog, const struct rebalance_request *
                              : 0;
     for (size_t i = 0; r == 0 && i < request->to_cluster_count; i++)
         r = catalog_cluster_find(catalog, arena, request->to_clusters[i], &cluster, err);
-    return r < 0 ? r : fleet_check_tags(request->match, err);
+    return r;
 }
 
 int rebalance_propose(const struct job_context *context, struct catalog *catalog,

@@ -63,9 +63,8 @@ static const struct catalog_move *find_move(const struct known *known, int64_t p
 /* ---- what keeps a placement ---- */
 
 static const char *find_busy(const struct known *known, const struct catalog_placement *placement,
-                             struct arena *arena)
+                             const struct catalog_tenant *tenant, struct arena *arena)
 {
-    const struct catalog_tenant *tenant = find_tenant(known, placement->tenant_id);
     const struct catalog_move *move = find_move(known, placement->id);
     if (!tenant)
         return "its tenant is gone";
@@ -107,17 +106,6 @@ static bool is_meant(const struct fleet_placement *one, const struct match *matc
     return match_holds(match, &subject);
 }
 
-int fleet_check_tags(const struct match *match, struct error *err)
-{
-    const char *name = match_first_tag(match);
-    if (!name)
-        return 0;
-    error_set(err, ERROR_UNSUPPORTED, "tenants cannot be matched by \"%s\": they have no tags",
-              name);
-    error_hint(err, "match by slug, service, isolation or cluster");
-    return -ERROR_UNSUPPORTED;
-}
-
 static int list(struct catalog *catalog, const struct fleet_filter *filter, struct arena *arena,
                 struct catalog_placement **ret, size_t *ret_count, struct error *err)
 {
@@ -135,21 +123,20 @@ int fleet_select(struct catalog *catalog, const struct fleet_filter *filter, str
     struct known known = {0};
     struct catalog_placement *placements = NULL;
     size_t count = 0, kept = 0;
-    int r = fleet_check_tags(filter->match, err);
-    if (r == 0)
-        r = list(catalog, filter, arena, &placements, &count, err);
+    int r = list(catalog, filter, arena, &placements, &count, err);
     if (r == 0)
         r = load_known(catalog, arena, &known, err);
     if (r < 0)
         return r;
     struct fleet_placement *meant = arena_zalloc(arena, (count + 1) * sizeof(*meant));
     for (size_t i = 0; i < count; i++) {
+        const struct catalog_tenant *tenant = find_tenant(&known, placements[i].tenant_id);
         struct fleet_placement *one = &meant[kept];
-        *one = (struct fleet_placement){.placement = placements[i]};
-        if (!is_meant(one, filter->match))
-            continue;
-        one->busy = find_busy(&known, &placements[i], arena);
-        kept++;
+        *one = (struct fleet_placement){.placement = placements[i],
+                                        .tags = tenant ? tenant->tags : NULL,
+                                        .tag_count = tenant ? tenant->tag_count : 0,
+                                        .busy = find_busy(&known, &placements[i], tenant, arena)};
+        kept += is_meant(one, filter->match);
     }
     *ret = meant;
     *ret_count = kept;

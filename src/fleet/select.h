@@ -19,13 +19,9 @@ struct fleet_filter {
     const struct match *match;
 };
 
-/* Those that the filter names, by id; in the arena. ERROR_NOT_FOUND: there is no such service;
- * ERROR_UNSUPPORTED: the match asks for tags, and tenants have none. */
+/* Those that the filter names, by id; in the arena. ERROR_NOT_FOUND: there is no such service. */
 int fleet_select(struct catalog *catalog, const struct fleet_filter *filter, struct arena *arena,
                  struct fleet_placement **ret, size_t *ret_count, struct error *err);
-
-/* ERROR_UNSUPPORTED, as above. */
-int fleet_check_tags(const struct match *match, struct error *err);
 
 /* Why a move of the placement to there (NULL: as it is) is not begun at all, for people; NULL:
  * it can be tried. */

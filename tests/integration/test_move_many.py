@@ -18,7 +18,7 @@ from test_move import audited, is_stopped, orphans, placement
 SERVICE = "bank"
 SOON_SECONDS = 90
 SLOTS = "SELECT slot_name FROM pg_replication_slots ORDER BY 1"
-USAGE, NOT_FOUND, STATE, UNSUPPORTED, INTERRUPTED = 2, 66, 74, 64, 130
+USAGE, NOT_FOUND, STATE, INTERRUPTED = 2, 66, 74, 130
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +112,19 @@ def test_several_terms(world):
     world.reeve.cli("tenant", "attach", schema.slug, "things", "--isolation", "schema")
     found = world.reeve.cli("move", "--match", f"slug={schema.slug}", "--to", "database", "--dry-run", json=True).json
     assert sorted(one["service"] for one in found["moves"]) == [SERVICE, "things"]
+
+
+def test_by_tags(world):
+    name, tenants = add_tenants(world, "row", 3, filled=False)
+    plan = unique("plan")
+    world.reeve.cli("tenant", "tag", tenants[0].slug, f"plan={plan}", "regulated")
+    world.reeve.cli("tenant", "tag", tenants[1].slug, f"plan={plan}")
+    for terms, meant in ((f"plan={plan}", tenants[:2]), (f"tag=regulated,slug={name}-*", tenants[:1]),
+                         (f"plan={plan},tag=regulated", tenants[:1])):
+        found = world.reeve.cli("move", "--match", terms, "--to", "schema", "--dry-run", json=True).json
+        assert list(statuses(found)) == [tenant.slug for tenant in meant]
+    world.reeve.cli("move", "--match", f"plan={plan}", SERVICE, "--to", "schema", "--finish", "--yes")
+    assert isolations(world, tenants) == ["schema", "schema", "row"]
 
 
 @pytest.mark.parametrize("arguments, code, words", [

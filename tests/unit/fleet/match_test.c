@@ -93,26 +93,6 @@ static void tags(void **state reeve_unused)
     assert_false(holds("tag=regulated,plan=free"));
 }
 
-static void which_ask_for_tags(void **state reeve_unused)
-{
-    const struct {
-        const char *text, *tag;
-    } cases[] = {{"slug=a*,plan=x,region=eu", "plan"},
-                 {"tag=a", "tag"},
-                 {"slug=a,service=b,cluster=c,isolation=row", NULL}};
-    for (size_t i = 0; i < array_size(cases); i++) {
-        _cleanup_arena_ struct arena arena;
-        arena_init(&arena, 0);
-        struct match *match;
-        assert_int_equal(match_parse(cases[i].text, &arena, &match, NULL), 0);
-        const char *tag = match_first_tag(match);
-        if (cases[i].tag)
-            assert_string_equal(tag, cases[i].tag);
-        else
-            assert_null(tag);
-    }
-}
-
 static void refusals(void **state reeve_unused)
 {
     assert_refused("acme", "\"acme\" says of no tenant whether it is meant: there is no \"=\"");
@@ -135,8 +115,8 @@ static void refusals(void **state reeve_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(patterns),           cmocka_unit_test(several),
-        cmocka_unit_test(tags),  cmocka_unit_test(which_ask_for_tags), cmocka_unit_test(refusals),
+        cmocka_unit_test(names), cmocka_unit_test(patterns), cmocka_unit_test(several),
+        cmocka_unit_test(tags),  cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
