@@ -108,11 +108,14 @@ void move_many_print_summary(const struct move_many *many)
     char size[OUTPUT_SIZE_SIZE];
     struct many_summary summary;
     many_summarize(many->items, many->count, &summary);
+    const char *separator = ": ";
     printf("%zu tenants, %s", many->count, output_size(summary.bytes, size));
-    for (size_t i = 0; i < MANY_STATUSES; i++)
-        if (summary.of[i] > 0)
-            printf("%s%zu %s", i == MANY_PLANNED || summary.of[i] == many->count ? ": " : ", ",
-                   summary.of[i], many_status_name((enum many_status)i));
+    for (size_t i = 0; i < MANY_STATUSES; i++) {
+        if (summary.of[i] == 0)
+            continue;
+        printf("%s%zu %s", separator, summary.of[i], many_status_name((enum many_status)i));
+        separator = ", ";
+    }
     putchar('\n');
 }
 

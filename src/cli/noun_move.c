@@ -406,8 +406,10 @@ static const struct cli_command commands[] = {
          "and "
          "compared; none fails. Whatever goes wrong, an interruption too, leaves the tenant where "
          "it was and nothing behind. Afterwards the old place is closed and kept, until \"reeve "
-         "move finish\". Its application, tokens and connection string stay as they are. (A tenant "
-         "that is called as one of the verbs: \"reeve move -- status orders\".)",
+         "move finish\". Its application, tokens and connection string stay as they are. With "
+         "--match "
+         "several tenants move, so many at once. (A tenant that is called as one of the verbs: "
+         "\"reeve move -- status orders\".)",
      .arguments = move_arguments,
      .options = move_options,
      .fields = plan_fields,
