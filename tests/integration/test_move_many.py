@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from support import postgres, process, shop
+from support.agreement import wait_for_jobs
 from support.process import wait_until
 from support.reeve import binary, environment, running_reeve
 from support.terminal import on_terminal
@@ -323,3 +324,22 @@ def test_an_interruption(world):
               for one in world.reeve.cli("move", "status", tenant.slug, "--all", json=True).json]
     assert 1 <= len(phases) <= 2 and set(phases) == {"aborted"}
     assert orphans(world) == [] and audited(world, tenants[0]) == []
+
+
+def test_a_command_that_was_killed(world):
+    """The server ends what it has left, and the same command again moves those that are left."""
+    name, tenants = add_tenants(world, "schema", 3)
+    arguments = ["move", "--match", f"slug={name}-*", SERVICE, "--to", "database", "--offline", "--yes"]
+    running = process.spawn([str(binary()), *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env=environment(REEVE_CONFIG=world.reeve.config_path,
+                                            REEVE_STOP_AT="move.copy.before"))
+    try:
+        wait_until(lambda: is_stopped(running), "one is about to copy", SOON_SECONDS)
+    finally:
+        running.kill()
+        running.wait()
+    wait_for_jobs(world.reeve, 200)
+    assert isolations(world, tenants) == ["schema"] * 3 and orphans(world) == []
+    done = world.reeve.cli(*arguments, json=True).json
+    assert list(statuses(done).values()) == ["moved"] * 3
+    assert isolations(world, tenants) == ["database"] * 3
