@@ -1,8 +1,9 @@
 /*
  * judge.c - advice from facts: a pure function.
  *
- * Who has most backend time is judged first, and who is to leave a cluster is counted at the other
- * from then on, so that a cluster is not advised to more than it has room for.
+ * Those that are regulated are judged first, then who has most backend time; who is to leave a
+ * cluster is counted at the other from then on, so that a cluster is not advised to more than it
+ * has room for.
  */
 #include "advise/advise.h"
 
@@ -170,6 +171,8 @@ static void move_to(struct judging *judging, struct advice *advice, int64_t clus
     advice->cluster = judging->facts->clusters[cluster].name;
     judging->moved_us[cluster] += placement->used.backend_us;
     judging->moved_us[placement->cluster] -= placement->used.backend_us;
+    if (judging->rules->regulated_alone && placement->regulated)
+        judging->taken[cluster] = placement->tenant;
 }
 
 /* ---- the causes ---- */
@@ -208,9 +211,7 @@ static void judge_regulated(struct judging *judging, struct advice *advice)
         return;
     int64_t empty = find_empty(judging, placement);
     move_to(judging, advice, empty);
-    if (empty >= 0)
-        judging->taken[empty] = placement->tenant;
-    else
+    if (empty < 0)
         be_in_the_way(judging, advice, "no cluster is without other tenants");
 }
 
@@ -295,10 +296,12 @@ static void judge_quiet(struct judging *judging, struct advice *advice)
 
 /* ---- all of them ---- */
 
-static int by_backend_time(const void *a, const void *b)
+static int by_turn(const void *a, const void *b)
 {
     const struct advise_placement *one = *(const struct advise_placement *const *)a;
     const struct advise_placement *other = *(const struct advise_placement *const *)b;
+    if (one->regulated != other->regulated)
+        return one->regulated ? -1 : 1;
     if (one->used.backend_us != other->used.backend_us)
         return one->used.backend_us < other->used.backend_us ? 1 : -1;
     int order = strcmp(one->tenant, other->tenant);
@@ -347,7 +350,7 @@ void advise_judge(const struct advise_facts *facts, const struct advise_rules *r
     for (size_t i = 0; i < count; i++)
         order[i] = &facts->placements[i];
     add_up(&judging);
-    qsort(order, count, sizeof(*order), by_backend_time); /* NOLINT(bugprone-sizeof-expression) */
+    qsort(order, count, sizeof(*order), by_turn); /* NOLINT(bugprone-sizeof-expression) */
     for (size_t i = 0; i < count; i++) {
         if (!order[i]->closed && !order[i]->excepted)
             judge_one(&judging, order[i]);

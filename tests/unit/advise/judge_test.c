@@ -285,6 +285,35 @@ static void test_busy_is_not_sent_to_the_regulated(void **state)
     expect("acme", ADVISE_BUSY, NULL, "other");
 }
 
+/* Nor to where they are to be, however little they do. */
+static void test_the_regulated_choose_first(void **state)
+{
+    (void)state;
+    make_busy();
+    facts.cluster_count = 2;
+    rules.regulated_alone = true;
+    places[3].regulated = true;
+    judge();
+    assert_int_equal(count, 2);
+    assert_string_equal(advice[0].placement->tenant, "small");
+    assert_string_equal(advice[0].cluster, "other");
+    assert_string_equal(advice[1].placement->tenant, "acme");
+    assert_null(advice[1].cluster);
+    facts.cluster_count = CLUSTERS;
+    judge();
+    assert_string_equal(advice[1].cluster, "third");
+}
+
+static void test_busy_is_not_quiet(void **state)
+{
+    (void)state;
+    make_busy();
+    places[0].isolation = database;
+    places[0].database = ANOTHER;
+    facts.cluster_count = 2;
+    expect("acme", ADVISE_BUSY, NULL, "other");
+}
+
 /* ---- large ---- */
 
 static void test_large(void **state)
@@ -435,6 +464,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_busy_has_no_room, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_busy, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy_is_not_sent_to_the_regulated, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_regulated_choose_first, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_busy_is_not_quiet, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_and_by_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_and_what_is_allowed, setup, teardown),
