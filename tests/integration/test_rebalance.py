@@ -84,6 +84,22 @@ def test_by_size(world, other, mode):
     drop(world, tenants)
 
 
+def test_what_rows_that_have_gone_leave_is_nobodys(world, other):
+    """The files of shared tables keep their size."""
+    name, tenants = add_tenants(world, "row", [1, 12])
+    [database] = {placement(world, tenant)["database"] for tenant in tenants}
+    with world.reeve.admin(database) as admin:
+        admin.execute("ALTER TABLE app.thing SET (autovacuum_enabled = off)")
+        try:
+            assert cluster_of(propose(world, name), "local")["bytes"] > 13 * MEGABYTE
+            drop(world, tenants[1:])
+            assert admin.execute("SELECT pg_total_relation_size('app.thing')").fetchone()[0] > 13 * MEGABYTE
+            assert cluster_of(propose(world, name), "local")["bytes"] < 6 * MEGABYTE
+        finally:
+            admin.execute("ALTER TABLE app.thing RESET (autovacuum_enabled)")
+    drop(world, tenants[:1])
+
+
 def test_by_tenants(world, other):
     name, tenants = add_tenants(world, "row", [0] * 6)
     found = propose(world, name, "--by", "tenants", "--max-moves", 2)
