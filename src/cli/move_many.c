@@ -188,8 +188,9 @@ static int confirm(const struct move_many *many, size_t planned, int64_t bytes, 
         arena, "This moves %zu tenants, %s, %d at a time; each waits for %lld s at most. %s",
         planned, output_size(bytes, size), many->options.parallel,
         (long long)(many->options.how.pause_us / TIME_S),
-        many->options.finish ? "Their old places are dropped at once."
-                             : "Their old places are kept until \"reeve move finish\".");
+        many->options.finish            ? "Their old places are dropped at once."
+        : many->options.how.keep_us > 0 ? "Their old places are kept for as long as --keep says."
+                                        : "Their old places are kept until \"reeve move finish\".");
     if (!many->shown && !many->cli->json && isatty(STDIN_FILENO) && !cli_flag(many->cli, "yes"))
         move_many_print_plan(many, LINES_SHOWN);
     fflush(stdout);

@@ -6,8 +6,7 @@
 #include "fleet/rebalance.h"
 
 enum { USUAL_WITHIN_PERCENT = 10, USUAL_MAX_MOVES = 20, TABLES_AT_ONCE = 4, CLUSTERS_MAX = 1000 };
-static const int64_t usual_pause_us = 2 * (int64_t)TIME_S;
-static const int64_t usual_offline_pause_us = 10 * 60 * (int64_t)TIME_S;
+static const int64_t wal_limit = (int64_t)16 << 30; /* as of `reeve move` */
 
 static const struct cli_parameter arguments[] = {
     {.name = "SERVICE", .kind = CLI_TEXT, .help = "whose tenants may move; without it: of all"},
@@ -264,9 +263,10 @@ static void make_items(struct rebalancing *run)
 {
     struct move_spec how = {.offline = cli_flag(run->cli, "offline"),
                             .jobs = TABLES_AT_ONCE,
+                            .wal_limit = wal_limit,
                             .pause_us = cli_duration_us(run->cli, "pause", 0)};
     if (how.pause_us == 0)
-        how.pause_us = how.offline ? usual_offline_pause_us : usual_pause_us;
+        how.pause_us = how.offline ? MOVE_OFFLINE_PAUSE_US : MOVE_PAUSE_US;
     const struct balance_plan *plan = &run->proposal.plan;
     move_many_begin(run->cli, &run->context, &how, &run->many);
     run->many.items =

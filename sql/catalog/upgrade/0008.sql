@@ -1,10 +1,14 @@
--- Tags: what operators say of tenants ("regulated", "plan=enterprise"), to pick them by.
+-- What an online move keeps, and for how long; how far it is.
 
-CREATE TABLE reeve.tenant_tag (
-    tenant_id bigint NOT NULL CONSTRAINT tenant_tag_tenant_fkey REFERENCES reeve.tenant ON DELETE CASCADE,
-    name reeve.slug NOT NULL,
-    value text NOT NULL CHECK (octet_length(value) <= 200),
-    PRIMARY KEY (tenant_id, name)
-);
-COMMENT ON TABLE reeve.tenant_tag IS 'what operators say of tenants; value '''': the name alone says it';
-CREATE INDEX tenant_tag_name ON reeve.tenant_tag (name, value);
+ALTER TABLE reeve.move
+    ADD COLUMN wal_limit bigint NOT NULL DEFAULT 0,
+    ADD COLUMN keep_us bigint NOT NULL DEFAULT 0,
+    ADD COLUMN version text,
+    ADD COLUMN lag_bytes bigint,
+    ADD COLUMN rows_total bigint NOT NULL DEFAULT 0,
+    ADD COLUMN phase_at timestamptz NOT NULL DEFAULT now();
+COMMENT ON COLUMN reeve.move.wal_limit IS 'bytes of WAL that its slots may keep; 0: as many as the server lets them';
+COMMENT ON COLUMN reeve.move.keep_us IS 'the old place is dropped so long after the flip; 0: when it is asked for';
+COMMENT ON COLUMN reeve.move.version IS 'of the service''s migrations, for which its streams are';
+COMMENT ON COLUMN reeve.move.lag_bytes IS 'WAL of the place that the tenant is at which was not applied at the other one';
+COMMENT ON COLUMN reeve.move.phase_at IS 'when it came into its phase';
