@@ -4,6 +4,7 @@
 #include "catalog/move.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
+#include "cli/move_many.h"
 #include "move/move.h"
 
 static const int64_t usual_wal_limit = (int64_t)16 << 30;
@@ -11,6 +12,12 @@ static const int64_t usual_wal_limit = (int64_t)16 << 30;
 static const struct cli_parameter placement_arguments[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
     {.name = "SERVICE", .required = true, .kind = CLI_TEXT, .help = "the service"},
+    {0},
+};
+
+static const struct cli_parameter move_arguments[] = {
+    {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; with --match not given"},
+    {.name = "SERVICE", .kind = CLI_TEXT, .help = "the service; with --match: or all of them"},
     {0},
 };
 
@@ -72,6 +79,8 @@ static const struct cli_parameter move_options[] = {
          "be more, and the way back along the stream"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
     OPTIONS_COPY,
+    MOVE_MATCH_OPTION,
+    MOVE_MANY_OPTIONS,
     {0},
 };
 
@@ -171,6 +180,7 @@ static const struct output_field plan_fields[] = {
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
+    MOVE_MANY_FIELDS("--match: "),
     {0},
 };
 
@@ -355,7 +365,11 @@ static int run_move(struct cli *cli, struct error *err)
     struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
-    int result = context_open(cli, &context, err);
+    if (move_many_is_meant(cli))
+        return move_many_run(cli, &spec, err);
+    int result = move_many_check_one(cli, err);
+    if (result == 0)
+        result = context_open(cli, &context, err);
     if (result == 0)
         result = move_plan(&context.job, &spec, &cli->arena, &plan, err);
     if (result < 0)
@@ -421,7 +435,8 @@ static int run_abort(struct cli *cli, struct error *err)
 static const char *const move_examples[] = {
     "reeve move acme orders --to database --dry-run",
     "reeve move acme orders --to database --pause 500ms --rate 20MB",
-    "reeve move acme orders --cluster c2 --to schema --offline", NULL};
+    "reeve move acme orders --cluster c2 --to schema --offline",
+    "reeve move --match plan=enterprise orders --to database --parallel 4 --dry-run", NULL};
 
 static const struct cli_command commands[] = {
     {.verb = "status",
@@ -467,10 +482,11 @@ static const struct cli_command commands[] = {
          "application, "
          "tokens and connection string stay as they are. A move that was interrupted is gone on "
          "with "
-         "by \"reeve serve\", or undone with --offline. (A tenant that is called as one of the "
+         "by \"reeve serve\", or undone with --offline. With --match several tenants move, so many "
+         "at once. (A tenant that is called as one of the "
          "verbs: "
          "\"reeve move -- status orders\".)",
-     .arguments = placement_arguments,
+     .arguments = move_arguments,
      .options = move_options,
      .fields = plan_fields,
      .examples = move_examples,

@@ -8,7 +8,10 @@
 #include "pg/quote.h"
 #include "sql/statements.h"
 
-enum { SAMPLE_PAGES = 1000 };
+enum {
+    SAMPLE_PAGES = 1000,
+    ROOM_BYTES = 1 << 20, /* that a table may have beside twice its rows, with its indexes */
+};
 
 /* Reads what it must within this, or fails. */
 static const char limits[] = "SET lock_timeout = '5s'; SET statement_timeout = '30s'";
@@ -45,13 +48,18 @@ struct tenant_index {
     size_t at;
 };
 
-/* The table's bytes are shared out as the rows that were looked at. */
-static void share_out(const struct pg_result *rows, int64_t bytes, bool sampled,
+/* The table's bytes are shared out as the rows that were looked at. Much more than they need is
+ * what rows that have gone have left (those of a tenant that has moved), and nobody's. */
+static void share_out(const struct pg_result *rows, int64_t bytes, double percent,
                       const struct tenant_index *index, size_t count, struct isolation_size *sizes)
 {
     double all = 0;
+    bool sampled = percent < 100;
     for (size_t i = 0; i < pg_rows(rows); i++)
         all += (double)pg_i64(rows, i, 1);
+    double most = 2 * all * 100 / percent + ROOM_BYTES;
+    if ((double)bytes > most)
+        bytes = (int64_t)most;
     for (size_t i = 0; sampled && i < count; i++)
         sizes[i].estimated = true;
     for (size_t i = 0; i < pg_rows(rows); i++) {
@@ -83,7 +91,7 @@ static int measure_tables(struct pg_connection *owner, struct arena *arena,
         _cleanup_pg_result_ struct pg_result *rows = NULL;
         r = pg_query(owner, sql, 0, NULL, &rows, err);
         if (r == 0)
-            share_out(rows, pg_i64(tables, i, 1), pages > SAMPLE_PAGES, index, count, sizes);
+            share_out(rows, pg_i64(tables, i, 1), percent, index, count, sizes);
     }
     return r;
 }

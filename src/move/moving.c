@@ -183,11 +183,15 @@ static int allow_at(struct job_run *run, struct place *place, struct error *err)
     return r;
 }
 
-/* Or its old place is followed. */
+/* Or its old place is followed. One that is given up, or back where it was, needs the right no
+ * more, and gives it back itself: of two at once, each would leave it to the other. */
 static bool copies(const struct catalog_move *move)
 {
-    return move->phase != CATALOG_MOVE_FINISHING &&
-           (move->phase != CATALOG_MOVE_MOVED || !move->offline);
+    if (move->phase == CATALOG_MOVE_MOVED)
+        return !move->offline;
+    if (move->phase == CATALOG_MOVE_REVERTING)
+        return move->flipped;
+    return move->phase != CATALOG_MOVE_FINISHING && move->phase != CATALOG_MOVE_ABORTING;
 }
 
 /* Whether another move of the service copies on that cluster. */
