@@ -6,8 +6,7 @@
 
 #include "move/internal.h"
 
-/* ERROR_STATE: the two places have not the same migrations. moving->making has them.
- * ERROR_MIGRATION: nor has the stream. */
+/* ERROR_STATE: the two places have not the same migrations. moving->making has them. */
 int flip_check_versions(struct job_run *run, struct moving *moving, struct error *err);
 /* ERROR_MIGRATION: the tenant's place was migrated since its stream began. */
 int flip_check_stream(struct job_run *run, struct moving *moving, struct error *err);

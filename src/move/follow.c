@@ -413,6 +413,8 @@ static int cut_over(struct follow *follow, struct follow_snapshot *ret, const ch
     if (r == 0)
         r = flip_keep_migrations_away(run, moving, false, err);
     if (r == 0)
+        r = flip_check_stream(run, moving, err);
+    if (r == 0)
         r = get_ready(follow, err);
     if (r == 0)
         r = pass_over(follow, ret, action, phase, err);

@@ -296,6 +296,10 @@ static int step_look(struct job_run *run, struct error *err)
     if (r == 0)
         r = moving_allow(run, moving, err);
     if (r == 0)
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
+        r = flip_check_stream(run, moving, err);
+    if (r == 0)
         r = moving_find_tables(run, moving, err);
     return r < 0 ? r : follow_compare(run, moving, STREAM_BACK, err);
 }
