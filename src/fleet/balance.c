@@ -55,7 +55,8 @@ static ssize_t find_taker(const struct balancing *at)
 /* Whether a comes before b, of those that give: it has more. */
 static bool gives_before(const struct balancing *at, size_t a, size_t b)
 {
-    return at->weights[a] > at->weights[b] || (at->weights[a] == at->weights[b] && a < b);
+    const int64_t here = at->weights[a], there = at->weights[b];
+    return here > there || (here == there && a < b);
 }
 
 /* The next one behind `last` (NONE: the first), by what they have. */

@@ -64,7 +64,7 @@ static int make_slot(struct job_run *run, const struct moving *moving,
                      struct pg_connection *replication, const char *name, enum pg_slot_life life,
                      struct pg_slot *ret, struct error *err)
 {
-    struct stopper *stopper;
+    struct stopper *stopper = NULL;
     job_tell(run, "wait for the transactions that are open on the server");
     int r = pg_execute_script(replication, keep_on, err);
     if (r == 0)
