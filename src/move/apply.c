@@ -1,6 +1,7 @@
 #include "move/apply.h"
 
 #include "base/buffer.h"
+#include "base/failpoint.h"
 #include "change/pgoutput.h"
 #include "pg/pipeline.h"
 #include "pg/quote.h"
@@ -481,6 +482,7 @@ int applier_commit(struct applier *applier, struct error *err)
 {
     if ((applier->within && !applier->passing) || applier->lsn == applier->pending_lsn)
         return 0;
+    failpoint("move.applying");
     int r = begin_target(applier, err);
     if (r == 0)
         r = write_progress(applier, err);

@@ -284,6 +284,7 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
     r = copy_in_transaction(team, source, transaction, table, &rows, err);
     if (r == 0 && failpoint_fails("move.lose"))
         r = lose_row(transaction, team->moving, table, err);
+    failpoint("move.copying");
     if (r == 0)
         r = pg_commit(transaction, err);
     if (r < 0)

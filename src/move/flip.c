@@ -3,6 +3,7 @@
  */
 #include "move/flip.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "catalog/tenant.h"
 #include "migrate/ledger.h"
@@ -128,6 +129,7 @@ static int commit_flip(struct job_run *run, const struct moving *moving, const c
         r = catalog_move_set_phase(transaction, move->id, phase, NULL, err);
     if (r == 0)
         r = place_audit(run->context, transaction, action, &moving->from->placement, detail, err);
+    failpoint("move.flipping");
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -154,6 +156,7 @@ static int open_and_flip(struct job_run *run, struct moving *moving, const char 
     r = isolation_unfence(&to->server.isolation, &to->site.isolation, &to->isolated, err);
     if (r == 0)
         r = commit_flip(run, moving, action, phase, err);
+    failpoint("move.flipped");
     moving->in_doubt = r < 0 && pg_is_broken(catalog_connection(run->catalog));
     if (r < 0 && !moving->in_doubt) {
         struct error open = {0};

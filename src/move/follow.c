@@ -305,6 +305,7 @@ static int catch_up(struct follow *follow, struct error *err)
     int r = 0;
     for (int rounds = 0; r == 0 && took_us > soon_us(follow->moving, rounds); rounds++) {
         int64_t began_us = time_monotonic_us();
+        failpoint("move.catching_up");
         r = catch_up_once(follow, err);
         took_us = time_monotonic_us() - began_us;
         job_tell(follow->run, "%lld ms behind", (long long)(took_us / TIME_MS));
@@ -388,17 +389,18 @@ static int pass_over(struct follow *follow, struct follow_snapshot *ret, const c
                      enum catalog_move_phase phase, struct error *err)
 {
     struct moving *moving = follow->moving;
+    failpoint("move.hold");
     int r = pause_begin(follow->run, moving, follow->admin, err);
-    failpoint("move.fenced");
     if (r == 0)
         r = take_the_rest(follow, err);
+    failpoint("move.marked");
     if (r == 0)
         r = move_sequences(follow, err);
     if (r == 0 && follow->way == STREAM_FORWARD)
         r = begin_back(follow, err);
+    failpoint("move.begun_back");
     if (r == 0)
         r = keep_snapshot(follow, ret, err);
-    failpoint("move.ready");
     if (r == 0)
         r = pause_is_ours(follow->run, moving, err);
     return r < 0 ? r : flip_now(follow->run, moving, action, phase, err);
@@ -526,6 +528,7 @@ int follow_compare(struct job_run *run, struct moving *moving, enum stream_way w
     follow_close(&follow);
     if (r < 0)
         return r;
+    failpoint("move.comparing");
     moving->snapshot = slot.snapshot;
     r = compare_all(run, moving, err);
     moving->snapshot = NULL;

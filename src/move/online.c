@@ -95,6 +95,8 @@ static int step_copy(struct job_run *run, struct error *err)
     if (r == 0)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
         r = flip_set_version(run, moving, err);
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
@@ -125,6 +127,7 @@ static int arm_back(struct job_run *run, struct moving *moving, struct error *er
 static int compare_behind(struct job_run *run, struct moving *moving,
                           const struct follow_snapshot *snapshot, struct error *err)
 {
+    failpoint("move.comparing");
     moving->to_snapshot = snapshot->name;
     int r = compare_all(run, moving, err);
     moving->to_snapshot = NULL;
@@ -184,6 +187,7 @@ static int step_settle(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
+    failpoint("move.settling");
     return r < 0 ? r : moving_drop_stream(moving, STREAM_FORWARD, err);
 }
 

@@ -2,6 +2,7 @@
  * pause.c - the time in which a tenant waits: its new transactions are held in every proxy, those
  * that run end, and the place where it is, is closed to whoever did not hear of that.
  */
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/time.h"
 #include "catalog/tenant.h"
@@ -165,11 +166,13 @@ int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection
     int r = begin_to_wait(run, moving, err);
     if (r < 0)
         return r;
+    failpoint("move.held");
     moving->move.held_unix_us = 1; /* some time: pause_undo has something to undo */
     job_tell(run, "the tenant waits; for its transactions to end");
     r = wait_for_proxies(run, moving, &all, err);
     if (r == 0)
         r = close_place(run, moving, all, err);
+    failpoint("move.fenced");
     return r < 0 ? r : refuse_prepared(moving, admin, err);
 }
 

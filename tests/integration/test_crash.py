@@ -17,9 +17,9 @@ from support.world import DATA, create_service, unique
 KILLED = -signal.SIGKILL
 
 
-def crash(reeve, point, *command):
+def crash(reeve, point, *command, **env):
     """Runs a command that kills itself at the point."""
-    result = reeve.cli(*command, check=False, env={"REEVE_CRASH_AT": point})
+    result = reeve.cli(*command, check=False, env={"REEVE_CRASH_AT": point, **env})
     assert result.code == KILLED, f"{point} was never reached:\n{result.text}"
 
 
