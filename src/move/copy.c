@@ -263,6 +263,18 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
     return r < 0 ? r : isolation_copy_end(target, to, table, &copy, err);
 }
 
+/* Of each table, or of one. */
+static bool is_to_lose(reeve_unused const struct isolation_table *table)
+{
+#ifdef REEVE_FAILPOINTS
+    char name[100];
+    snprintf(name, sizeof(name), "move.lose.%s", table->name);
+    return failpoint_fails("move.lose") || failpoint_fails(name);
+#else
+    return false;
+#endif
+}
+
 static int reeve_unused lose_row(struct pg_connection *target, const struct moving *moving,
                                  const struct isolation_table *table, struct error *err)
 {
@@ -282,7 +294,7 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = target;
     r = copy_in_transaction(team, source, transaction, table, &rows, err);
-    if (r == 0 && failpoint_fails("move.lose"))
+    if (r == 0 && is_to_lose(table))
         r = lose_row(transaction, team->moving, table, err);
     failpoint("move.copying");
     if (r == 0)

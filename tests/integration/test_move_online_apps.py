@@ -262,7 +262,7 @@ def test_a_lost_row(bank, pair):
     before, after = PAIRS[pair]
     tenant = bank.tenant_at(*before)
     with bank.working(tenant) as application:
-        lost = bank.move(tenant, *after, "--jobs", "1", env={"REEVE_FAIL_AT": "move.lose"}, check=False)
+        lost = bank.move(tenant, *after, "--jobs", "1", env={"REEVE_FAIL_AT": "move.lose.node"}, check=False)
         goes_on(application)
         assert lost.code != 0
         last = bank.last_move(tenant)
@@ -275,7 +275,7 @@ def test_a_lost_row(bank, pair):
 def test_a_lost_row_and_a_killed_mover(bank, at):
     """The move is not done as if it had been compared."""
     tenant = bank.tenant_at("schema", "one")
-    crash(bank.reeve, at, "move", tenant.slug, SERVICE, "--cluster", "two", REEVE_FAIL_AT="move.lose")
+    crash(bank.reeve, at, "move", tenant.slug, SERVICE, "--cluster", "two", REEVE_FAIL_AT="move.lose.node")
     resume(bank)
     last = bank.last_move(tenant)
     assert (last["phase"], last["error"]) != ("moved", None)
