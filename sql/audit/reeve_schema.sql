@@ -44,8 +44,7 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
       AND NOT (o.kind = 'SCHEMA' AND a.privilege_type = 'USAGE')
       AND NOT (o.name = 'reeve.migration' AND a.privilege_type IN ('SELECT', 'INSERT')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
-      AND NOT (o.name = 'reeve.move_progress'
-               AND a.privilege_type IN ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+      AND NOT (o.name ~ '^reeve\.reeve_(move|back)_[0-9]+$' AND a.privilege_type IN ('SELECT', 'UPDATE')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
     GROUP BY o.kind, o.name, a.grantee
     UNION ALL

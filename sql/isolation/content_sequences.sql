@@ -1,6 +1,2 @@
--- Sequences that have given a number: (name, the last).
--- $1 schema
-SELECT sequencename, last_value
-FROM pg_catalog.pg_sequences
-WHERE schemaname = $1::text AND last_value IS NOT NULL
-ORDER BY sequencename
+-- Sequences. $1 schema
+SELECT sequencename FROM pg_catalog.pg_sequences WHERE schemaname = $1::text ORDER BY sequencename

@@ -55,6 +55,13 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .ended_unix_us = pg_i64(result, row, FIRST + 15),
         .error = pg_text_copy(result, row, FIRST + 16, arena),
         .held_unix_us = pg_i64(result, row, FIRST + 17),
+        .wal_limit = pg_i64(result, row, FIRST + 18),
+        .keep_us = pg_i64(result, row, FIRST + 19),
+        .lag_bytes = pg_i64(result, row, FIRST + 20),
+        .rows_total = pg_i64(result, row, FIRST + 21),
+        .phase_unix_us = pg_i64(result, row, FIRST + 22),
+        .version = pg_text_copy(result, row, FIRST + 23, arena),
+        .abandoned = pg_bool(result, row, FIRST + 24),
     };
     return catalog_placement_fill(result, row, arena, &move->place, err);
 }
@@ -111,8 +118,9 @@ int catalog_move_generation(struct catalog *catalog, int64_t placement_id, int64
 
 /* ---- changing ---- */
 
-int catalog_move_create(struct catalog *catalog, int64_t placement_id, bool offline,
-                        const struct catalog_place *place, int64_t *ret_id, struct error *err)
+int catalog_move_create(struct catalog *catalog, int64_t placement_id,
+                        const struct catalog_move *move, const struct catalog_place *place,
+                        int64_t *ret_id, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
     const char *password = NULL, *ro_password = NULL;
@@ -122,10 +130,13 @@ int catalog_move_create(struct catalog *catalog, int64_t placement_id, bool offl
     if (r < 0)
         return r;
     struct catalog_statement statement = CATALOG_STATEMENT(
-        sql_catalog_move_insert, pg_from_i64(&arena, placement_id), pg_from_bool(offline),
+        sql_catalog_move_insert, pg_from_i64(&arena, placement_id), pg_from_bool(move->offline),
         pg_from_i64(&arena, place->cluster_id), place->isolation, place->enforcement,
         place->database, place->schema, place->role, password, place->ro_role, ro_password,
-        place->enter_role, place->enter_ro_role, pg_from_i64(&arena, place->generation));
+        place->enter_role, place->enter_ro_role, pg_from_i64(&arena, place->generation),
+        pg_from_i64(&arena, move->wal_limit), pg_from_i64(&arena, move->keep_us),
+        pg_from_i64(&arena, move->tables), pg_from_i64(&arena, move->bytes_total),
+        pg_from_i64(&arena, move->rows_total));
     statement.subject =
         arena_printf(&arena, "open move of placement %lld", (long long)placement_id);
     return catalog_insert(catalog, &statement, ret_id, err);
@@ -150,15 +161,38 @@ int catalog_move_set_phase(struct catalog *catalog, int64_t id, enum catalog_mov
     return catalog_change(catalog, &statement, err);
 }
 
-int catalog_move_set_size(struct catalog *catalog, int64_t id, int64_t tables, int64_t bytes,
-                          struct error *err)
+/* For a statement about the move $1 and something. */
+static int change_to(struct catalog *catalog, const char *sql, int64_t id, const char *value,
+                     struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    struct catalog_statement statement =
-        CATALOG_STATEMENT(sql_catalog_move_set_size, pg_from_i64(&arena, id),
-                          pg_from_i64(&arena, tables), pg_from_i64(&arena, bytes));
+    struct catalog_statement statement = CATALOG_STATEMENT(sql, pg_from_i64(&arena, id), value);
     statement.subject = arena_printf(&arena, "move %lld", (long long)id);
     return catalog_change(catalog, &statement, err);
+}
+
+int catalog_move_set_size(struct catalog *catalog, int64_t id, int64_t tables, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    return change_to(catalog, sql_catalog_move_set_size, id, pg_from_i64(&arena, tables), err);
+}
+
+int catalog_move_set_version(struct catalog *catalog, int64_t id, const char *version,
+                             struct error *err)
+{
+    return change_to(catalog, sql_catalog_move_set_version, id, version, err);
+}
+
+int catalog_move_set_lag(struct catalog *catalog, int64_t id, int64_t bytes, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    return change_to(catalog, sql_catalog_move_set_lag, id, pg_from_i64(&arena, bytes), err);
+}
+
+int catalog_move_lose_stream(struct catalog *catalog, int64_t id, const char *why,
+                             struct error *err)
+{
+    return change_to(catalog, sql_catalog_move_lose_stream, id, why, err);
 }
 
 int catalog_move_set_done(struct catalog *catalog, int64_t id, int64_t bytes, int64_t rows,
@@ -190,6 +224,11 @@ int catalog_move_released(struct catalog *catalog, int64_t id, struct error *err
 int catalog_move_stop(struct catalog *catalog, int64_t id, struct error *err)
 {
     return change(catalog, sql_catalog_move_stop, id, err);
+}
+
+int catalog_move_abandon(struct catalog *catalog, int64_t id, struct error *err)
+{
+    return change(catalog, sql_catalog_move_abandon, id, err);
 }
 
 int catalog_move_flip(struct catalog *catalog, int64_t id, struct error *err)

@@ -183,11 +183,13 @@ int catalog_placement_delete(struct catalog *catalog, int64_t id, struct error *
     return catalog_change(catalog, &statement, err);
 }
 
-int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, struct error *err)
+int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, int64_t ends_us,
+                           struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
     struct catalog_statement statement = CATALOG_STATEMENT(
-        sql_catalog_placement_hold, pg_from_i64(&arena, id), pg_from_i64(&arena, hold_us));
+        sql_catalog_placement_hold, pg_from_i64(&arena, id), pg_from_i64(&arena, hold_us),
+        ends_us < 0 ? NULL : pg_from_i64(&arena, ends_us));
     statement.subject = arena_printf(&arena, "placement %lld that is served", (long long)id);
     return catalog_change(catalog, &statement, err);
 }

@@ -56,10 +56,10 @@ int catalog_placement_find(struct catalog *catalog, struct arena *arena, const c
 int catalog_placement_get(struct catalog *catalog, struct arena *arena, int64_t id,
                           struct catalog_placement *ret, struct error *err);
 
-/* Its new transactions wait from now on, for so long at most. ERROR_NOT_FOUND when it is not
- * served.
- */
-int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, struct error *err);
+/* Its new transactions wait from now on, for so long at most; those that run then are ended after
+ * ends_us, or (-1) go on. ERROR_NOT_FOUND when it is not served. */
+int catalog_placement_hold(struct catalog *catalog, int64_t id, int64_t hold_us, int64_t ends_us,
+                           struct error *err);
 int catalog_placement_release(struct catalog *catalog, int64_t id, struct error *err);
 
 struct catalog_placement_filter {

@@ -75,7 +75,8 @@ static int fill_hold(const struct pg_result *result, size_t row, reeve_unused st
     *(struct catalog_hold *)ret = (struct catalog_hold){.placement_id = pg_i64(result, row, 0),
                                                         .tenant_id = pg_i64(result, row, 1),
                                                         .number = pg_i64(result, row, 2),
-                                                        .route_version = pg_i64(result, row, 3)};
+                                                        .route_version = pg_i64(result, row, 3),
+                                                        .ends_in_us = pg_i64(result, row, 4)};
     return 0;
 }
 

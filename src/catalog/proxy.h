@@ -31,6 +31,7 @@ struct catalog_hold {
     int64_t placement_id, tenant_id;
     int64_t number;        /* of the placement's holds, from 1 */
     int64_t route_version; /* of routes that have it */
+    int64_t ends_in_us;    /* what runs then is to be ended; -1: never */
 };
 /* Those in force of which this proxy has not said that they are drained. */
 int catalog_hold_pending(struct catalog *catalog, struct arena *arena, int64_t proxy_id,

@@ -35,6 +35,7 @@ static const struct reference {
     const char *users;    /* "placements" */
 } references[] = {
     {"placement_tenant_id_fkey", "tenant", "placements"},
+    {"tenant_tag_tenant_fkey", "tenant", "tags"},
     {"placement_service_fkey", "service", "placements"},
     {"placement_cluster_fkey", "cluster", "placements"},
     {"move_cluster_fkey", "cluster", "places of moved tenants"},

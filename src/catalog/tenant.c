@@ -53,7 +53,8 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
     if (index < 0)
         return error_set(err, ERROR_SERVER, "the catalog has a tenant of unknown status \"%s\"",
                          status ? status : "");
-    *(struct catalog_tenant *)ret = (struct catalog_tenant){
+    struct catalog_tenant *tenant = ret;
+    *tenant = (struct catalog_tenant){
         .id = pg_i64(result, row, 0),
         .slug = pg_text_copy(result, row, 1, arena),
         .name = pg_text_copy(result, row, 2, arena),
@@ -61,7 +62,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .created_unix_us = pg_i64(result, row, 4),
         .deleted_unix_us = pg_i64(result, row, 5),
     };
-    return 0;
+    return pg_text_array(result, row, 6, arena, &tenant->tags, &tenant->tag_count, err);
 }
 
 /* In the statement's order: id, slug, status, the slug before the page, with deleted ones, limit.

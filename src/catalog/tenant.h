@@ -32,6 +32,8 @@ struct catalog_tenant {
     enum catalog_tenant_status status;
     int64_t created_unix_us;
     int64_t deleted_unix_us; /* 0: not */
+    const char *const *tags; /* "plan=enterprise", "regulated": by name; catalog/tag.h */
+    size_t tag_count;
 };
 
 /* name NULL: the slug. ERROR_INVALID for a slug or name that is not acceptable, ERROR_EXISTS. */

@@ -19,6 +19,7 @@ enum cli_kind {
     CLI_TEXT,     /* anything but nothing */
     CLI_NUMBER,   /* within minimum and maximum */
     CLI_DURATION, /* "30s"; minimum and maximum in microseconds */
+    CLI_SIZE,     /* "64MB"; minimum and maximum in bytes */
     CLI_CHOICE,   /* one of `choice` */
     CLI_CHOICES,  /* several of `choice`, with commas or by repeating the option */
     CLI_FILE,     /* a path */
@@ -31,7 +32,8 @@ struct cli_parameter {
     const char *value; /* what stands for an option's value in help: "FILE"; NULL for flags */
     enum cli_kind kind;
     bool required;
-    int64_t minimum, maximum;            /* CLI_NUMBER, CLI_DURATION */
+    bool many;                           /* the last argument: one and more */
+    int64_t minimum, maximum;            /* CLI_NUMBER, _DURATION, _SIZE */
     const char *(*choice)(size_t index); /* NULL past the last */
     const char *fallback;                /* what holds when it is not given, for help */
     const char *help;
@@ -88,6 +90,9 @@ struct cli {
 /* Set by the first SIGINT or SIGTERM of a command that is no server. */
 extern atomic_bool cli_cancelled;
 
+/* Waits. ERROR_CANCELLED when it is interrupted. */
+int cli_pause(int64_t us, struct error *err);
+
 /* Runs a command line; returns the exit status. */
 int cli_main(int argc, char **argv);
 
@@ -105,6 +110,7 @@ int cli_parse(struct cli *cli, const struct cli_noun *const *nouns, int argc, ch
 const char *cli_text(const struct cli *cli, const char *name); /* NULL when not given */
 bool cli_flag(const struct cli *cli, const char *name);
 int64_t cli_number(const struct cli *cli, const char *name, int64_t fallback);
+int64_t cli_size(const struct cli *cli, const char *name, int64_t fallback); /* bytes */
 int64_t cli_duration_us(const struct cli *cli, const char *name, int64_t fallback_us);
 size_t cli_texts(const struct cli *cli, const char *name, const char *const **ret);
 

@@ -22,6 +22,8 @@ const struct cli_noun *const cli_nouns[] = {
     &cli_noun_release,
     &cli_noun_migrate,
     &cli_noun_move,
+    &cli_noun_advise,
+    &cli_noun_rebalance,
     &cli_noun_audit,
     &cli_noun_job,
     &cli_noun_events,

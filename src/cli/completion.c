@@ -48,6 +48,7 @@ static void write_option_value(FILE *file, const struct cli_parameter *option)
     case CLI_TEXT:
     case CLI_NUMBER:
     case CLI_DURATION:
+    case CLI_SIZE:
         break;
     }
     fputs(" return ;;\n", file);

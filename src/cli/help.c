@@ -41,8 +41,10 @@ static void print_usage(FILE *file, const struct cli_noun *noun, const struct cl
     fprintf(file, "reeve %s%s%s", noun->name, command->verb ? " " : "",
             command->verb ? command->verb : "");
     const struct cli_parameter *parameter;
-    for (parameter = command->arguments; parameter && parameter->name; parameter++)
+    for (parameter = command->arguments; parameter && parameter->name; parameter++) {
         fprintf(file, parameter->required ? " %s" : " [%s]", parameter->name);
+        fputs(parameter->many ? "..." : "", file);
+    }
     for (parameter = command->options; parameter && parameter->name; parameter++) {
         if (!parameter->required)
             continue;

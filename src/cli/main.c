@@ -1,8 +1,10 @@
 #include "cli/cli.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/time.h"
 
 atomic_bool cli_cancelled;
 
@@ -19,6 +21,18 @@ static void catch_signals(void)
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
+}
+
+int cli_pause(int64_t us, struct error *err)
+{
+    int64_t end_us = time_monotonic_us() + us;
+    while (!atomic_load(&cli_cancelled)) {
+        int64_t left_us = end_us - time_monotonic_us();
+        if (left_us <= 0)
+            return 0;
+        usleep((useconds_t)(left_us < 100 * TIME_MS ? left_us : 100 * TIME_MS));
+    }
+    return error_set(err, ERROR_CANCELLED, "interrupted");
 }
 
 static void print_help(const struct cli *cli)

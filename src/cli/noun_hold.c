@@ -114,7 +114,7 @@ static int change(const struct context *context, struct catalog *catalog,
         return result;
     for (size_t i = 0; result == 0 && i < count; i++)
         result = count > 1 && !is_served(&placements[i]) ? 0
-                 : hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, err)
+                 : hold_us > 0 ? catalog_placement_hold(catalog, placements[i].id, hold_us, -1, err)
                                : catalog_placement_release(catalog, placements[i].id, err);
     const struct catalog_audit_event event = {
         .action = hold_us > 0 ? "tenant.hold" : "tenant.release",

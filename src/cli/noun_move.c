@@ -4,10 +4,10 @@
 #include "catalog/move.h"
 #include "catalog/tenant.h"
 #include "cli/context.h"
+#include "cli/move_many.h"
 #include "move/move.h"
 
-static const int64_t usual_pause_us = 2 * (int64_t)TIME_S;
-static const int64_t usual_offline_pause_us = 10 * 60 * (int64_t)TIME_S;
+static const int64_t usual_wal_limit = (int64_t)16 << 30;
 
 static const struct cli_parameter placement_arguments[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -15,16 +15,29 @@ static const struct cli_parameter placement_arguments[] = {
     {0},
 };
 
+static const struct cli_parameter move_arguments[] = {
+    {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; with --match not given"},
+    {.name = "SERVICE", .kind = CLI_TEXT, .help = "the service; with --match: or all of them"},
+    {0},
+};
+
 #define OPTIONS_COPY                                                                               \
     {.name = "pause",                                                                              \
      .value = "TIME",                                                                              \
      .kind = CLI_DURATION,                                                                         \
-     .minimum = TIME_S,                                                                            \
+     .minimum = TIME_S / 10,                                                                       \
      .maximum = 50 * 60 * (int64_t)TIME_S,                                                         \
      .fallback = "2s; 10m with --offline",                                                         \
      .help =                                                                                       \
-         "for how long the tenant may wait at most; when it is over, it goes on where it was, "    \
-         "and the move is undone"},                                                                \
+         "for how long the tenant may wait at most; when it is over, it goes on where it was: "    \
+         "the move is tried again later, and undone with --offline"},                              \
+        {.name = "rate",                                                                           \
+         .value = "SIZE",                                                                          \
+         .kind = CLI_SIZE,                                                                         \
+         .minimum = 64 << 10,                                                                      \
+         .maximum = INT64_C(1) << 40,                                                              \
+         .fallback = "no bound",                                                                   \
+         .help = "bytes a second that are copied at most, so that others notice less of it"},      \
         {.name = "jobs",                                                                           \
          .value = "N",                                                                             \
          .kind = CLI_NUMBER,                                                                       \
@@ -48,12 +61,43 @@ static const struct cli_parameter move_options[] = {
      .kind = CLI_TEXT,
      .help = "the new cluster; without it: as it is"},
     {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
+    {.name = "keep",
+     .value = "TIME",
+     .kind = CLI_DURATION,
+     .minimum = 60 * (int64_t)TIME_S,
+     .maximum = 365 * 86400 * (int64_t)TIME_S,
+     .fallback = "until \"reeve move finish\"",
+     .help = "the old place is dropped so long after the move"},
+    {.name = "keep-wal",
+     .value = "SIZE",
+     .kind = CLI_SIZE,
+     .minimum = 16 << 20,
+     .maximum = INT64_C(1) << 50,
+     .fallback = "16GB",
+     .help =
+         "WAL that the change streams may make a server keep: the move is given up when it would "
+         "be more, and the way back along the stream"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
+    OPTIONS_COPY,
+    MOVE_MATCH_OPTION,
+    MOVE_MANY_OPTIONS,
+    {0},
+};
+
+static const struct cli_parameter revert_options[] = {
+    {.name = "offline",
+     .kind = CLI_FLAG,
+     .help = "copy everything back while the tenant waits, instead of what was written since"},
     OPTIONS_COPY,
     {0},
 };
 
-static const struct cli_parameter revert_options[] = {OPTIONS_COPY, {0}};
+static const struct cli_parameter end_options[] = {
+    {.name = "abandon",
+     .kind = CLI_FLAG,
+     .help = "leave what is on the server of the other place, as it is gone for good"},
+    {0},
+};
 
 static const struct cli_parameter status_arguments[] = {
     {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; without it: all"},
@@ -71,8 +115,9 @@ static const struct output_field fields[] = {
     {.key = "phase",
      .title = "PHASE",
      .kind = OUTPUT_TEXT,
-     .help = "preparing, copying, verifying, moved (the old place is kept), finishing, reverting, "
-             "aborting; finished, reverted, aborted"},
+     .help =
+         "preparing, copying, catching up, verifying, moved (the old place is kept), finishing, "
+         "reverting, aborting; finished, reverted, aborted"},
     {.key = "from", .title = "FROM", .kind = OUTPUT_TEXT, .help = "isolation and cluster before"},
     {.key = "to",
      .title = "TO",
@@ -83,7 +128,20 @@ static const struct output_field fields[] = {
     {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER, .help = "bytes that were copied"},
     {.key = "bytes_estimated",
      .kind = OUTPUT_NUMBER,
-     .help = "bytes of the tables where they are copied from, other tenants' too"},
+     .help = "bytes of the tenant's tables, as they were planned"},
+    {.key = "rows_estimated", .kind = OUTPUT_NUMBER, .help = "rows, likewise"},
+    {.key = "lag_bytes",
+     .title = "LAG",
+     .kind = OUTPUT_NUMBER,
+     .help = "bytes of WAL of the tenant's server that were not applied at the other place yet; "
+             "null: no stream is read"},
+    {.key = "left_s",
+     .title = "LEFT-S",
+     .kind = OUTPUT_NUMBER,
+     .help = "seconds that copying will take still, about; null: it does not copy"},
+    {.key = "offline",
+     .kind = OUTPUT_BOOLEAN,
+     .help = "whether the tenant waits while it is copied, and going back copies as well"},
     {.key = "waiting",
      .kind = OUTPUT_BOOLEAN,
      .help = "whether the tenant's transactions wait now"},
@@ -122,6 +180,7 @@ static const struct output_field plan_fields[] = {
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
+    MOVE_MANY_FIELDS("--match: "),
     {0},
 };
 
@@ -130,6 +189,15 @@ static const struct output_field plan_fields[] = {
 static json_t *place_text(struct cli *cli, const char *isolation, const char *cluster)
 {
     return output_text(arena_printf(&cli->arena, "%s on %s", isolation, cluster));
+}
+
+static json_t *time_left(const struct catalog_move *move)
+{
+    if (move->phase != CATALOG_MOVE_COPYING || move->rows_done == 0)
+        return json_null();
+    double took_s = (double)(time_unix_us() - move->phase_unix_us) / (double)TIME_S;
+    double part = (double)move->rows_done / (double)move->rows_total;
+    return json_integer(part >= 1 ? 0 : (json_int_t)(took_s / part * (1 - part)));
 }
 
 static json_t *move_record(struct cli *cli, const struct catalog_move *move)
@@ -144,6 +212,11 @@ static json_t *move_record(struct cli *cli, const struct catalog_move *move)
     json_object_set_new(record, "rows", json_integer(move->rows_done));
     json_object_set_new(record, "bytes", json_integer(move->bytes_done));
     json_object_set_new(record, "bytes_estimated", json_integer(move->bytes_total));
+    json_object_set_new(record, "rows_estimated", json_integer(move->rows_total));
+    json_object_set_new(record, "lag_bytes",
+                        move->lag_bytes < 0 ? json_null() : json_integer(move->lag_bytes));
+    json_object_set_new(record, "left_s", time_left(move));
+    json_object_set_new(record, "offline", json_boolean(move->offline));
     json_object_set_new(record, "waiting", json_boolean(move->held_unix_us != 0));
     json_object_set_new(record, "pause_ms",
                         move->pause_us > 0 ? json_integer(move->pause_us / TIME_MS) : json_null());
@@ -193,6 +266,8 @@ static struct move_spec read_spec(struct cli *cli)
         .service = cli_text(cli, "SERVICE"),
         .pause_us = cli_duration_us(cli, "pause", 0),
         .jobs = (int)cli_number(cli, "jobs", 4),
+        .rate = cli_size(cli, "rate", 0),
+        .offline = cli_flag(cli, "offline"),
         .ignore_unreachable = cli_flag(cli, "ignore-unreachable"),
     };
 }
@@ -283,13 +358,18 @@ static int run_move(struct cli *cli, struct error *err)
     struct move_spec spec = read_spec(cli);
     spec.isolation = cli_text(cli, "to");
     spec.cluster = cli_text(cli, "cluster");
-    spec.offline = cli_flag(cli, "offline");
+    spec.wal_limit = cli_size(cli, "keep-wal", usual_wal_limit);
+    spec.keep_us = cli_duration_us(cli, "keep", 0);
     if (spec.pause_us == 0)
-        spec.pause_us = spec.offline ? usual_offline_pause_us : usual_pause_us;
+        spec.pause_us = spec.offline ? MOVE_OFFLINE_PAUSE_US : MOVE_PAUSE_US;
     struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
-    int result = context_open(cli, &context, err);
+    if (move_many_is_meant(cli))
+        return move_many_run(cli, &spec, err);
+    int result = move_many_check_one(cli, err);
+    if (result == 0)
+        result = context_open(cli, &context, err);
     if (result == 0)
         result = move_plan(&context.job, &spec, &cli->arena, &plan, err);
     if (result < 0)
@@ -324,16 +404,15 @@ static int run_finish(struct cli *cli, struct error *err)
                                    .service = cli_text(cli, "SERVICE")};
     int result = context_open(cli, &context, err);
     if (result == 0)
-        result = move_finish(&context.job, spec.tenant, spec.service, err);
+        result =
+            move_finish(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"), err);
     return result < 0 ? result : print_last(cli, &context, &spec, "its old place is gone", err);
 }
 
 static int run_revert(struct cli *cli, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
-    struct move_spec spec = read_spec(cli);
-    if (spec.pause_us == 0)
-        spec.pause_us = usual_offline_pause_us;
+    const struct move_spec spec = read_spec(cli);
     int result = context_open(cli, &context, err);
     if (result == 0)
         result = move_revert(&context.job, &spec, err);
@@ -347,16 +426,17 @@ static int run_abort(struct cli *cli, struct error *err)
                                    .service = cli_text(cli, "SERVICE")};
     int result = context_open(cli, &context, err);
     if (result == 0)
-        result = move_abort(&context.job, spec.tenant, spec.service, err);
+        result = move_abort(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"), err);
     return result < 0 ? result : print_last(cli, &context, &spec, "the move is undone", err);
 }
 
 /* ---- the table ---- */
 
 static const char *const move_examples[] = {
-    "reeve move acme orders --to database --offline --dry-run",
-    "reeve move acme orders --to schema --offline --pause 1m",
-    "reeve move acme orders --cluster c2 --offline", NULL};
+    "reeve move acme orders --to database --dry-run",
+    "reeve move acme orders --to database --pause 500ms --rate 20MB",
+    "reeve move acme orders --cluster c2 --to schema --offline",
+    "reeve move --match plan=enterprise orders --to database --parallel 4 --dry-run", NULL};
 
 static const struct cli_command commands[] = {
     {.verb = "status",
@@ -369,11 +449,15 @@ static const struct cli_command commands[] = {
     {.verb = "finish",
      .summary = "Drop a tenant's old place, with the data that it had",
      .arguments = placement_arguments,
+     .options = end_options,
      .fields = fields,
      .run = run_finish},
     {.verb = "revert",
      .summary = "Take a tenant back to its old place, with what it has written since",
-     .description = "Copies while the tenant waits, as moving did, and drops the new place.",
+     .description =
+         "Along the change stream, which was compared first; or, with --offline and where "
+         "there is no stream, by copying while the tenant waits. Then the new place is "
+         "dropped.",
      .arguments = placement_arguments,
      .options = revert_options,
      .fields = fields,
@@ -383,17 +467,26 @@ static const struct cli_command commands[] = {
      .description = "Returns when it is undone: the tenant is where it was, and nothing of the new "
                     "place is left.",
      .arguments = placement_arguments,
+     .options = end_options,
      .fields = fields,
      .run = run_abort},
     {.summary = "Move a tenant to another isolation, another cluster or both",
      .description =
-         "With --offline the tenant's transactions wait in every proxy while its data is copied "
-         "and "
-         "compared; none fails. Whatever goes wrong, an interruption too, leaves the tenant where "
-         "it was and nothing behind. Afterwards the old place is closed and kept, until \"reeve "
-         "move finish\". Its application, tokens and connection string stay as they are. (A tenant "
-         "that is called as one of the verbs: \"reeve move -- status orders\".)",
-     .arguments = placement_arguments,
+         "The tenant's application works on while its data is copied and what it writes meanwhile "
+         "follows along a change stream; then its transactions wait for a moment, none fails, and "
+         "it "
+         "goes on at the new place, which is compared with the old one. A difference takes it "
+         "back. "
+         "With --offline (no logical decoding is needed) they wait while all of it is copied. "
+         "Afterwards the old place is closed and kept, until \"reeve move finish\". Its "
+         "application, "
+         "tokens and connection string stay as they are. A move that was interrupted is gone on "
+         "with "
+         "by \"reeve serve\", or undone with --offline. With --match several tenants move, so many "
+         "at once. (A tenant that is called as one of the "
+         "verbs: "
+         "\"reeve move -- status orders\".)",
+     .arguments = move_arguments,
      .options = move_options,
      .fields = plan_fields,
      .examples = move_examples,

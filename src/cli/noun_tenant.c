@@ -2,6 +2,7 @@
 
 #include "catalog/audit_event.h"
 #include "catalog/credential.h"
+#include "catalog/tag.h"
 #include "catalog/tenant.h"
 #include "cli/placement_record.h"
 #include "cli/prompt.h"
@@ -13,6 +14,22 @@ static const struct cli_parameter slug_argument[] = {
      .required = true,
      .kind = CLI_TEXT,
      .help = "the tenant; clients give it as the user name"},
+    {0},
+};
+
+static const struct cli_parameter tag_arguments[] = {
+    {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
+    {.name = "TAG",
+     .required = true,
+     .many = true,
+     .kind = CLI_TEXT,
+     .help = "a name (a-z, 0-9, - and _), or NAME=VALUE; it takes the place of one of that name"},
+    {0},
+};
+
+static const struct cli_parameter untag_arguments[] = {
+    {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
+    {.name = "NAME", .required = true, .many = true, .kind = CLI_TEXT, .help = "the tag's name"},
     {0},
 };
 
@@ -61,6 +78,10 @@ static const struct cli_parameter list_options[] = {
      .kind = CLI_CHOICE,
      .choice = status_choice,
      .help = "those in one status"},
+    {.name = "tag",
+     .value = "TAG",
+     .kind = CLI_TEXT,
+     .help = "those with a tag: NAME=VALUE, or NAME, whatever its value"},
     {.name = "all", .kind = CLI_FLAG, .help = "deleted ones too"},
     {0},
 };
@@ -75,6 +96,10 @@ static const struct cli_parameter list_options[] = {
          .title = "STATUS",                                                                        \
          .kind = OUTPUT_TEXT,                                                                      \
          .help = "active, suspended, deleting, deleted"},                                          \
+        {.key = "tags",                                                                            \
+         .title = "TAGS",                                                                          \
+         .kind = OUTPUT_LIST,                                                                      \
+         .help = "what was said of it: names, or NAME=VALUE"},                                     \
         {.key = "created_at",                                                                      \
          .title = "CREATED",                                                                       \
          .kind = OUTPUT_TIME,                                                                      \
@@ -108,12 +133,21 @@ static const struct output_field show_fields[] = {
     {0},
 };
 
+static json_t *text_list(const char *const *texts, size_t count)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, output_text(texts[i]));
+    return list;
+}
+
 static json_t *tenant_record(const struct catalog_tenant *tenant)
 {
     json_t *record = json_object();
     json_object_set_new(record, "slug", output_text(tenant->slug));
     json_object_set_new(record, "name", output_text(tenant->name));
     json_object_set_new(record, "status", output_text(catalog_tenant_status_name(tenant->status)));
+    json_object_set_new(record, "tags", text_list(tenant->tags, tenant->tag_count));
     json_object_set_new(record, "created_at", output_time_us(tenant->created_unix_us));
     json_object_set_new(record, "deleted_at", output_time_us(tenant->deleted_unix_us));
     json_object_set_new(record, "id", output_id(tenant->id));
@@ -181,8 +215,10 @@ static int run_list(struct cli *cli, struct error *err)
     struct catalog_tenant *tenants = NULL;
     size_t count = 0;
     enum catalog_tenant_status status;
-    const char *name = cli_text(cli, "status");
+    const char *name = cli_text(cli, "status"), *tag = cli_text(cli, "tag");
     int result = name ? catalog_tenant_status_parse(name, &status, err) : 0;
+    if (result == 0 && tag)
+        result = catalog_tag_check(tag, err);
     if (result == 0 && name) {
         filter.status = (int)status;
         filter.with_deleted = true;
@@ -194,11 +230,13 @@ static int run_list(struct cli *cli, struct error *err)
     if (result < 0)
         return result;
     json_t *records = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(records, tenant_record(&tenants[i]));
+    for (size_t i = 0; i < count; i++) {
+        if (!tag || catalog_tenant_has_tag(&tenants[i], tag))
+            json_array_append_new(records, tenant_record(&tenants[i]));
+    }
     output_list(cli, records,
-                name ? "There are no such tenants."
-                     : "There are no tenants; \"reeve tenant create\" makes one.");
+                name || tag ? "There are no such tenants."
+                            : "There are no tenants; \"reeve tenant create\" makes one.");
     return 0;
 }
 
@@ -306,6 +344,51 @@ static int run_delete(struct cli *cli, struct error *err)
                                    "deleted, with all its data. Its slug is free again.", err);
 }
 
+/* ---- tag, untag ---- */
+
+static int change_tags(struct catalog *catalog, int64_t tenant_id, const char *const *tags,
+                       size_t count, bool set, struct error *err)
+{
+    int result = 0;
+    for (size_t i = 0; result == 0 && i < count; i++)
+        result = set ? catalog_tag_set(catalog, tenant_id, tags[i], err)
+                     : catalog_tag_unset(catalog, tenant_id, tags[i], err);
+    return result;
+}
+
+/* All of them or none. */
+static int run_tags(struct cli *cli, const char *argument, bool set, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_tenant tenant = {0};
+    const char *const *tags;
+    size_t count = cli_texts(cli, argument, &tags);
+    int result = context_open_tenant(cli, &context, &catalog, &tenant, err);
+    if (result == 0)
+        result = catalog_begin(catalog, err);
+    if (result < 0)
+        return result;
+    const struct catalog_audit_event event = {.action = set ? "tenant.tag" : "tenant.untag",
+                                              .tenant_id = tenant.id};
+    json_t *detail = json_pack("{s:o}", "tags", text_list(tags, count));
+    result = change_tags(catalog, tenant.id, tags, count, set, err);
+    result = context_commit(&context, catalog, result, &event, detail, err);
+    return result < 0 ? result
+                      : print_done(cli, catalog, &cli->arena, tenant.id,
+                                   set ? "tagged." : "without the tag now.", err);
+}
+
+static int run_tag(struct cli *cli, struct error *err)
+{
+    return run_tags(cli, "TAG", true, err);
+}
+
+static int run_untag(struct cli *cli, struct error *err)
+{
+    return run_tags(cli, "NAME", false, err);
+}
+
 /* ---- attach, detach ---- */
 
 static void print_attached(struct cli *cli, const struct config *config,
@@ -379,6 +462,7 @@ static int run_detach(struct cli *cli, struct error *err)
 /* ---- the table ---- */
 
 static const char *const create_examples[] = {"reeve tenant create acme --name \"Acme Ltd\"", NULL};
+static const char *const tag_examples[] = {"reeve tenant tag acme regulated plan=enterprise", NULL};
 static const char *const attach_examples[] = {
     "reeve tenant attach acme orders", "reeve tenant attach acme orders --isolation database",
     NULL};
@@ -404,6 +488,19 @@ static const struct cli_command commands[] = {
      .arguments = slug_argument,
      .fields = show_fields,
      .run = run_show},
+    {.verb = "tag",
+     .summary = "Say of a tenant what others pick it by",
+     .description = "Tags change nothing of how the tenant is served. \"reeve advise\" looks at "
+                    "them (regulated), and \"reeve tenant list --tag\" lists by them.",
+     .arguments = tag_arguments,
+     .fields = fields,
+     .examples = tag_examples,
+     .run = run_tag},
+    {.verb = "untag",
+     .summary = "Take tags away from a tenant",
+     .arguments = untag_arguments,
+     .fields = fields,
+     .run = run_untag},
     {.verb = "suspend",
      .summary = "End a tenant's connections and refuse new ones",
      .description = "Its data stays. On every proxy its connections end within a second.",

@@ -95,24 +95,11 @@ static int look(struct top *top, struct error *err)
 
 /* ---- once ---- */
 
-/* Interrupted, it ends as an interrupted command does. */
-static int pause_between(int64_t us, struct error *err)
-{
-    int64_t end_us = time_monotonic_us() + us;
-    while (!atomic_load(&cli_cancelled)) {
-        int64_t left_us = end_us - time_monotonic_us();
-        if (left_us <= 0)
-            return 0;
-        usleep((useconds_t)(left_us < 100 * TIME_MS ? left_us : 100 * TIME_MS));
-    }
-    return error_set(err, ERROR_CANCELLED, "interrupted");
-}
-
 static int run_once(struct cli *cli, struct top *top, struct error *err)
 {
     int result = look(top, err);
     if (result == 0)
-        result = pause_between(top->interval_us, err);
+        result = cli_pause(top->interval_us, err);
     if (result == 0)
         result = look(top, err);
     if (result < 0)

@@ -6,6 +6,7 @@
 
 #include "cli/cli.h"
 
+extern const struct cli_noun cli_noun_advise;
 extern const struct cli_noun cli_noun_audit;
 extern const struct cli_noun cli_noun_cluster;
 extern const struct cli_noun cli_noun_completion;
@@ -24,6 +25,7 @@ extern const struct cli_noun cli_noun_move;
 extern const struct cli_noun cli_noun_password;
 extern const struct cli_noun cli_noun_placement;
 extern const struct cli_noun cli_noun_ps;
+extern const struct cli_noun cli_noun_rebalance;
 extern const struct cli_noun cli_noun_serve;
 extern const struct cli_noun cli_noun_service;
 extern const struct cli_noun cli_noun_status;

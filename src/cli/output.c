@@ -34,6 +34,17 @@ json_t *output_id(int64_t id)
     return id == 0 ? json_null() : json_integer(id);
 }
 
+const char *output_size(int64_t bytes, char ret[OUTPUT_SIZE_SIZE])
+{
+    static const char *const units[] = {"B", "kB", "MB", "GB", "TB"};
+    double size = (double)bytes;
+    size_t unit = 0;
+    for (; size >= 1024 && unit + 1 < array_size(units); unit++)
+        size /= 1024;
+    snprintf(ret, OUTPUT_SIZE_SIZE, "%.*f %s", unit == 0 ? 0 : 1, size, units[unit]);
+    return ret;
+}
+
 /* ---- people's form ---- */
 
 void output_escaped(FILE *file, const char *text)
@@ -253,6 +264,13 @@ void output_list(const struct cli *cli, json_t *records, const char *none)
         print_table(cli->command->fields, records);
     else
         puts(none);
+    json_decref(records);
+}
+
+void output_table(const struct output_field *fields, json_t *records)
+{
+    output_progress_end();
+    print_table(fields, records);
     json_decref(records);
 }
 

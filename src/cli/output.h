@@ -37,6 +37,9 @@ struct cli;
 void output_record(const struct cli *cli, json_t *record);
 /* The same for an array of objects; `none` is what people read when it is empty. */
 void output_list(const struct cli *cli, json_t *records, const char *none);
+/* For people alone: a table of other objects than the command's, whose keys need not all be in it.
+ */
+void output_table(const struct output_field *fields, json_t *records);
 /* As JSON, the record; for people, the text. */
 void output_done(const struct cli *cli, json_t *record, const char *format, ...) reeve_printf(3, 4);
 
@@ -44,6 +47,10 @@ void output_done(const struct cli *cli, json_t *record, const char *format, ...)
 json_t *output_text(const char *text);
 json_t *output_time_us(int64_t unix_us); /* RFC 3339; null for 0 */
 json_t *output_id(int64_t id);           /* null for 0 */
+
+/* "12.3 MB", for people. */
+enum { OUTPUT_SIZE_SIZE = 32 };
+const char *output_size(int64_t bytes, char ret[OUTPUT_SIZE_SIZE]);
 
 /* A line for people on standard error, not part of the result. */
 void output_note(const char *format, ...) reeve_printf(1, 2);

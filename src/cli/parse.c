@@ -72,6 +72,15 @@ int64_t cli_number(const struct cli *cli, const char *name, int64_t fallback)
     return number;
 }
 
+int64_t cli_size(const struct cli *cli, const char *name, int64_t fallback)
+{
+    const char *text = cli_text(cli, name);
+    int64_t bytes = fallback;
+    if (text)
+        str_to_size(text, &bytes);
+    return bytes;
+}
+
 int64_t cli_duration_us(const struct cli *cli, const char *name, int64_t fallback_us)
 {
     const char *text = cli_text(cli, name);
@@ -299,9 +308,24 @@ static int check_duration(struct cli *cli, const struct cli_value *value, const 
     }
     if (us >= parameter->minimum && us <= parameter->maximum)
         return 0;
-    return error_set(err, ERROR_USAGE, "%s must be from %llds to %llds, not \"%s\"",
-                     shown_name(cli, value), (long long)(parameter->minimum / TIME_S),
-                     (long long)(parameter->maximum / TIME_S), text);
+    return error_set(err, ERROR_USAGE, "%s must be from %gs to %.0fs, not \"%s\"",
+                     shown_name(cli, value), (double)parameter->minimum / (double)TIME_S,
+                     (double)parameter->maximum / (double)TIME_S, text);
+}
+
+static int check_size(struct cli *cli, const struct cli_value *value, const char *text,
+                      struct error *err)
+{
+    int64_t bytes;
+    const struct cli_parameter *parameter = value->parameter;
+    int result = 0;
+    if (!str_to_size(text, &bytes) || bytes < parameter->minimum || bytes > parameter->maximum)
+        result = error_set(err, ERROR_USAGE, "%s must be from %lld kB to %lld GB, not \"%s\"",
+                           shown_name(cli, value), (long long)(parameter->minimum >> 10),
+                           (long long)(parameter->maximum >> 30), text);
+    if (result < 0)
+        error_hint(err, "write 64MB, or 16GB");
+    return result;
 }
 
 static int check_text(struct cli *cli, const struct cli_value *value, const char *text,
@@ -316,6 +340,8 @@ static int check_text(struct cli *cli, const struct cli_value *value, const char
         return check_number(cli, value, text, err);
     case CLI_DURATION:
         return check_duration(cli, value, text, err);
+    case CLI_SIZE:
+        return check_size(cli, value, text, err);
     case CLI_CHOICE:
     case CLI_CHOICES:
         return check_choice(cli, value, text, err);
@@ -330,7 +356,7 @@ static int check_text(struct cli *cli, const struct cli_value *value, const char
 
 static int add_text(struct cli *cli, struct cli_value *value, const char *text, struct error *err)
 {
-    if (value->count > 0 && value->parameter->kind != CLI_CHOICES)
+    if (value->count > 0 && value->parameter->kind != CLI_CHOICES && !value->parameter->many)
         return error_set(err, ERROR_USAGE, "%s is given twice", shown_name(cli, value));
     int result = check_text(cli, value, text, err);
     if (result < 0)
@@ -423,7 +449,9 @@ static int parse_argument(struct cli *cli, const char *word, size_t *taken, stru
         error_hint(err, "see \"%s --help\"", command_text(cli));
         return result;
     }
-    return add_text(cli, &cli->values[(*taken)++], word, err);
+    struct cli_value *value = &cli->values[*taken];
+    *taken += !value->parameter->many;
+    return add_text(cli, value, word, err);
 }
 
 static int check_required(struct cli *cli, struct error *err)

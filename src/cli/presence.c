@@ -118,6 +118,13 @@ static void go_away(struct presence *presence, const struct error *why)
 
 /* ---- holds ---- */
 
+static void look_until_ended(struct presence *presence, int64_t ends_in_us, bool *ret_left)
+{
+    *ret_left = true;
+    if (ends_in_us >= 0 && ends_in_us < presence->look_us)
+        presence->look_us = ends_in_us > LOOK_FIRST_US ? ends_in_us : LOOK_FIRST_US;
+}
+
 /* Says which are drained. *ret_left: some are not yet. */
 static int look(struct presence *presence, bool *ret_left, struct error *err)
 {
@@ -131,10 +138,12 @@ static int look(struct presence *presence, bool *ret_left, struct error *err)
                                                 .placement_id = holds[i].placement_id,
                                                 .hold = holds[i].number,
                                                 .route_version = holds[i].route_version};
+        if (holds[i].ends_in_us == 0)
+            proxy_end_held(presence->proxy, &question, answer_timeout_us);
         if (proxy_is_drained(presence->proxy, &question, answer_timeout_us))
             r = catalog_hold_drained(presence->catalog, presence->id, &holds[i], err);
         else
-            *ret_left = true;
+            look_until_ended(presence, holds[i].ends_in_us, ret_left);
     }
     return r;
 }

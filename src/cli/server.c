@@ -25,6 +25,9 @@
 
 static const int64_t ps_timeout_us = 2 * (int64_t)TIME_S;
 static const int64_t job_interval_us = 30 * (int64_t)TIME_S;
+static const int64_t keep_interval_us = 10 * (int64_t)TIME_S;
+
+enum { LASTING_RUNNERS = 4 }; /* moves that were cut off and are gone on with at once */
 
 struct server {
     const struct server_spec *spec;
@@ -47,7 +50,7 @@ struct server {
     struct presence *presence;
     struct job_context job;
     atomic_bool jobs_cancelled;
-    struct job_runner *runner;
+    struct job_runner *runners[1 + LASTING_RUNNERS + 1];
     pthread_t waiter;
     atomic_bool stopping;
     bool deaf;   /* nobody can connect any more */
@@ -542,7 +545,16 @@ static int start_jobs(struct server *server, struct error *err)
                                        .definitions = move_jobs,
                                        .cancelled = &server->jobs_cancelled};
     memcpy(server->job.master_key, server->key, sizeof(server->key));
-    return job_runner_start(&server->job, job_interval_us, &server->runner, err);
+    struct job_runner **runner = server->runners;
+    int result =
+        job_runner_start(&server->job, "jobs", job_resume_short, job_interval_us, runner++, err);
+    for (int i = 0; result == 0 && i < LASTING_RUNNERS; i++)
+        result = job_runner_start(&server->job, "moves", job_resume_lasting, job_interval_us,
+                                  runner++, err);
+    if (result == 0)
+        result =
+            job_runner_start(&server->job, "streams", move_keep, keep_interval_us, runner, err);
+    return result;
 }
 
 /* Last of all: from here on it is this server that is asked. */
@@ -604,7 +616,8 @@ static void clean_up(struct server *server)
     atomic_store(&server->jobs_cancelled, true);
     status_server_stop(server->status);
     metrics_server_stop(server->metrics);
-    job_runner_stop(server->runner);
+    for (size_t i = 0; i < array_size(server->runners); i++)
+        job_runner_stop(server->runners[i]);
     presence_stop(server->presence);
     catalog_follower_stop(server->follower);
     proxy_free(server->proxy);

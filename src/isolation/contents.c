@@ -13,7 +13,9 @@ static const char settings[] =
     " SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;"
     " SET lc_monetary = 'C'; SET xmloption = content;"
     " SET lock_timeout = '10s'; SET synchronous_commit = on;"
-    " SET idle_in_transaction_session_timeout = 0";
+    " SET idle_in_transaction_session_timeout = 0;"
+    " SELECT pg_catalog.set_config('transaction_timeout', '0', false)"
+    " WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
 
 /* ---- as whom ---- */
 
@@ -146,11 +148,9 @@ const char *isolation_copy_in(struct arena *arena, const struct isolation_placem
     return finish(arena, &sql);
 }
 
-int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
-                         const struct isolation_table *table, struct error *err)
+static int make_stage(struct pg_connection *data, const struct isolation_placement *placement,
+                      const struct isolation_table *table, struct error *err)
 {
-    if (!placement->isolation->shares_tables)
-        return 0;
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_printf(&sql, "CREATE TEMPORARY TABLE reeve_stage ON COMMIT DROP AS SELECT %s FROM ",
                   table->columns);
@@ -161,11 +161,39 @@ int isolation_copy_begin(struct pg_connection *data, const struct isolation_plac
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
 }
 
-int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+/* To make an index of rows that are there costs less than to keep it up row by row. */
+static int drop_indexes(struct pg_connection *data, const struct isolation_placement *placement,
+                        const struct isolation_table *table, struct arena *arena,
+                        struct isolation_copy *ret, struct error *err)
+{
+    const char *const parameters[] = {placement->schema, table->name};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(data, sql_isolation_content_indexes, 2, parameters, &result, err);
+    if (r < 0)
+        return r;
+    size_t count = pg_rows(result);
+    const char **indexes = arena_zalloc(arena, (count + 1) * sizeof(*indexes));
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        indexes[i] = pg_text_copy(result, i, 1, arena);
+        r = pg_execute(data, pg_text(result, i, 0), 0, NULL, NULL, err);
+    }
+    *ret = (struct isolation_copy){.indexes = indexes, .count = count};
+    return r;
+}
+
+int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
+                         const struct isolation_table *table, struct arena *arena,
+                         struct isolation_copy *ret, struct error *err)
+{
+    *ret = (struct isolation_copy){0};
+    return placement->isolation->shares_tables
+               ? make_stage(data, placement, table, err)
+               : drop_indexes(data, placement, table, arena, ret, err);
+}
+
+static int empty_stage(struct pg_connection *data, const struct isolation_placement *placement,
                        const struct isolation_table *table, struct error *err)
 {
-    if (!placement->isolation->shares_tables)
-        return 0;
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_append_string(&sql, "INSERT INTO ");
     put_table(&sql, placement, table);
@@ -174,6 +202,33 @@ int isolation_copy_end(struct pg_connection *data, const struct isolation_placem
     if (sql.failed)
         return too_many_columns(table, err);
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
+}
+
+int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
+                       const struct isolation_table *table, const struct isolation_copy *copy,
+                       struct error *err)
+{
+    int r = placement->isolation->shares_tables ? empty_stage(data, placement, table, err) : 0;
+    for (size_t i = 0; r == 0 && i < copy->count; i++)
+        r = pg_execute(data, copy->indexes[i], 0, NULL, NULL, err);
+    return r;
+}
+
+int isolation_copy_settle(struct pg_connection *data, const struct isolation_placement *placement,
+                          const struct isolation_table *table, struct error *err)
+{
+    if (placement->isolation->shares_tables) /* autovacuum sees to it */
+        return 0;
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    struct error why = {0};
+    buffer_append_string(&sql, "ANALYZE ");
+    put_table(&sql, placement, table);
+    int analyzed = pg_execute(data, buffer_string(&sql), 0, NULL, NULL, &why);
+    if (analyzed == -ERROR_CONNECTION || analyzed == -ERROR_CANCELLED)
+        return error_set(err, (enum error_code) - analyzed, "%s", why.message);
+    if (analyzed < 0)
+        log_write_error(LOG_INFO, &why, "a copied table was not analyzed");
+    return 0;
 }
 
 /* Of shared tables one statement a table: no foreign key minds. */
@@ -369,26 +424,43 @@ int isolation_contents_difference(struct pg_connection *source,
 /* ---- behind the copy ---- */
 
 int isolation_contents_settle(struct pg_connection *owner,
-                              const struct isolation_placement *placement,
-                              const struct isolation_table *tables, size_t count, struct error *err)
+                              const struct isolation_placement *placement, struct error *err)
 {
-    int r =
-        isolation_server_run_rows(owner, sql_isolation_content_views, 1, &placement->schema, err);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
-        struct error why = {0};
-        buffer_append_string(&sql, "ANALYZE ");
-        put_table(&sql, placement, &tables[i]);
-        int analyzed = pg_execute(owner, buffer_string(&sql), 0, NULL, NULL, &why);
-        if (analyzed == -ERROR_CONNECTION || analyzed == -ERROR_CANCELLED)
-            r = error_set(err, (enum error_code) - analyzed, "%s", why.message);
-        else if (analyzed < 0) /* autovacuum makes good for it */
-            log_write_error(LOG_INFO, &why, "a copied table was not analyzed");
-    }
-    return r;
+    return isolation_server_run_rows(owner, sql_isolation_content_views, 1, &placement->schema,
+                                     err);
 }
 
 /* ---- sequences ---- */
+
+/* All of them in one statement, as the tenant may wait: (name, number, whether it was given). */
+static int read_sequences(struct pg_connection *source, const struct isolation_placement *placement,
+                          struct pg_result **ret, struct error *err)
+{
+    _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
+    _cleanup_pg_result_ struct pg_result *names = NULL;
+    int r = pg_query(source, sql_isolation_content_sequences, 1, &placement->schema, &names, err);
+    if (r < 0)
+        return r;
+    buffer_append_string(&sql, "SELECT ''::text, 0::bigint, false WHERE false");
+    for (size_t i = 0; i < pg_rows(names); i++) {
+        buffer_append_string(&sql, " UNION ALL SELECT ");
+        pg_quote_literal(&sql, pg_text(names, i, 0));
+        buffer_append_string(&sql, ", last_value, is_called FROM ");
+        pg_quote_qualified(&sql, placement->schema, pg_text(names, i, 0));
+    }
+    if (sql.failed)
+        return error_set(err, ERROR_LIMIT, "too many sequences");
+    return pg_query(source, buffer_string(&sql), 0, NULL, ret, err);
+}
+
+static const char *column_array(struct arena *arena, const struct pg_result *result, size_t column)
+{
+    size_t count = pg_rows(result);
+    const char **values = arena_zalloc(arena, (count + 1) * sizeof(*values));
+    for (size_t i = 0; i < count; i++)
+        values[i] = pg_text(result, i, column);
+    return pg_from_text_array(arena, values, count);
+}
 
 int isolation_contents_sequences(struct pg_connection *source,
                                  const struct isolation_placement *source_placement,
@@ -397,26 +469,24 @@ int isolation_contents_sequences(struct pg_connection *source,
                                  struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = pg_query(source, sql_isolation_content_sequences, 1, &source_placement->schema, &result,
-                     err);
-    for (size_t i = 0; r == 0 && i < pg_rows(result); i++) {
-        bool exists = false;
-        const char *const names[] = {target_placement->schema, pg_text(result, i, 0)};
-        r = isolation_server_ask(target, sql_isolation_sequence_exists, 2, names, &exists, err);
-        if (r == 0 && !exists)
+    _cleanup_pg_result_ struct pg_result *here = NULL;
+    _cleanup_pg_result_ struct pg_result *there = NULL;
+    int r = read_sequences(source, source_placement, &here, err);
+    if (r < 0 || pg_rows(here) == 0)
+        return r;
+    const char *const parameters[] = {
+        target_placement->schema,
+        column_array(&arena, here, 0),
+        column_array(&arena, here, 1),
+        column_array(&arena, here, 2),
+        pg_from_bool(target_placement->isolation->shares_tables),
+        pg_from_i64(&arena, SHARED_MARGIN),
+    };
+    r = pg_query(target, sql_isolation_content_sequence_set, 6, parameters, &there, err);
+    for (size_t i = 0; r == 0 && i < pg_rows(there); i++)
+        if (!pg_text(there, i, 1))
             r = error_set(err, ERROR_STATE, "there is no sequence \"%s\" in the new place",
-                          names[1]);
-        if (r < 0)
-            return r;
-        const char *const parameters[] = {
-            target_placement->schema,
-            pg_text(result, i, 0),
-            pg_text(result, i, 1),
-            pg_from_i64(&arena, target_placement->isolation->shares_tables ? SHARED_MARGIN : 0),
-        };
-        r = pg_execute(target, sql_isolation_content_sequence_set, 4, parameters, NULL, err);
-    }
+                          pg_text(there, i, 0));
     return r;
 }
 

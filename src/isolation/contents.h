@@ -57,10 +57,20 @@ const char *isolation_copy_out(struct arena *arena, const struct isolation_place
                                const struct isolation_table *table);
 const char *isolation_copy_in(struct arena *arena, const struct isolation_placement *placement,
                               const struct isolation_table *table);
+struct isolation_copy {
+    const char *const *indexes; /* that are made again behind the data; in the arena */
+    size_t count;
+};
 int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
-                         const struct isolation_table *table, struct error *err);
+                         const struct isolation_table *table, struct arena *arena,
+                         struct isolation_copy *ret, struct error *err);
 int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
-                       const struct isolation_table *table, struct error *err);
+                       const struct isolation_table *table, const struct isolation_copy *copy,
+                       struct error *err);
+/* Behind that transaction: the planner knows a table that is the tenant's alone (if nobody else
+ * works on it). */
+int isolation_copy_settle(struct pg_connection *data, const struct isolation_placement *placement,
+                          const struct isolation_table *table, struct error *err);
 
 /* Rows, and a number that is the same when and only when (but for chance, 1 in 2^64 a row) the same
  * rows are there, whatever their order. */
@@ -82,12 +92,9 @@ int isolation_contents_difference(struct pg_connection *source,
                                   const struct isolation_table *table, struct arena *arena,
                                   const char **ret, struct error *err);
 
-/* Behind the copy: materialized views are filled, and the planner knows the tables (if nobody else
- * works on them). */
+/* Behind the copy: materialized views are filled. */
 int isolation_contents_settle(struct pg_connection *data,
-                              const struct isolation_placement *placement,
-                              const struct isolation_table *tables, size_t count,
-                              struct error *err);
+                              const struct isolation_placement *placement, struct error *err);
 
 /* The target's sequences go on where the source's are. One that other tenants have too is never set
  * back, and only where it is behind, some numbers further on, as they take numbers meanwhile. */

@@ -8,8 +8,6 @@
 #include "isolation/server.h"
 #include "sql/statements.h"
 
-enum { ENDING_ROUNDS = 50 }; /* of a tenth of a second, and what ending takes */
-
 /* Of tenants that share tables, whom the guard may let in by the role of them all: fenced by a role
  * that is there for that alone. Also of one whose placement has logins now: a proxy that was cut
  * off before it had may still enter it. */
@@ -50,23 +48,6 @@ static int make_fence(const struct isolation_work *work, struct error *err)
                                                           false, NULL, err);
 }
 
-/* A session may have logged in before and be seen only now, or be slow to end. */
-static int end_late_sessions(const struct isolation_work *work, struct error *err)
-{
-    const char *const roles[] = {work->placement->role, work->placement->ro_role};
-    bool busy = true;
-    int r = 0;
-    for (int round = 0; r == 0 && busy && round < ENDING_ROUNDS; round++) {
-        r = isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 2, roles, &busy,
-                                 err);
-        if (r == 0 && busy)
-            r = place_end_sessions(work->maintenance, work->placement, err);
-    }
-    if (r == 0 && busy)
-        r = error_set(err, ERROR_BUSY, "sessions of role \"%s\" do not end", work->placement->role);
-    return r;
-}
-
 /* What began before the fence may still commit. Whose it is, is not to be seen from here. */
 static int await_transactions(const struct isolation_work *work, int64_t timeout_us,
                               struct error *err)
@@ -101,8 +82,6 @@ int isolation_fence(const struct isolation_server *server, const struct isolatio
         r = make_fence(&work, err);
     if (r == 0)
         r = place_set_login(&work, false, err);
-    if (r == 0)
-        r = end_late_sessions(&work, err);
     if (r == 0 && service->guard && placement->isolation->uses_shared_database && timeout_us > 0)
         r = await_transactions(&work, timeout_us, err);
     return r;

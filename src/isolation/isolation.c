@@ -37,6 +37,11 @@ bool isolation_shares_tables(const struct isolation *isolation)
     return isolation->shares_tables;
 }
 
+bool isolation_shares_database(const struct isolation *isolation)
+{
+    return isolation->uses_shared_database;
+}
+
 const char *isolation_summary(const struct isolation *isolation)
 {
     return isolation->summary;

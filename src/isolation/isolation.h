@@ -41,6 +41,8 @@ const struct isolation *isolation_at(size_t index);
 const char *isolation_name(const struct isolation *isolation);
 /* Whether other tenants' rows are in the same tables. */
 bool isolation_shares_tables(const struct isolation *isolation);
+/* Whether they are in the same database. */
+bool isolation_shares_database(const struct isolation *isolation);
 /* One line for people: "rows of shared tables, kept apart by row-level security". */
 const char *isolation_summary(const struct isolation *isolation);
 /* ERROR_USAGE that lists the names there are; *ret untouched. */

@@ -6,7 +6,11 @@
 #include "pg/quote.h"
 #include "sql/statements.h"
 
-enum { SESSION_ROUNDS = 300 }; /* of a tenth of a second */
+enum {
+    SESSION_ROUNDS = 300 /* of a tenth of a second */,
+    ENDING_LOOKS = 2000,
+    LOOKS_A_SECOND = 200
+};
 
 /* Opens the maintenance connection and waits for whoever still works on the placement. */
 int place_work_begin(struct isolation_work *work, struct error *err)
@@ -59,11 +63,37 @@ int isolation_create(const struct isolation_server *server, const struct isolati
     return placement->isolation->create(&work, err);
 }
 
+static int end_those_there(struct pg_connection *maintenance,
+                           const struct isolation_placement *placement, struct error *err)
+{
+    const char *const parameters[] = {placement->role, placement->ro_role, "0.005"};
+    bool busy = true;
+    int r = 0;
+    for (int look = 0; r == 0 && look < ENDING_LOOKS; look++) {
+        r = isolation_server_ask(maintenance, sql_isolation_has_sessions, 3, parameters, &busy,
+                                 err);
+        if (r < 0 || !busy)
+            return r;
+        if (look % LOOKS_A_SECOND == 0)
+            r = pg_execute(maintenance, sql_isolation_end_sessions, 2, parameters, NULL, err);
+    }
+    return r < 0
+               ? r
+               : error_set(err, ERROR_BUSY, "sessions of role \"%s\" do not end", placement->role);
+}
+
 int place_end_sessions(struct pg_connection *maintenance,
                        const struct isolation_placement *placement, struct error *err)
 {
-    const char *const roles[] = {placement->role, placement->ro_role};
-    return pg_execute(maintenance, sql_isolation_end_sessions, 2, roles, NULL, err);
+    _cleanup_pg_result_ struct pg_result *starting = NULL;
+    bool still = false;
+    int r = pg_query(maintenance, sql_isolation_starting, 0, NULL, &starting, err);
+    if (r == 0)
+        r = end_those_there(maintenance, placement, err);
+    const char *pids = r < 0 ? NULL : pg_text(starting, 0, 0);
+    if (r == 0)
+        r = isolation_server_ask(maintenance, sql_isolation_still_starting, 1, &pids, &still, err);
+    return r < 0 || !still ? r : end_those_there(maintenance, placement, err);
 }
 
 /* A role that is only ever entered is fenced by its connection limit, which the guard looks at; so
@@ -108,12 +138,12 @@ int isolation_set_login(const struct isolation_server *server,
 /* Transactions that run may end by themselves; then they are ended. */
 static int await_sessions(const struct isolation_work *work, struct error *err)
 {
-    const char *const roles[] = {work->placement->role, work->placement->ro_role};
+    const char *const parameters[] = {work->placement->role, work->placement->ro_role, "0.1"};
     bool busy = true;
     int r = 0;
     for (int round = 0; r == 0 && busy && round < SESSION_ROUNDS; round++)
-        r = isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 2, roles, &busy,
-                                 err);
+        r = isolation_server_ask(work->maintenance, sql_isolation_has_sessions, 3, parameters,
+                                 &busy, err);
     return r < 0 || !busy ? r : place_end_sessions(work->maintenance, work->placement, err);
 }
 

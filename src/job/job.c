@@ -373,30 +373,45 @@ static int list_unfinished(const struct job_context *context, struct arena *aren
     return list_open(catalog, arena, 0, ret, ret_count, err);
 }
 
-int job_resume_abandoned(const struct job_context *context, size_t *ret_count, struct error *err)
+static bool is_lasting(const struct job_context *context, const struct catalog_job *job)
+{
+    const struct job_definition *definition = find_definition(context, job->kind);
+    return definition && definition->lasting;
+}
+
+static int resume(const struct job_context *context, bool lasting, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     struct job_context impatient = *context;
     impatient.lock_wait_us = 0; /* whoever holds the lock is at work on it */
     struct catalog_job *jobs;
-    size_t count, taken = 0;
+    size_t count;
     int r = list_unfinished(&impatient, &arena, &jobs, &count, err);
     if (r < 0)
         return r;
     for (size_t i = 0; i < count && !job_cancelled(context); i++) {
         struct error why = {0};
+        if (is_lasting(context, &jobs[i]) != lasting)
+            continue;
         r = job_run(&impatient, jobs[i].id, &why);
         if (r == -ERROR_BUSY || r == -ERROR_STATE)
             continue;
-        taken++;
         if (r == 0)
             log_info("job %lld was taken up and is done", (long long)jobs[i].id);
         else
             log_write_error(LOG_WARNING, &why, "job %lld was taken up and failed",
                             (long long)jobs[i].id);
     }
-    if (ret_count)
-        *ret_count = taken;
     return 0;
+}
+
+int job_resume_short(const struct job_context *context, struct error *err)
+{
+    return resume(context, false, err);
+}
+
+int job_resume_lasting(const struct job_context *context, struct error *err)
+{
+    return resume(context, true, err);
 }

@@ -6,7 +6,7 @@
  * placement, else a tenant, else a service), by an advisory lock in the control database that the
  * job's own session holds.
  *
- *            submit            job_run / job_resume_abandoned
+ *            submit            job_run / job_resume_short, _lasting
  *   (nothing) ----> queued ----------------> running ----> done
  *                                             |   ^  all steps
  *                     connection lost, killed,|   | resumed at the step that was not finished
@@ -18,8 +18,8 @@
  * Steps are idempotent: after a crash the step that was under way runs again from its start.
  * A step of a JOB_RESUME job that fails with ERROR_CONNECTION, or because it was interrupted, is
  * transient: the job stays `running` without its lock, and the next job_run or
- * job_resume_abandoned goes on. Any other failure is permanent. A compensation that fails leaves
- * the job `compensating`; the next runner goes on with it.
+ * job_resume_short, _lasting goes on. Any other failure is permanent. A compensation that fails
+ * leaves the job `compensating`; the next runner goes on with it.
  *
  * Test builds have failpoint("<kind>.<step>.before"), ".after", and "<kind>.compensate.before",
  * ".after".
@@ -102,6 +102,7 @@ struct job_definition {
     const struct job_step *steps;
     size_t step_count;
     enum job_abandoned abandoned;
+    bool lasting; /* it may take hours, or wait for others: not on the thread of all jobs */
     /* Undoes whatever was done, however far it came; idempotent. NULL: nothing to undo. */
     int (*compensate)(struct job_run *run, struct error *err);
     /* Frees run->state; NULL: nothing to free. */
@@ -143,11 +144,12 @@ int job_pending(struct catalog *catalog, const struct job_definition *definition
 int job_supersede(struct catalog *catalog, int64_t placement_id, const char *by, struct error *err);
 
 /*
- * Goes through the jobs that are not over and that nobody runs, and resumes or compensates each.
- * Failures of the jobs themselves are logged; the error is the control database's.
- * ret_count may be NULL: how many were taken up.
+ * Goes through the jobs that are not over and that nobody runs, those that are lasting or the
+ * others, and resumes or compensates each. Failures of the jobs themselves are logged; the error is
+ * the control database's.
  */
-int job_resume_abandoned(const struct job_context *context, size_t *ret_count, struct error *err);
+int job_resume_short(const struct job_context *context, struct error *err);
+int job_resume_lasting(const struct job_context *context, struct error *err);
 
 /* Locks a subject for work that is no job row ("placement:42"): the catalog's session keeps the
  * lock until job_unlock or its end. ERROR_BUSY after wait_us. */
@@ -158,10 +160,13 @@ enum { JOB_SUBJECT_SIZE = 48 };
 /* Subject names for job_lock. */
 void job_subject_placement(int64_t placement_id, char ret_subject[JOB_SUBJECT_SIZE]);
 
-/* For `reeve serve`: a thread that calls job_resume_abandoned at its start and every interval. */
+/* For `reeve serve`: a thread that calls `work` at its start and every interval, with a context
+ * whose flag is set when the runner is to stop. The name is for the log: at most 15 bytes,
+ * borrowed. */
 struct job_runner;
-int job_runner_start(const struct job_context *context, int64_t interval_us,
-                     struct job_runner **ret, struct error *err);
+typedef int job_work(const struct job_context *context, struct error *err);
+int job_runner_start(const struct job_context *context, const char *name, job_work *work,
+                     int64_t interval_us, struct job_runner **ret, struct error *err);
 /* Ends the thread and frees; a job under way is left resumable. Accepts NULL; returns NULL. */
 struct job_runner *job_runner_stop(struct job_runner *runner);
 

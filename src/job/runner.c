@@ -8,6 +8,8 @@
 
 struct job_runner {
     struct job_context context; /* its `cancelled` is ours */
+    const char *name;
+    job_work *work;
     int64_t interval_us;
     atomic_bool stopping;
     pthread_t thread;
@@ -31,12 +33,12 @@ static void *runner_main(void *argument)
 {
     struct job_runner *runner = argument;
     bool failing = false; /* the control database's absence is logged once */
-    log_set_thread_name("jobs");
+    log_set_thread_name(runner->name);
     while (!atomic_load(&runner->stopping)) {
         struct error err = {0};
-        int r = job_resume_abandoned(&runner->context, NULL, &err);
+        int r = runner->work(&runner->context, &err);
         if (r < 0 && !failing && r != -ERROR_CANCELLED)
-            log_write_error(LOG_WARNING, &err, "cannot look for abandoned jobs");
+            log_write_error(LOG_WARNING, &err, "cannot look for what is to be done");
         failing = r < 0;
         pause_for(runner);
     }
@@ -51,12 +53,14 @@ static void runner_free(struct job_runner *runner)
     free(runner);
 }
 
-int job_runner_start(const struct job_context *context, int64_t interval_us,
-                     struct job_runner **ret, struct error *err)
+int job_runner_start(const struct job_context *context, const char *name, job_work *work,
+                     int64_t interval_us, struct job_runner **ret, struct error *err)
 {
     struct job_runner *runner = xcalloc(1, sizeof(*runner));
     runner->context = *context;
     runner->context.cancelled = &runner->stopping;
+    runner->name = name;
+    runner->work = work;
     runner->interval_us = interval_us;
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -107,6 +107,14 @@ int site_lock(const struct job_context *context, struct catalog *catalog, const 
     return job_lock(catalog, name, wait_us, context->cancelled, err);
 }
 
+int site_try_lock(const struct job_context *context, struct catalog *catalog,
+                  const struct site *site, struct error *err)
+{
+    char name[JOB_SUBJECT_SIZE];
+    lock_name(site, name);
+    return job_lock(catalog, name, 0, context->cancelled, err);
+}
+
 void site_unlock(struct catalog *catalog, const struct site *site)
 {
     char name[JOB_SUBJECT_SIZE];

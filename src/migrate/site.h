@@ -30,6 +30,9 @@ int site_placement(struct arena *arena, const struct site *site,
  * cluster. Held by the catalog's session; waits for up to a minute at least. */
 int site_lock(const struct job_context *context, struct catalog *catalog, const struct site *site,
               struct error *err);
+/* ERROR_BUSY at once. */
+int site_try_lock(const struct job_context *context, struct catalog *catalog,
+                  const struct site *site, struct error *err);
 void site_unlock(struct catalog *catalog, const struct site *site);
 
 /* True when the target is not one tenant's own: the template, or tables that tenants share. */

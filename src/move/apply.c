@@ -3,13 +3,17 @@
 #include "base/buffer.h"
 #include "base/failpoint.h"
 #include "change/pgoutput.h"
+#include "pg/pipeline.h"
 #include "pg/quote.h"
 #include "pg/stream.h"
 #include "sql/statements.h"
 
-enum { STATEMENT_MAX = 1 << 20, PENDING_MAX = 1000 };
-
-#define MARKER_PREFIX "reeve"
+enum {
+    STATEMENT_MAX = 1 << 20,
+    PENDING_MAX = 1000,
+    MESSAGE_MAX = 128 << 20, /* of a row that changes: a copy of its values is made */
+    NAME_SIZE = 64,
+};
 
 /* A table as the stream tells it. */
 struct relation {
@@ -21,22 +25,29 @@ struct relation {
     const char **columns; /* quoted */
     bool *keys;
     bool has_key;
+    bool replaced; /* UPDATE cannot set all of its columns */
+    bool marks;    /* no tenant's: what applier_await waits for */
 };
 
 struct applier {
     struct pg_connection *owner;
+    struct pg_pipeline *pipeline; /* on that */
     const struct isolation_placement *target;
     const struct isolation_placement *source;
     struct pgoutput_decoder *decoder;
     struct relation *relations;
-    struct arena values; /* of the change at hand */
-    int64_t move_id;
+    struct arena values;      /* of the change at hand */
+    char progress[NAME_SIZE]; /* a table of the target's */
+    char marks[NAME_SIZE];    /* one of the source's */
     const char *marker;
     uint64_t lsn;         /* committed on the target */
     uint64_t pending_lsn; /* of the last whole transaction that was taken */
     size_t pending;       /* changes that are not committed */
+    bool open;            /* a transaction of the target */
     bool within;          /* a transaction of the source */
-    bool passing;         /* which was applied before */
+    uint64_t stop_lsn;    /* what commits there or later is not taken; 0: all is */
+    bool beyond;          /* there was such a transaction */
+    bool passing;         /* which was applied before, or is beyond that */
     bool marking;         /* which has the marker */
     bool marked;
 };
@@ -45,14 +56,13 @@ struct applier {
 
 static int read_progress(struct applier *applier, struct error *err)
 {
-    const char *id = pg_from_i64(&applier->values, applier->move_id);
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = pg_query(applier->owner, sql_move_progress_select, 1, &id, &result, err);
+    const char *sql = arena_printf(&applier->values, "SELECT lsn FROM reeve.%s", applier->progress);
+    int r = pg_query(applier->owner, sql, 0, NULL, &result, err);
     if (r < 0)
         return r;
-    if (pg_rows(result) == 0 || !pg_lsn_parse(pg_text(result, 0, 0), &applier->lsn))
-        return error_set(err, ERROR_STATE, "nothing says how far move %lld was applied",
-                         (long long)applier->move_id);
+    if (pg_rows(result) != 1 || !pg_lsn_parse(pg_text(result, 0, 0), &applier->lsn))
+        return error_set(err, ERROR_STATE, "nothing says how far the stream was applied");
     applier->pending_lsn = applier->lsn;
     return 0;
 }
@@ -60,23 +70,31 @@ static int read_progress(struct applier *applier, struct error *err)
 static int write_progress(struct applier *applier, struct error *err)
 {
     char lsn[PG_LSN_SIZE];
+    char sql[100];
+    const char *parameter = lsn;
     pg_lsn_format(applier->pending_lsn, lsn);
-    const char *const parameters[] = {pg_from_i64(&applier->values, applier->move_id), lsn};
-    return pg_execute(applier->owner, sql_move_progress_set, 2, parameters, NULL, err);
+    snprintf(sql, sizeof(sql), "UPDATE reeve.%s SET lsn = $1::pg_lsn", applier->progress);
+    return pg_pipeline_add(applier->pipeline, sql, 1, &parameter, 1, NULL, err);
 }
 
 /* ---- open and free ---- */
 
-int applier_open(const struct moving *moving, struct applier **ret, struct error *err)
+int applier_open(const struct moving *moving, enum stream_way way, struct applier **ret,
+                 struct error *err)
 {
     struct applier *applier = xcalloc(1, sizeof(*applier));
     arena_init(&applier->values, 0);
     applier->decoder = pgoutput_decoder_new();
     applier->target = &moving->to->isolated;
     applier->source = &moving->from->isolated;
-    applier->move_id = moving->move.id;
+    (void)str_copy(applier->progress, NAME_SIZE,
+                   stream_name(&applier->values, moving->move.id, way));
+    (void)str_copy(applier->marks, NAME_SIZE,
+                   stream_mark_name(&applier->values, moving->move.id, way));
     applier->marker = "";
     int r = moving_open(moving->to, &applier->owner, err);
+    if (r == 0)
+        applier->pipeline = pg_pipeline_new(applier->owner);
     if (r == 0)
         r = read_progress(applier, err);
     if (r < 0) {
@@ -103,10 +121,22 @@ struct applier *applier_free(struct applier *applier)
         free_relation(relation);
     }
     pgoutput_decoder_free(applier->decoder);
+    pg_pipeline_free(applier->pipeline);
     pg_close(applier->owner);
     arena_reset(&applier->values);
     free(applier);
     return NULL;
+}
+
+/* What it was that failed. */
+static int explain(struct applier *applier, int result, struct error *err)
+{
+    const struct relation *relation = pg_pipeline_failed(applier->pipeline);
+    if (result < 0)
+        error_detail(err, "%s", ""); /* which may show a row */
+    if (result < 0 && relation)
+        error_prefix(err, "table %s", relation->table);
+    return result;
 }
 
 /* ---- tables ---- */
@@ -139,15 +169,32 @@ static void forget_relation(struct applier *applier, uint32_t id)
     }
 }
 
+/* GENERATED ALWAYS AS IDENTITY, and in no key. */
+static int ask_identity(struct applier *applier, const char *table, bool *ret, struct error *err)
+{
+    const char *const parameters[] = {applier->target->schema, table};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    int r = pg_query(applier->owner, sql_move_identity, 2, parameters, &result, err);
+    if (r == 0)
+        *ret = pg_bool(result, 0, 0);
+    return r;
+}
+
 static int learn(struct applier *applier, const struct pgoutput_message *message, struct error *err)
 {
-    if (strcmp(message->schema, applier->source->schema) != 0)
+    bool marks =
+        strcmp(message->schema, "reeve") == 0 && strcmp(message->name, applier->marks) == 0;
+    if (!marks && strcmp(message->schema, applier->source->schema) != 0)
         return error_set(err, ERROR_PROTOCOL, "the stream tells of a table in schema \"%s\"",
                          message->schema);
+    int r = explain(applier, pg_pipeline_end(applier->pipeline, err), err);
+    if (r < 0)
+        return r;
     forget_relation(applier, message->relation);
     struct relation *relation = xcalloc(1, sizeof(*relation));
     arena_init(&relation->arena, 0);
     relation->id = message->relation;
+    relation->marks = marks;
     relation->table = arena_strdup(
         &relation->arena, pg_qualified(&relation->arena, applier->target->schema, message->name));
     relation->count = message->column_count;
@@ -161,7 +208,7 @@ static int learn(struct applier *applier, const struct pgoutput_message *message
     }
     relation->next = applier->relations;
     applier->relations = relation;
-    return 0;
+    return marks ? 0 : ask_identity(applier, message->name, &relation->replaced, err);
 }
 
 /* ---- statements ---- */
@@ -177,7 +224,6 @@ struct change {
 static void change_begin(struct change *change, struct applier *applier, size_t columns)
 {
     arena_reset(&applier->values);
-    arena_init(&applier->values, 0);
     *change = (struct change){.sql = BUFFER_INIT(STATEMENT_MAX), .values = &applier->values};
     change->parameters =
         arena_zalloc(&applier->values, (2 * columns + 2) * sizeof(*change->parameters));
@@ -214,22 +260,13 @@ static void put_columns(struct change *change, const struct relation *relation)
 static int run(struct applier *applier, struct change *change, const struct relation *relation,
                struct error *err)
 {
-    int64_t rows = 0;
     int r = change->sql.failed
                 ? error_set(err, ERROR_LIMIT, "table %s has too many columns", relation->table)
-                : pg_execute(applier->owner, buffer_string(&change->sql), change->count,
-                             change->parameters, &rows, err);
+                : pg_pipeline_add(applier->pipeline, buffer_string(&change->sql), change->count,
+                                  change->parameters, 1, relation, err);
     buffer_free(&change->sql);
-    if (r < 0) {
-        error_detail(err, "%s", ""); /* which may show a row */
-        error_prefix(err, "table %s", relation->table);
-        return r;
-    }
     applier->pending++;
-    if (rows == 1)
-        return 0;
-    return error_set(err, ERROR_STATE, "table %s has %lld rows where one was to change",
-                     relation->table, (long long)rows);
+    return explain(applier, r, err);
 }
 
 static int check_tuple(const struct relation *relation, const struct pgoutput_tuple *tuple,
@@ -325,7 +362,8 @@ static int truncate(struct applier *applier, const struct pgoutput_message *mess
             return -ERROR_PROTOCOL;
         _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
         buffer_printf(&sql, "DELETE FROM ONLY %s", relation->table); /* of this tenant's, by RLS */
-        r = pg_execute(applier->owner, buffer_string(&sql), 0, NULL, NULL, err);
+        r = pg_pipeline_add(applier->pipeline, buffer_string(&sql), 0, NULL, PG_ANY_ROWS, relation,
+                            err);
         applier->pending++;
     }
     return r;
@@ -335,7 +373,24 @@ static int truncate(struct applier *applier, const struct pgoutput_message *mess
 
 static int begin_target(struct applier *applier, struct error *err)
 {
-    return pg_in_transaction(applier->owner) ? 0 : pg_begin(applier->owner, err);
+    int r = applier->open
+                ? 0
+                : pg_pipeline_add(applier->pipeline, "BEGIN", 0, NULL, PG_ANY_ROWS, NULL, err);
+    applier->open = true;
+    return r;
+}
+
+static int take_mark(struct applier *applier, const struct pgoutput_message *message,
+                     struct error *err)
+{
+    const struct pgoutput_tuple *row = &message->new_tuple;
+    if (message->kind != PGOUTPUT_INSERT || row->count != 1)
+        return error_set(err, ERROR_PROTOCOL, "table reeve.%s has changed in another way",
+                         applier->marks);
+    const struct str mark = row->values[0].bytes;
+    applier->marking |= mark.length > 0 && mark.length == strlen(applier->marker) &&
+                        memcmp(mark.data, applier->marker, mark.length) == 0;
+    return 0;
 }
 
 static int take_row(struct applier *applier, const struct pgoutput_message *message,
@@ -345,6 +400,8 @@ static int take_row(struct applier *applier, const struct pgoutput_message *mess
     if (!relation)
         return -ERROR_PROTOCOL;
     const struct pgoutput_tuple *old = &message->old_tuple, *new = &message->new_tuple;
+    if (relation->marks)
+        return take_mark(applier, message, err);
     if (message->kind != PGOUTPUT_INSERT && !relation->has_key)
         return error_set(err, ERROR_STATE, "table %s has no key", relation->table);
     int r = begin_target(applier, err);
@@ -358,14 +415,16 @@ static int take_row(struct applier *applier, const struct pgoutput_message *mess
         return insert(applier, relation, new, err);
     if (message->kind == PGOUTPUT_DELETE)
         return delete (applier, relation, old, err);
-    return message->old_kind ? replace(applier, relation, old, new, err)
-                             : update(applier, relation, new, err);
+    if (message->old_kind || relation->replaced)
+        return replace(applier, relation, message->old_kind ? old : new, new, err);
+    return update(applier, relation, new, err);
 }
 
 static void take_begin(struct applier *applier, const struct pgoutput_message *message)
 {
     applier->within = true;
-    applier->passing = message->lsn < applier->lsn;
+    applier->beyond |= applier->stop_lsn > 0 && message->lsn >= applier->stop_lsn;
+    applier->passing = applier->beyond || message->lsn < applier->lsn;
     applier->marking = false;
 }
 
@@ -380,17 +439,12 @@ static int take_commit(struct applier *applier, const struct pgoutput_message *m
     return applier->pending >= PENDING_MAX ? applier_commit(applier, err) : 0;
 }
 
-static void take_message(struct applier *applier, const struct pgoutput_message *message)
-{
-    size_t length = strlen(applier->marker);
-    applier->marking |= length > 0 && strcmp(message->name, MARKER_PREFIX) == 0 &&
-                        message->content.length == length &&
-                        memcmp(message->content.data, applier->marker, length) == 0;
-}
-
 int applier_take(struct applier *applier, struct str bytes, struct error *err)
 {
     struct pgoutput_message message;
+    if (bytes.length > MESSAGE_MAX)
+        return error_set(err, ERROR_LIMIT, "a row of more than %d MB was written",
+                         MESSAGE_MAX >> 20);
     int r = pgoutput_decode(applier->decoder, bytes, &message, err);
     if (r < 0)
         return r;
@@ -412,8 +466,6 @@ int applier_take(struct applier *applier, struct str bytes, struct error *err)
         r = begin_target(applier, err);
         return r < 0 ? r : truncate(applier, &message, err);
     case PGOUTPUT_MESSAGE:
-        take_message(applier, &message);
-        return 0;
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_TYPE:
         return 0;
@@ -428,19 +480,33 @@ int applier_take(struct applier *applier, struct str bytes, struct error *err)
 
 int applier_commit(struct applier *applier, struct error *err)
 {
-    if (applier->within || applier->lsn == applier->pending_lsn)
+    if ((applier->within && !applier->passing) || applier->lsn == applier->pending_lsn)
         return 0;
+    failpoint("move.applying");
     int r = begin_target(applier, err);
     if (r == 0)
         r = write_progress(applier, err);
-    failpoint("move.applying");
     if (r == 0)
-        r = pg_commit(applier->owner, err);
+        r = pg_pipeline_add(applier->pipeline, "COMMIT", 0, NULL, PG_ANY_ROWS, NULL, err);
+    if (r == 0)
+        r = pg_pipeline_end(applier->pipeline, err);
     if (r < 0)
-        return r;
+        return explain(applier, r, err);
+    applier->open = false;
     applier->lsn = applier->pending_lsn;
     applier->pending = 0;
     return 0;
+}
+
+int applier_pass(struct applier *applier, uint64_t lsn, struct error *err)
+{
+    applier->pending_lsn = lsn;
+    return applier_commit(applier, err);
+}
+
+int applier_set_timeout(struct applier *applier, int64_t timeout_us, struct error *err)
+{
+    return pg_set_statement_timeout(applier->owner, timeout_us, err);
 }
 
 uint64_t applier_lsn(const struct applier *applier)
@@ -450,7 +516,17 @@ uint64_t applier_lsn(const struct applier *applier)
 
 bool applier_is_clean(const struct applier *applier)
 {
-    return !applier->within && applier->lsn == applier->pending_lsn;
+    return !applier->within && !applier->beyond && applier->lsn == applier->pending_lsn;
+}
+
+void applier_stop_at(struct applier *applier, uint64_t lsn)
+{
+    applier->stop_lsn = lsn;
+}
+
+bool applier_is_beyond(const struct applier *applier)
+{
+    return applier->beyond;
 }
 
 void applier_await(struct applier *applier, const char *marker)

@@ -3,7 +3,7 @@
  * to. Private to this room.
  *
  * One or more transactions of the source become one of the target, which also writes down how far
- * that is (reeve.move_progress): behind a crash the stream goes on there, so each is applied once.
+ * that is (provision/stream.h): behind a crash the stream goes on there, so each is applied once.
  * Works in a login of the service's owner role (isolation/contents.h).
  */
 #ifndef MOVE_APPLY_H
@@ -11,11 +11,13 @@
 
 #include "base/str.h"
 #include "move/internal.h"
+#include "provision/stream.h"
 
 struct applier;
 
 /* The caller frees *ret. ERROR_STATE: nothing is written down of how far the target is. */
-int applier_open(const struct moving *moving, struct applier **ret, struct error *err);
+int applier_open(const struct moving *moving, enum stream_way way, struct applier **ret,
+                 struct error *err);
 /* Accepts NULL; returns NULL. What was not committed is not applied. */
 struct applier *applier_free(struct applier *applier);
 DEFINE_CLEANUP(struct applier *, applier_free);
@@ -23,15 +25,24 @@ DEFINE_CLEANUP(struct applier *, applier_free);
 
 /* A message of the stream; the applier may commit what it has at the end of a transaction of the
  * source. ERROR_PROTOCOL; ERROR_STATE: the target has not the row that changes; ERROR_MIGRATION: a
- * table was changed. */
+ * table was changed; ERROR_LIMIT: the row is too large. */
 int applier_take(struct applier *applier, struct str message, struct error *err);
-/* What was taken up to the last whole transaction is on the target for good. Nothing within one. */
+/* What was taken up to the last whole transaction is on the target for good. Nothing within
+ * one that is taken. */
 int applier_commit(struct applier *applier, struct error *err);
+/* Up to there the source has nothing else: that is written down, too. */
+int applier_pass(struct applier *applier, uint64_t lsn, struct error *err);
+/* Of each statement from here on. */
+int applier_set_timeout(struct applier *applier, int64_t timeout_us, struct error *err);
 /* All that was committed at the source before this is on the target for good. */
 uint64_t applier_lsn(const struct applier *applier);
 /* Nothing was taken that is not on the target for good. */
 bool applier_is_clean(const struct applier *applier);
-/* Another message is awaited from now on, with that content (borrowed). */
+/* What commits there or later is not taken (before anything is); the applier cannot go on. */
+void applier_stop_at(struct applier *applier, uint64_t lsn);
+/* Such a transaction came: all in front of it is taken. */
+bool applier_is_beyond(const struct applier *applier);
+/* Another mark is awaited from now on: a row of the table of marks, with that text (borrowed). */
 void applier_await(struct applier *applier, const char *marker);
 /* It was taken, and all in front of it. */
 bool applier_is_marked(const struct applier *applier);

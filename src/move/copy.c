@@ -23,6 +23,7 @@ struct team {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
+    int64_t began_us;
     /* Under the lock. */
     size_t next; /* table */
     int working; /* threads */
@@ -123,7 +124,7 @@ static void *run_member(void *argument)
 static int look_after(struct job_run *run, struct team *team, int64_t bytes, int64_t rows,
                       struct error *err)
 {
-    const struct moving *moving = team->moving;
+    struct moving *moving = team->moving;
     bool stop_wanted = false;
     int r = catalog_move_set_done(run->catalog, moving->move.id, bytes, rows, &stop_wanted, err);
     if (r == 0 && stop_wanted)
@@ -133,21 +134,29 @@ static int look_after(struct job_run *run, struct team *team, int64_t bytes, int
     if (r == 0)
         r = moving_check_time(moving, err);
     if (r == 0)
+        r = moving_watch(run, moving, err);
+    if (r == 0)
         job_tell(run, "%lld rows, %lld MB", (long long)rows, (long long)(bytes >> 20));
     return r;
+}
+
+/* Under the lock. */
+static void wait_for_change(struct team *team, int64_t at_most_us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    int64_t us = until.tv_nsec / 1000 + at_most_us;
+    until.tv_sec += us / TIME_S;
+    until.tv_nsec = us % TIME_S * 1000;
+    (void)pthread_cond_timedwait(&team->changed, &team->lock, &until);
 }
 
 /* Returns whether they still work. */
 static bool wait_a_while(struct team *team, int64_t *ret_bytes, int64_t *ret_rows, bool *ret_stop)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    int64_t us = until.tv_nsec / 1000 + look_every_us;
-    until.tv_sec += us / TIME_S;
-    until.tv_nsec = us % TIME_S * 1000;
     pthread_mutex_lock(&team->lock);
     if (team->working > 0)
-        (void)pthread_cond_timedwait(&team->changed, &team->lock, &until);
+        wait_for_change(team, look_every_us);
     bool working = team->working > 0;
     *ret_bytes = team->bytes;
     *ret_rows = team->rows;
@@ -192,6 +201,7 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
+    team->began_us = time_monotonic_us();
     int started = start_members(team, members, wanted);
     pthread_mutex_lock(&team->lock);
     team->working -= wanted - started;
@@ -210,11 +220,25 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
 
 /* ---- copying ---- */
 
+/* Under the lock: until the rate allows what was copied, or somebody stops. */
+static void wait_for_rate(struct team *team)
+{
+    int64_t rate = team->moving->rate;
+    while (rate > 0 && !team->stop) {
+        int64_t due_us = team->began_us + (int64_t)((double)team->bytes / (double)rate * TIME_S);
+        int64_t wait_us = due_us - time_monotonic_us();
+        if (wait_us <= 0)
+            return;
+        wait_for_change(team, wait_us);
+    }
+}
+
 static int count_bytes(void *owner, size_t bytes, struct error *err)
 {
     struct team *team = owner;
     pthread_mutex_lock(&team->lock);
     team->bytes += (int64_t)bytes;
+    wait_for_rate(team);
     bool stop = team->stop;
     pthread_mutex_unlock(&team->lock);
     return stop ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
@@ -231,11 +255,24 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
                                       .in = isolation_copy_in(&arena, to, table),
                                       .passed = count_bytes,
                                       .owner = team};
+    struct isolation_copy copy;
     int64_t bytes;
-    int r = isolation_copy_begin(target, to, table, err);
+    int r = isolation_copy_begin(target, to, table, &arena, &copy, err);
     if (r == 0)
         r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
-    return r < 0 ? r : isolation_copy_end(target, to, table, err);
+    return r < 0 ? r : isolation_copy_end(target, to, table, &copy, err);
+}
+
+/* Of each table, or of one. */
+static bool is_to_lose(reeve_unused const struct isolation_table *table)
+{
+#ifdef REEVE_FAILPOINTS
+    char name[100];
+    snprintf(name, sizeof(name), "move.lose.%s", table->name);
+    return failpoint_fails("move.lose") || failpoint_fails(name);
+#else
+    return false;
+#endif
 }
 
 static int reeve_unused lose_row(struct pg_connection *target, const struct moving *moving,
@@ -257,9 +294,9 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = target;
     r = copy_in_transaction(team, source, transaction, table, &rows, err);
-    failpoint("move.copying");
-    if (r == 0 && failpoint_fails("move.lose"))
+    if (r == 0 && is_to_lose(table))
         r = lose_row(transaction, team->moving, table, err);
+    failpoint("move.copying");
     if (r == 0)
         r = pg_commit(transaction, err);
     if (r < 0)
@@ -267,7 +304,7 @@ static int copy_table(struct team *team, struct pg_connection *source, struct pg
     pthread_mutex_lock(&team->lock);
     team->rows += rows;
     pthread_mutex_unlock(&team->lock);
-    return 0;
+    return isolation_copy_settle(target, &team->moving->to->isolated, table, err);
 }
 
 /* A new place is empty. If it is not, it is not what was thought, and nothing of it is touched. */
@@ -294,25 +331,15 @@ static int settle(struct moving *moving, struct error *err)
         r = isolation_contents_sequences(source, &moving->from->isolated, target,
                                          &moving->to->isolated, err);
     if (r == 0)
-        r = isolation_contents_settle(target, &moving->to->isolated, moving->tables,
-                                      moving->table_count, err);
+        r = isolation_contents_settle(target, &moving->to->isolated, err);
     return r;
-}
-
-static int64_t sum_bytes(const struct moving *moving)
-{
-    int64_t bytes = 0;
-    for (size_t i = 0; i < moving->table_count; i++)
-        bytes += moving->tables[i].bytes;
-    return bytes;
 }
 
 int copy_all(struct job_run *run, struct moving *moving, bool again, struct error *err)
 {
     struct team team = {.moving = moving, .work = copy_table};
     bool ignored;
-    int r = catalog_move_set_size(run->catalog, moving->move.id, (int64_t)moving->table_count,
-                                  sum_bytes(moving), err);
+    int r = catalog_move_set_size(run->catalog, moving->move.id, (int64_t)moving->table_count, err);
     if (r == 0)
         r = make_room(moving, again, err);
     if (r == 0)

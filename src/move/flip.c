@@ -23,18 +23,52 @@ static int read_version(struct job_run *run, struct moving *moving, struct place
     return r;
 }
 
+/* What a migration changed, the stream has not told. */
+static int check_stream_version(const struct moving *moving, const char *here, struct error *err)
+{
+    const char *version = moving->move.version;
+    if (!*version || strcmp(version, here) == 0)
+        return 0;
+    error_set(err, ERROR_MIGRATION,
+              "the service is at version %s, and the change stream began at %s", here, version);
+    if (moving->move.flipped)
+        error_hint(err,
+                   "`reeve move revert --offline` copies the data back while the tenant waits");
+    return -ERROR_MIGRATION;
+}
+
+int flip_check_stream(struct job_run *run, struct moving *moving, struct error *err)
+{
+    const char *here = "";
+    int r = read_version(run, moving, moving->from, &here, err);
+    return r < 0 ? r : check_stream_version(moving, here, err);
+}
+
 int flip_check_versions(struct job_run *run, struct moving *moving, struct error *err)
 {
     const char *here = "", *there = "";
     int r = read_version(run, moving, moving->from, &here, err);
     if (r == 0)
         r = read_version(run, moving, moving->to, &there, err);
-    if (r < 0 || strcmp(here, there) == 0)
+    if (r < 0)
         return r;
+    if (strcmp(here, there) == 0)
+        return 0;
     error_set(err, ERROR_STATE, "the places are at different versions, %s and %s", here, there);
     error_hint(err, "`reeve migrate %s` brings both to the newest",
                moving->from->placement.service);
     return -ERROR_STATE;
+}
+
+int flip_set_version(struct job_run *run, struct moving *moving, struct error *err)
+{
+    const char *here = "";
+    int r = read_version(run, moving, moving->from, &here, err);
+    if (r == 0)
+        r = catalog_move_set_version(run->catalog, moving->move.id, here, err);
+    if (r == 0)
+        moving->move.version = here;
+    return r;
 }
 
 /* ---- migrations stay away ---- */
@@ -49,7 +83,8 @@ bool flip_is_shared(struct job_run *run, const struct place *place)
 /* A migration of tables that tenants share knows nothing of this one, and is kept away by the
  * site's lock; one of a place of its own by the placement's. The locks end with the job's session.
  */
-int flip_keep_migrations_away(struct job_run *run, struct moving *moving, struct error *err)
+int flip_keep_migrations_away(struct job_run *run, struct moving *moving, bool waits,
+                              struct error *err)
 {
     const struct place *places[] = {moving->from, moving->to};
     if (places[0]->site.cluster.id > places[1]->site.cluster.id) {
@@ -59,7 +94,8 @@ int flip_keep_migrations_away(struct job_run *run, struct moving *moving, struct
     int r = 0;
     for (size_t i = 0; r == 0 && i < array_size(places); i++)
         if (flip_is_shared(run, places[i]))
-            r = site_lock(run->context, run->catalog, &places[i]->site, err);
+            r = waits ? site_lock(run->context, run->catalog, &places[i]->site, err)
+                      : site_try_lock(run->context, run->catalog, &places[i]->site, err);
     return r < 0 ? r : flip_check_versions(run, moving, err);
 }
 
@@ -115,13 +151,14 @@ static int open_and_flip(struct job_run *run, struct moving *moving, const char 
     int r = check_tenant(run, &active, err);
     if (r == 0 && !active)
         r = error_set(err, ERROR_STATE, "tenant \"%s\" is not active", to->placement.tenant);
-    if (r == 0)
-        r = isolation_unfence(&to->server.isolation, &to->site.isolation, &to->isolated, err);
     if (r < 0)
         return r;
-    r = commit_flip(run, moving, action, phase, err);
+    r = isolation_unfence(&to->server.isolation, &to->site.isolation, &to->isolated, err);
+    if (r == 0)
+        r = commit_flip(run, moving, action, phase, err);
     failpoint("move.flipped");
-    if (r < 0) {
+    moving->in_doubt = r < 0 && pg_is_broken(catalog_connection(run->catalog));
+    if (r < 0 && !moving->in_doubt) {
         struct error open = {0};
         if (isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open) <
             0)
@@ -154,11 +191,7 @@ static void close_suspended(struct job_run *run, struct moving *moving)
 int flip_now(struct job_run *run, struct moving *moving, const char *action,
              enum catalog_move_phase phase, struct error *err)
 {
-    int r = flip_check_versions(run, moving, err);
-    if (r == 0)
-        r = pause_check(moving, err);
-    if (r == 0)
-        r = moving_check_stop(run, moving, err);
+    int r = moving_check_stop(run, moving, err);
     if (r == 0)
         r = open_and_flip(run, moving, action, phase, err);
     if (r == 0)

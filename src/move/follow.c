@@ -1,6 +1,5 @@
 #include "move/follow.h"
 
-#include "base/buffer.h"
 #include "base/crypto.h"
 #include "base/failpoint.h"
 #include "base/log.h"
@@ -8,57 +7,85 @@
 #include "base/time.h"
 #include "move/apply.h"
 #include "move/flip.h"
+#include "move/stopper.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
 
-enum {
-    STATEMENT_MAX = 1 << 20,
-    MARKER_SIZE = 33,
-    LAG_SMALL = 256 * 1024, /* bytes of WAL */
-};
+#include <unistd.h>
+
+enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
 static const int64_t again_first_us = 2 * TIME_S, again_last_us = 60 * TIME_S;
+static const int64_t patience_us = (int64_t)3600 * TIME_S;  /* with pauses that are too long */
+static const int64_t slot_wait_us = (int64_t)3600 * TIME_S; /* for others' transactions */
 
 /* ---- publication, slot, progress ---- */
 
-const char *follow_name(struct arena *arena, int64_t move_id, enum follow_way way)
+/* What it waits for is told: a table that nobody but Reeve writes. */
+static int publish_marks(struct job_run *run, const struct moving *moving, struct place *place,
+                         enum stream_way way, struct error *err)
 {
-    return arena_printf(arena, "reeve_%s_%lld", way == FOLLOW_FORWARD ? "move" : "back",
-                        (long long)move_id);
+    const char *name = stream_mark_name(run->arena, moving->move.id, way);
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    int r = server_connect(&place->server, place->isolated.database, &admin, err);
+    return r < 0 ? r
+                 : pg_execute_script(
+                       admin,
+                       arena_printf(run->arena,
+                                    "CREATE TABLE reeve.%s (mark text NOT NULL);"
+                                    " CREATE PUBLICATION %s FOR TABLE reeve.%s WITH (publish = "
+                                    "'insert')",
+                                    name, name, name),
+                       err);
 }
 
-int follow_publish(struct job_run *run, const struct moving *moving, const struct place *place,
-                   enum follow_way way, struct error *err)
+int follow_publish(struct job_run *run, const struct moving *moving, struct place *place,
+                   enum stream_way way, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *owner = NULL;
-    int r = moving_open(place, &owner, err);
+    int r = stream_drop(place, moving->move.id, way, err);
+    if (r == 0)
+        r = publish_marks(run, moving, place, way, err);
+    if (r == 0)
+        r = moving_open(place, &owner, err);
     return r < 0 ? r
                  : isolation_contents_publish(owner, &place->isolated, moving->tables,
                                               moving->table_count,
-                                              follow_name(run->arena, moving->move.id, way), err);
+                                              stream_name(run->arena, moving->move.id, way), err);
 }
 
-static int drop_slot(struct pg_connection *admin, const char *name, struct error *err)
+static const char keep_on[] =
+    "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0";
+
+/* Whoever has a transaction open anywhere on the server is waited for. */
+static int make_slot(struct job_run *run, const struct moving *moving,
+                     struct pg_connection *replication, const char *name, enum pg_slot_life life,
+                     struct pg_slot *ret, struct error *err)
 {
-    return pg_execute(admin, sql_move_slot_drop, 1, &name, NULL, err);
+    struct stopper *stopper = NULL;
+    job_tell(run, "wait for the transactions that are open on the server");
+    int r = pg_execute_script(replication, keep_on, err);
+    if (r == 0)
+        r = stopper_start(run, moving, slot_wait_us, &stopper, err);
+    if (r < 0)
+        return r;
+    pg_set_cancel_flag(replication, stopper_flag(stopper));
+    r = pg_slot_create(replication, name, life, ret, err);
+    pg_set_cancel_flag(replication, run->context->cancelled);
+    return stopper_stop(stopper, r, err);
 }
 
 int follow_make_slot(struct job_run *run, struct moving *moving, struct place *place,
-                     enum follow_way way, struct pg_connection **ret_replication,
+                     enum stream_way way, struct pg_connection **ret_replication,
                      struct pg_slot *ret, struct error *err)
 {
-    const char *name = follow_name(run->arena, moving->move.id, way);
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
     _cleanup_pg_connection_ struct pg_connection *replication = NULL;
-    int r = server_connect(&place->server, place->isolated.database, &admin, err);
+    int r = server_connect_for_stream(&place->server, place->isolated.database, &replication, err);
     if (r == 0)
-        r = drop_slot(admin, name, err);
-    if (r == 0)
-        r = server_connect_for_stream(&place->server, place->isolated.database, &replication, err);
-    if (r == 0)
-        r = pg_slot_create(replication, name, ret, err);
+        r = make_slot(run, moving, replication, stream_name(run->arena, moving->move.id, way),
+                      PG_SLOT_LASTING, ret, err);
     if (r < 0)
         return r;
     *ret_replication = replication;
@@ -67,65 +94,29 @@ int follow_make_slot(struct job_run *run, struct moving *moving, struct place *p
 }
 
 int follow_set_progress(struct job_run *run, struct moving *moving, struct place *place,
-                        uint64_t lsn, struct error *err)
+                        enum stream_way way, uint64_t lsn, struct error *err)
 {
     char text[PG_LSN_SIZE];
+    const char *parameter = text;
     pg_lsn_format(lsn, text);
-    const char *const parameters[] = {pg_from_i64(run->arena, moving->move.id), text};
+    const char *name = stream_name(run->arena, moving->move.id, way);
     _cleanup_pg_connection_ struct pg_connection *admin = NULL;
     int r = server_connect(&place->server, place->isolated.database, &admin, err);
-    if (r == 0)
-        r = pg_execute_script(admin, sql_move_progress_create, err);
     if (r == 0)
         r = pg_execute_script(
             admin,
             arena_printf(run->arena,
-                         "GRANT SELECT, INSERT, UPDATE, DELETE ON reeve.move_progress TO %s",
-                         pg_identifier(run->arena, place->site.isolation.owner_role)),
+                         "CREATE TABLE IF NOT EXISTS reeve.%s (one boolean PRIMARY KEY CHECK (one),"
+                         " lsn pg_lsn NOT NULL); GRANT SELECT, UPDATE ON reeve.%s TO %s",
+                         name, name, pg_identifier(run->arena, place->site.isolation.owner_role)),
             err);
-    return r < 0 ? r : pg_execute(admin, sql_move_progress_set, 2, parameters, NULL, err);
-}
-
-static int clean_source(struct job_run *run, struct moving *moving, struct place *source,
-                        enum follow_way way, struct error *err)
-{
-    const char *name = follow_name(run->arena, moving->move.id, way);
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
-    int r = server_connect(&source->server, source->isolated.database, &admin, err);
-    if (r == -ERROR_NOT_FOUND) { /* with its database all of it has gone */
-        error_clear(err);
-        return 0;
-    }
-    if (r == 0)
-        r = drop_slot(admin, name, err);
-    if (r < 0)
-        return r;
-    return pg_execute_script(
-        admin,
-        arena_printf(run->arena, "DROP PUBLICATION IF EXISTS %s", pg_identifier(run->arena, name)),
-        err);
-}
-
-static int clean_target(struct job_run *run, struct moving *moving, struct place *target,
-                        struct error *err)
-{
-    const char *id = pg_from_i64(run->arena, moving->move.id);
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
-    int r = server_connect(&target->server, target->isolated.database, &admin, err);
-    if (r == -ERROR_NOT_FOUND) {
-        error_clear(err);
-        return 0;
-    }
-    if (r == 0)
-        r = pg_execute_script(admin, sql_move_progress_create, err);
-    return r < 0 ? r : pg_execute(admin, sql_move_progress_delete, 1, &id, NULL, err);
-}
-
-int follow_clean(struct job_run *run, struct moving *moving, struct place *source,
-                 struct place *target, enum follow_way way, struct error *err)
-{
-    int r = source ? clean_source(run, moving, source, way, err) : 0;
-    return r < 0 || !target ? r : clean_target(run, moving, target, err);
+    return r < 0 ? r
+                 : pg_execute(admin,
+                              arena_printf(run->arena,
+                                           "INSERT INTO reeve.%s VALUES (true, $1::pg_lsn)"
+                                           " ON CONFLICT (one) DO UPDATE SET lsn = excluded.lsn",
+                                           name),
+                              1, &parameter, NULL, err);
 }
 
 /* ---- following ---- */
@@ -133,11 +124,15 @@ int follow_clean(struct job_run *run, struct moving *moving, struct place *sourc
 struct follow {
     struct job_run *run;
     struct moving *moving;
-    enum follow_way way;
+    enum stream_way way;
     struct pg_connection *replication;
     struct pg_stream *stream;
-    struct pg_connection *source; /* owner's, to ask and to mark */
+    struct pg_connection *source; /* owner's */
+    struct pg_connection *admin;  /* the source's administrator's, to mark and to watch */
     struct applier *applier;
+    struct {
+        struct pg_connection *owner, *keeper; /* to the target, for the pause; else NULL */
+    } ready;
     char marker[MARKER_SIZE];
     uint64_t seen_lsn; /* so far the server has read its WAL for us */
     int64_t confirmed_us, looked_us;
@@ -145,37 +140,86 @@ struct follow {
 
 static void follow_close(struct follow *follow)
 {
+    follow->moving->watch = NULL;
     follow->stream = pg_stream_free(follow->stream);
     follow->applier = applier_free(follow->applier);
     follow->replication = pg_close(follow->replication);
     follow->source = pg_close(follow->source);
+    follow->admin = pg_close(follow->admin);
+    follow->ready.owner = pg_close(follow->ready.owner);
+    follow->ready.keeper = pg_close(follow->ready.keeper);
+}
+
+/* A server that was replaced by a copy of itself may have less than was confirmed. */
+static int check_slot(struct follow *follow, const char *name, struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    uint64_t confirmed = 0;
+    int r = pg_execute(follow->admin, sql_provision_slot_free, 1, &name, NULL, err);
+    if (r == 0)
+        r = pg_query(follow->admin,
+                     "SELECT confirmed_flush_lsn FROM pg_catalog.pg_replication_slots"
+                     " WHERE slot_name = $1::text::name",
+                     1, &name, &result, err);
+    if (r < 0)
+        return r;
+    if (pg_rows(result) == 0)
+        return error_set(err, ERROR_STATE, "replication slot \"%s\" is gone", name);
+    if (pg_lsn_parse(pg_text(result, 0, 0), &confirmed) &&
+        confirmed > applier_lsn(follow->applier) && follow->way == STREAM_FORWARD)
+        return error_set(err, ERROR_STATE,
+                         "the place that is copied to has lost what was applied there");
+    return 0;
+}
+
+/* What names in values are relative to is the same as where they are applied. */
+static int set_path(struct follow *follow, struct error *err)
+{
+    struct arena *arena = follow->run->arena;
+    return pg_execute_script(
+        follow->replication,
+        arena_printf(arena, "SET search_path = %s, public",
+                     pg_identifier(arena, follow->moving->from->isolated.schema)),
+        err);
 }
 
 static int follow_open(struct follow *follow, struct error *err)
 {
     struct moving *moving = follow->moving;
-    const char *name = follow_name(follow->run->arena, moving->move.id, follow->way);
-    int r = applier_open(moving, &follow->applier, err);
+    struct place *from = moving->from;
+    const char *name = stream_name(follow->run->arena, moving->move.id, follow->way);
+    int r = applier_open(moving, follow->way, &follow->applier, err);
     if (r == 0)
-        r = moving_open(moving->from, &follow->source, err);
+        r = moving_open(from, &follow->source, err);
     if (r == 0)
-        r = server_connect_for_stream(&moving->from->server, moving->from->isolated.database,
-                                      &follow->replication, err);
+        r = server_connect(&from->server, from->isolated.database, &follow->admin, err);
+    if (r == 0)
+        r = check_slot(follow, name, err);
+    if (r == 0)
+        r = server_connect_for_stream(&from->server, from->isolated.database, &follow->replication,
+                                      err);
+    if (r == 0)
+        r = set_path(follow, err);
     if (r < 0)
         return r;
+    moving->watch = follow->admin;
+    moving->slot = name;
     follow->seen_lsn = applier_lsn(follow->applier);
     const struct pg_stream_spec spec = {
-        .slot = name, .publication = name, .start_lsn = follow->seen_lsn, .messages = true};
+        .slot = name,
+        .publications = {name, stream_mark_name(follow->run->arena, moving->move.id, follow->way)},
+        .start_lsn = follow->seen_lsn};
     return pg_stream_open(follow->replication, &spec, &follow->stream, err);
 }
 
+/* What is confirmed is written down first: the slot is never ahead of that. */
 static int confirm(struct follow *follow, struct error *err)
 {
-    uint64_t safe = applier_is_clean(follow->applier) && follow->seen_lsn > 0
-                        ? follow->seen_lsn
-                        : applier_lsn(follow->applier);
+    int r = 0;
+    if (applier_is_clean(follow->applier) && follow->seen_lsn > applier_lsn(follow->applier))
+        r = applier_pass(follow->applier, follow->seen_lsn, err);
     follow->confirmed_us = time_monotonic_us();
-    return pg_stream_confirm(follow->stream, safe, err);
+    return r < 0 ? r : pg_stream_confirm(follow->stream, applier_lsn(follow->applier), err);
 }
 
 /* One piece of the stream, waited for that long at most. */
@@ -197,17 +241,6 @@ static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing,
     return r;
 }
 
-static int take_for(struct follow *follow, int64_t us, struct error *err)
-{
-    int64_t until_us = time_monotonic_us() + us;
-    bool nothing = false;
-    int r = 0;
-    for (int64_t left_us = us; r == 0 && left_us > 0; left_us = until_us - time_monotonic_us())
-        r = take_piece(follow, nothing || !applier_is_clean(follow->applier) ? 0 : left_us,
-                       &nothing, err);
-    return r;
-}
-
 static int ask_lsn(struct pg_connection *connection, const char *sql, uint64_t *ret,
                    struct error *err)
 {
@@ -218,38 +251,18 @@ static int ask_lsn(struct pg_connection *connection, const char *sql, uint64_t *
     return r;
 }
 
-static int tell_lag(struct follow *follow, uint64_t *ret_lag, struct error *err)
+/* Somebody may want it to end; once a second. */
+static int look(struct follow *follow, struct error *err)
 {
-    uint64_t now = 0;
-    int r = ask_lsn(follow->source, "SELECT pg_catalog.pg_current_wal_lsn()", &now, err);
-    if (r < 0)
-        return r;
-    uint64_t lag = now > follow->seen_lsn ? now - follow->seen_lsn : 0;
-    *ret_lag = lag;
-    if (time_monotonic_us() - follow->looked_us < look_us)
+    int64_t now_us = time_monotonic_us();
+    if (now_us - follow->looked_us < look_us)
         return 0;
-    follow->looked_us = time_monotonic_us();
-    job_tell(follow->run, "%lld kB behind", (long long)(lag >> 10));
-    return moving_check_stop(follow->run, follow->moving, err);
+    follow->looked_us = now_us;
+    int r = moving_check_stop(follow->run, follow->moving, err);
+    return r < 0 ? r : moving_watch(follow->run, follow->moving, err);
 }
 
-static int catch_up(struct follow *follow, struct error *err)
-{
-    uint64_t lag = UINT64_MAX;
-    int r = 0;
-    while (r == 0 && lag > LAG_SMALL) {
-        failpoint("move.catching_up");
-        r = take_for(follow, turn_us, err);
-        if (r == 0)
-            r = tell_lag(follow, &lag, err);
-    }
-    return r;
-}
-
-/* ---- cutting over ---- */
-
-/* A new one each time: that of an attempt that took too long comes all the same. Nobody can guess
- * it: a tenant may send such messages too. */
+/* A new one each time: that of an attempt that took too long comes all the same. */
 static int emit_marker(struct follow *follow, struct error *err)
 {
     uint8_t random[(MARKER_SIZE - 1) / 2];
@@ -257,10 +270,50 @@ static int emit_marker(struct follow *follow, struct error *err)
     str_hex(random, sizeof(random), follow->marker);
     applier_await(follow->applier, follow->marker);
     const char *marker = follow->marker;
-    return pg_execute(follow->source,
-                      "SELECT pg_catalog.pg_logical_emit_message(true, 'reeve', $1)", 1, &marker,
-                      NULL, err);
+    const char *name = stream_mark_name(follow->run->arena, follow->moving->move.id, follow->way);
+    return pg_execute(follow->admin,
+                      arena_printf(follow->run->arena,
+                                   "WITH gone AS (DELETE FROM reeve.%s) INSERT INTO reeve.%s"
+                                   " VALUES ($1)",
+                                   name, name),
+                      1, &marker, NULL, err);
 }
+
+/* Until what was committed at the source before this is on the target. */
+static int catch_up_once(struct follow *follow, struct error *err)
+{
+    bool ignored;
+    int r = emit_marker(follow, err);
+    while (r == 0 && !applier_is_marked(follow->applier)) {
+        r = take_piece(follow, turn_us, &ignored, err);
+        if (r == 0)
+            r = look(follow, err);
+    }
+    return r < 0 ? r : applier_commit(follow->applier, err);
+}
+
+/* The tenant would wait so long for it. On a slow server it gets more, as it goes on. */
+static int64_t soon_us(const struct moving *moving, int rounds)
+{
+    int64_t most_us = moving->pause_us / 4, soon_us = SOON_US + rounds * SOON_US / 4;
+    return soon_us < most_us ? soon_us : most_us;
+}
+
+static int catch_up(struct follow *follow, struct error *err)
+{
+    int64_t took_us = INT64_MAX;
+    int r = 0;
+    for (int rounds = 0; r == 0 && took_us > soon_us(follow->moving, rounds); rounds++) {
+        int64_t began_us = time_monotonic_us();
+        failpoint("move.catching_up");
+        r = catch_up_once(follow, err);
+        took_us = time_monotonic_us() - began_us;
+        job_tell(follow->run, "%lld ms behind", (long long)(took_us / TIME_MS));
+    }
+    return r;
+}
+
+/* ---- cutting over ---- */
 
 /* Everything that was committed at the source before this is on the target. */
 static int take_the_rest(struct follow *follow, struct error *err)
@@ -277,33 +330,34 @@ static int take_the_rest(struct follow *follow, struct error *err)
 
 static int move_sequences(struct follow *follow, struct error *err)
 {
-    struct moving *moving = follow->moving;
-    _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    int r = moving_open_in_time(moving, moving->to, &target, err);
-    return r < 0 ? r
-                 : isolation_contents_sequences(follow->source, &moving->from->isolated, target,
-                                                &moving->to->isolated, err);
+    const struct moving *moving = follow->moving;
+    return isolation_contents_sequences(follow->source, &moving->from->isolated,
+                                        follow->ready.owner, &moving->to->isolated, err);
 }
 
 /* The stream back begins here: what was applied before came from there. */
 static int begin_back(struct follow *follow, struct error *err)
 {
-    struct moving *moving = follow->moving;
-    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    char text[PG_LSN_SIZE];
+    const char *parameter = text;
     uint64_t lsn = 0;
-    int r = moving_open_in_time(moving, moving->to, &target, err);
-    if (r == 0)
-        r = ask_lsn(target, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &lsn, err);
-    return r < 0 ? r : follow_set_progress(follow->run, moving, moving->from, lsn, err);
+    int r =
+        ask_lsn(follow->ready.owner, "SELECT pg_catalog.pg_current_wal_insert_lsn()", &lsn, err);
+    if (r < 0)
+        return r;
+    pg_lsn_format(lsn, text);
+    struct arena *arena = follow->run->arena;
+    return pg_execute(follow->admin,
+                      arena_printf(arena, "UPDATE reeve.%s SET lsn = $1::pg_lsn",
+                                   stream_name(arena, follow->moving->move.id, STREAM_BACK)),
+                      1, &parameter, NULL, err);
 }
 
 static int keep_snapshot(struct follow *follow, struct follow_snapshot *ret, struct error *err)
 {
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    ret->keeper = pg_close(ret->keeper);
-    int r = moving_open(follow->moving->to, &ret->keeper, err);
-    if (r == 0)
-        r = pg_execute_script(ret->keeper, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
+    ret->keeper = take_pointer(follow->ready.keeper);
+    int r = pg_execute_script(ret->keeper, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", err);
     if (r == 0)
         r = pg_query(ret->keeper, "SELECT pg_catalog.pg_export_snapshot()", 0, NULL, &result, err);
     if (r == 0)
@@ -311,74 +365,220 @@ static int keep_snapshot(struct follow *follow, struct follow_snapshot *ret, str
     return r;
 }
 
-static int cut_over(struct follow *follow, struct follow_snapshot *ret, const char *action,
-                    enum catalog_move_phase phase, struct error *err)
+/* Whatever can be done before the tenant waits. Statements on connections that are there end with
+ * the pause, too. */
+static int get_ready(struct follow *follow, struct error *err)
 {
-    struct job_run *run = follow->run;
     struct moving *moving = follow->moving;
-    int r = flip_keep_migrations_away(run, moving, err);
-    failpoint("move.hold");
+    int64_t pause_us = moving->pause_us;
+    int r = moving_open(moving->to, &follow->ready.owner, err);
     if (r == 0)
-        r = pause_begin(run, moving, err);
+        r = moving_open(moving->to, &follow->ready.keeper, err);
+    if (r == 0 && follow->way == STREAM_FORWARD)
+        r = follow_set_progress(follow->run, moving, moving->from, STREAM_BACK, 0, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(follow->ready.owner, pause_us, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(follow->source, pause_us, err);
+    if (r == 0)
+        r = pg_set_statement_timeout(follow->admin, pause_us, err);
+    return r < 0 ? r : applier_set_timeout(follow->applier, pause_us, err);
+}
+
+static int pass_over(struct follow *follow, struct follow_snapshot *ret, const char *action,
+                     enum catalog_move_phase phase, struct error *err)
+{
+    struct moving *moving = follow->moving;
+    failpoint("move.hold");
+    int r = pause_begin(follow->run, moving, follow->admin, err);
     if (r == 0)
         r = take_the_rest(follow, err);
     failpoint("move.marked");
     if (r == 0)
         r = move_sequences(follow, err);
-    if (r == 0 && follow->way == FOLLOW_FORWARD)
+    if (r == 0 && follow->way == STREAM_FORWARD)
         r = begin_back(follow, err);
     failpoint("move.begun_back");
     if (r == 0)
         r = keep_snapshot(follow, ret, err);
     if (r == 0)
-        r = flip_now(run, moving, action, phase, err);
-    if (r < 0) {
-        struct error undone = {0};
-        moving->move.held_unix_us = 1;
-        if (pause_undo(run, moving, &undone) < 0)
-            log_write_error(LOG_ERROR, &undone, "a tenant that waited cannot go on yet");
-        moving->until_us = 0;
+        r = pause_is_ours(follow->run, moving, err);
+    return r < 0 ? r : flip_now(follow->run, moving, action, phase, err);
+}
+
+static int cut_over(struct follow *follow, struct follow_snapshot *ret, const char *action,
+                    enum catalog_move_phase phase, struct error *err)
+{
+    struct job_run *run = follow->run;
+    struct moving *moving = follow->moving;
+    int r = pause_look_at_proxies(run, moving, err);
+    if (r == 0)
+        r = flip_keep_migrations_away(run, moving, false, err);
+    if (r == 0)
+        r = flip_check_stream(run, moving, err);
+    if (r == 0)
+        r = get_ready(follow, err);
+    if (r == 0)
+        r = pass_over(follow, ret, action, phase, err);
+    struct error undone = {0};
+    if (r < 0 && !moving->in_doubt && pause_undo(run, moving, &undone) < 0) {
+        log_write_error(LOG_ERROR, &undone, "a tenant that waited cannot go on yet");
+        r = error_set(err, ERROR_CONNECTION, "%s", undone.message); /* the next runner tries */
     }
+    pause_end(moving);
     flip_let_migrations(run, moving);
     return r;
 }
 
 /* Another time may be better. */
-static bool may_try_again(int result)
+static bool may_try_again(const struct moving *moving, int result)
 {
-    return result == -ERROR_TIMEOUT || result == -ERROR_BUSY;
+    return !moving->in_doubt && (result == -ERROR_TIMEOUT || result == -ERROR_BUSY);
 }
 
-static int try_until_flipped(struct follow *follow, struct follow_snapshot *ret, const char *action,
-                             enum catalog_move_phase phase, struct error *err)
+/* With connections of its own: one in which something failed is of no use any more. */
+static int try_once(struct follow *follow, int64_t *until_us, struct follow_snapshot *ret,
+                    const char *action, enum catalog_move_phase phase, struct error *err)
 {
-    int64_t wait_us = again_first_us;
-    for (;;) {
-        int r = catch_up(follow, err);
+    int r = follow_open(follow, err);
+    if (r == 0)
+        r = catch_up(follow, err);
+    if (r == 0 && *until_us == 0)
+        *until_us = time_monotonic_us() + patience_us;
+    if (r == 0)
+        r = cut_over(follow, ret, action, phase, err);
+    follow_close(follow);
+    return r;
+}
+
+/* ---- without a flip ---- */
+
+int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way,
+                 int64_t at_most_us, struct error *err)
+{
+    struct follow follow = {.run = run, .moving = moving, .way = way};
+    int r = follow_open(&follow, err);
+    int64_t until_us = time_monotonic_us() + at_most_us;
+    if (r == 0)
+        r = emit_marker(&follow, err);
+    while (r == 0 && !applier_is_marked(follow.applier) && time_monotonic_us() < until_us) {
+        bool ignored;
+        r = take_piece(&follow, turn_us, &ignored, err);
         if (r == 0)
-            r = cut_over(follow, ret, action, phase, err);
-        if (!may_try_again(r))
-            return r;
-        log_write_error(LOG_INFO, err, "move %lld: the pause would have been too long, again later",
-                        (long long)follow->moving->move.id);
-        error_clear(err);
-        r = take_for(follow, wait_us, err);
-        if (r < 0)
-            return r;
-        wait_us = wait_us < again_last_us / 2 ? 2 * wait_us : again_last_us;
+            r = look(&follow, err);
     }
+    if (r == 0)
+        r = applier_commit(follow.applier, err);
+    if (r == 0)
+        r = confirm(&follow, err);
+    follow_close(&follow);
+    return r;
 }
 
-int follow_and_flip(struct job_run *run, struct moving *moving, enum follow_way way,
-                    const char *action, enum catalog_move_phase phase, struct follow_snapshot *ret,
+int follow_catch_up(struct job_run *run, struct moving *moving, enum stream_way way,
                     struct error *err)
 {
     struct follow follow = {.run = run, .moving = moving, .way = way};
     int r = follow_open(&follow, err);
     if (r == 0)
-        r = try_until_flipped(&follow, ret, action, phase, err);
+        r = catch_up(&follow, err);
+    follow_close(&follow);
+    return r;
+}
+
+/* All that commits in front of the LSN, and nothing else. */
+static int take_up_to(struct follow *follow, uint64_t lsn, struct error *err)
+{
+    bool ignored;
+    applier_stop_at(follow->applier, lsn);
+    int r = emit_marker(follow, err); /* which commits behind it */
+    while (r == 0 && !applier_is_beyond(follow->applier)) {
+        r = take_piece(follow, turn_us, &ignored, err);
+        if (r == 0)
+            r = look(follow, err);
+    }
+    return r < 0 ? r : applier_commit(follow->applier, err);
+}
+
+static int open_snapshot(struct job_run *run, struct moving *moving,
+                         struct pg_connection **ret_keeper, struct pg_slot *ret, struct error *err)
+{
+    uint8_t random[4];
+    char suffix[2 * sizeof(random) + 1];
+    crypto_random(random, sizeof(random));
+    str_hex(random, sizeof(random), suffix);
+    const char *name =
+        arena_printf(run->arena, "reeve_look_%lld_%s", (long long)moving->move.id, suffix);
+    int r = server_connect_for_stream(&moving->from->server, moving->from->isolated.database,
+                                      ret_keeper, err);
+    return r < 0 ? r : make_slot(run, moving, *ret_keeper, name, PG_SLOT_OF_CONNECTION, ret, err);
+}
+
+int follow_compare(struct job_run *run, struct moving *moving, enum stream_way way,
+                   struct error *err)
+{
+    struct follow follow = {.run = run, .moving = moving, .way = way};
+    _cleanup_pg_connection_ struct pg_connection *keeper = NULL;
+    struct pg_slot slot = {0};
+    int r = open_snapshot(run, moving, &keeper, &slot, err);
+    if (r == 0)
+        r = follow_open(&follow, err);
+    if (r == 0)
+        r = take_up_to(&follow, slot.consistent_lsn, err);
     follow_close(&follow);
     if (r < 0)
-        ret->keeper = pg_close(ret->keeper);
+        return r;
+    failpoint("move.comparing");
+    moving->snapshot = slot.snapshot;
+    r = compare_all(run, moving, err);
+    moving->snapshot = NULL;
     return r;
+}
+
+/* ---- with one ---- */
+
+/* The stream is read meanwhile. */
+static int wait_for_better(struct job_run *run, struct moving *moving, enum stream_way way,
+                           int64_t us, struct error *err)
+{
+    int64_t until_us = time_monotonic_us() + us;
+    int r = 0;
+    while (r == 0 && time_monotonic_us() < until_us) {
+        r = moving_check_stop(run, moving, err);
+        if (r == 0)
+            r = follow_drain(run, moving, way, look_us, err);
+        if (r == 0 || may_try_again(moving, r)) {
+            usleep((useconds_t)turn_us);
+            r = 0;
+        }
+    }
+    return r;
+}
+
+int follow_and_flip(struct job_run *run, struct moving *moving, enum stream_way way,
+                    const char *action, enum catalog_move_phase phase, struct follow_snapshot *ret,
+                    struct error *err)
+{
+    int64_t wait_us = again_first_us, until_us = 0;
+    for (int attempt = 1;; attempt++) {
+        moving->gentle = attempt <= GENTLE_ATTEMPTS;
+        struct follow follow = {.run = run, .moving = moving, .way = way};
+        int r = try_once(&follow, &until_us, ret, action, phase, err);
+        if (r < 0)
+            ret->keeper = pg_close(ret->keeper);
+        if (!may_try_again(moving, r))
+            return r;
+        if (until_us != 0 && time_monotonic_us() > until_us) {
+            error_prefix(err, "it was tried for an hour");
+            return r;
+        }
+        log_write_error(LOG_INFO, err, "move %lld will be tried again", (long long)moving->move.id);
+        job_tell(run, "again in %lld s: %.100s", (long long)(wait_us / TIME_S),
+                 err ? err->message : "");
+        error_clear(err);
+        r = wait_for_better(run, moving, way, wait_us, err);
+        if (r < 0)
+            return r;
+        wait_us = wait_us < again_last_us / 2 ? 2 * wait_us : again_last_us;
+    }
 }

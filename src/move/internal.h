@@ -9,6 +9,7 @@
 #include "move/move.h"
 #include "pg/connection.h"
 #include "provision/place.h"
+#include "provision/stream.h"
 
 struct moving {
     struct catalog_move move;
@@ -19,7 +20,15 @@ struct moving {
     bool has_tables;
     int64_t pause_us;
     int jobs;
+    int64_t rate; /* bytes a second that are copied at most; 0: no bound */
     bool ignore_unreachable;
+    bool gentle;   /* transactions that do not end in time are not ended: it is tried again */
+    bool tried;    /* to copy: there may be rows of the tenant at `to` */
+    bool compared; /* both places, behind the flip */
+    bool in_doubt; /* whether it was flipped: the control database's answer was lost */
+    struct pg_connection *watch; /* to the slot's server, of moving_watch; NULL: nothing to watch */
+    const char *slot;
+    int64_t watched_us;
     const char *snapshot;    /* of `from`, in which it is read; NULL: as it is */
     const char *to_snapshot; /* of `to`, likewise */
     int64_t until_us; /* time_monotonic_us: the tenant waits no longer; 0: it does not wait */
@@ -32,9 +41,16 @@ int moving_reload(struct job_run *run, struct moving **ret, struct error *err);
 int moving_check_time(const struct moving *moving, struct error *err);
 /* That, and ERROR_CANCELLED: somebody wants the move to be given up. */
 int moving_check_stop(struct job_run *run, const struct moving *moving, struct error *err);
+/* Once a second: how far the stream is behind. ERROR_LIMIT: its slot keeps too much; ERROR_STATE:
+ * there is no such slot any more. */
+int moving_watch(struct job_run *run, struct moving *moving, struct error *err);
 /* What the service's owner role needs to copy, at both ends; and no more. */
 int moving_allow(struct job_run *run, struct moving *moving, struct error *err);
 int moving_disallow(struct job_run *run, struct moving *moving, struct error *err);
+/* The place where the tenant is not, with its data; and what a stream has at both. Nothing at one
+ * that was abandoned. */
+int moving_drop_other(struct moving *moving, struct error *err);
+int moving_drop_stream(struct moving *moving, enum stream_way way, struct error *err);
 /* The owner role's connection to one end, with isolation_contents_open done; between the two. Any
  * thread. */
 int moving_open(const struct place *place, struct pg_connection **ret, struct error *err);
@@ -46,12 +62,23 @@ int moving_find_tables(struct job_run *run, struct moving *moving, struct error 
 
 /* ---- the tenant waits ---- */
 
-/* Its new transactions wait, those that run end, and the place where it is, is closed. */
-int pause_begin(struct job_run *run, struct moving *moving, struct error *err);
+/* ERROR_BUSY: one is cut off, and would be waited for. */
+int pause_look_at_proxies(struct job_run *run, const struct moving *moving, struct error *err);
+/* Its new transactions wait, those that run end, and the place where it is, is closed. admin: to
+ * that place's server, or NULL. */
+int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection *admin,
+                struct error *err);
 /* It goes on where the catalog says that it is. What is undone already is passed over. */
 int pause_undo(struct job_run *run, struct moving *moving, struct error *err);
-/* Before it goes on: nothing of it is left at the place that was closed. */
-int pause_check(const struct moving *moving, struct error *err);
+/* It goes on, and nothing ends with the pause any more. */
+void pause_end(struct moving *moving);
+/* Nobody has ended it meanwhile, and its time is not over. */
+int pause_is_ours(struct job_run *run, const struct moving *moving, struct error *err);
+/* Behind a long one: that, and nothing of the tenant is left at the place that was closed. */
+int pause_check(struct job_run *run, const struct moving *moving, struct error *err);
+/* Whatever a runner that is gone was at: the place that the tenant is at is open and, once it was
+ * flipped, the other one is closed. */
+int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
 
 /* ---- copying and comparing, several tables at once ---- */
 
@@ -61,6 +88,10 @@ int copy_all(struct job_run *run, struct moving *moving, bool again, struct erro
 int compare_all(struct job_run *run, struct moving *moving, struct error *err);
 
 /* ---- the jobs ---- */
+
+/* *ret_job_id: the placement's unfinished one of these; 0: none. */
+int move_pending(struct catalog *catalog, int64_t placement_id, int64_t *ret_job_id,
+                 struct error *err);
 
 extern const struct job_definition move_job, move_revert_job, move_finish_job; /* on a placement */
 extern const struct job_definition move_online_job, move_back_job;

@@ -61,9 +61,11 @@ static int check_plan(const struct planning *planning, const struct move_spec *s
 static const char *write_arguments(struct arena *arena, int64_t move_id,
                                    const struct move_spec *spec)
 {
-    return arena_printf(arena, "{\"move\": %lld, \"pause_us\": %lld, \"jobs\": %d, \"ignore\": %s}",
+    return arena_printf(arena,
+                        "{\"move\": %lld, \"pause_us\": %lld, \"jobs\": %d, \"rate\": %lld,"
+                        " \"ignore\": %s}",
                         (long long)move_id, (long long)spec->pause_us, spec->jobs,
-                        spec->ignore_unreachable ? "true" : "false");
+                        (long long)spec->rate, spec->ignore_unreachable ? "true" : "false");
 }
 
 static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,
@@ -88,23 +90,28 @@ static int lock_placement(const struct job_context *context, struct catalog *cat
     return job_lock(catalog, subject, context->lock_wait_us, context->cancelled, err);
 }
 
-/* One that was cut off is ended first: by `reeve serve`, or by whoever asks for it again. */
-static int check_no_job(struct catalog *catalog, int64_t placement_id, struct error *err)
+int move_pending(struct catalog *catalog, int64_t placement_id, int64_t *ret_job_id,
+                 struct error *err)
 {
     const struct job_definition *const definitions[] = {
         &move_job, &move_revert_job, &move_finish_job, &move_online_job, &move_back_job};
-    for (size_t i = 0; i < array_size(definitions); i++) {
-        int64_t job_id = 0;
-        int r = job_pending(catalog, definitions[i], placement_id, &job_id, err);
-        if (r < 0)
-            return r;
-        if (job_id == 0)
-            continue;
-        error_set(err, ERROR_BUSY, "job %lld, which was cut off, is not over", (long long)job_id);
-        error_hint(err, "`reeve serve` ends it; so does `reeve move abort`");
-        return -ERROR_BUSY;
-    }
-    return 0;
+    int r = 0;
+    *ret_job_id = 0;
+    for (size_t i = 0; r == 0 && *ret_job_id == 0 && i < array_size(definitions); i++)
+        r = job_pending(catalog, definitions[i], placement_id, ret_job_id, err);
+    return r;
+}
+
+/* One that was cut off is ended first: by `reeve serve`, or by whoever asks for it again. */
+static int check_no_job(struct catalog *catalog, int64_t placement_id, struct error *err)
+{
+    int64_t job_id = 0;
+    int r = move_pending(catalog, placement_id, &job_id, err);
+    if (r < 0 || job_id == 0)
+        return r;
+    error_set(err, ERROR_BUSY, "job %lld, which was cut off, is not over", (long long)job_id);
+    error_hint(err, "`reeve serve` ends it; so does `reeve move abort`");
+    return -ERROR_BUSY;
 }
 
 /* ---- beginning ---- */
@@ -138,6 +145,12 @@ static int submit_move(const struct job_context *context, struct catalog *catalo
 {
     int64_t move_id = 0;
     const struct catalog_placement *placement = &planning->from->placement;
+    const struct catalog_move move = {.offline = spec->offline,
+                                      .tables = planning->tables,
+                                      .bytes_total = planning->bytes,
+                                      .rows_total = planning->rows,
+                                      .wal_limit = spec->wal_limit,
+                                      .keep_us = spec->keep_us};
     int r = lock_placement(context, catalog, placement->id, err);
     if (r == 0)
         r = check_no_job(catalog, placement->id, err);
@@ -148,8 +161,7 @@ static int submit_move(const struct job_context *context, struct catalog *catalo
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
     r = check_unchanged(transaction, arena, planning, err);
     if (r == 0)
-        r = catalog_move_create(transaction, placement->id, spec->offline, &planning->where,
-                                &move_id, err);
+        r = catalog_move_create(transaction, placement->id, &move, &planning->where, &move_id, err);
     if (r == 0)
         r = submit(context, transaction, arena, spec->offline ? &move_job : &move_online_job,
                    placement, move_id, spec, ret_job_id, err);
@@ -206,7 +218,7 @@ static int find_moved(const struct job_context *context, struct catalog *catalog
 }
 
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                struct error *err)
+                bool abandon, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -220,6 +232,8 @@ int move_finish(const struct job_context *context, const char *tenant, const cha
     if (r == 0 && move.phase != CATALOG_MOVE_MOVED && move.phase != CATALOG_MOVE_FINISHING)
         r = error_set(err, ERROR_STATE, "the move is not done: it is %s",
                       catalog_move_phase_name(move.phase));
+    if (r == 0 && abandon)
+        r = catalog_move_abandon(catalog, move.id, err);
     if (r == 0)
         r = job_pending(catalog, &move_finish_job, move.place.id, &job_id, err);
     if (r == 0 && job_id == 0)
@@ -234,14 +248,18 @@ static int submit_revert(const struct job_context *context, struct catalog *cata
                          struct arena *arena, const struct move_spec *spec,
                          const struct catalog_move *move, int64_t *ret_job_id, struct error *err)
 {
+    bool offline = spec->offline || move->offline;
+    struct move_spec usual = *spec;
+    if (usual.pause_us == 0)
+        usual.pause_us = offline ? MOVE_OFFLINE_PAUSE_US : MOVE_PAUSE_US;
     int r = catalog_begin(catalog, err);
     if (r < 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
     r = catalog_move_set_phase(transaction, move->id, CATALOG_MOVE_REVERTING, NULL, err);
     if (r == 0)
-        r = submit(context, transaction, arena, move->offline ? &move_revert_job : &move_back_job,
-                   &move->place, move->id, spec, ret_job_id, err);
+        r = submit(context, transaction, arena, offline ? &move_revert_job : &move_back_job,
+                   &move->place, move->id, &usual, ret_job_id, err);
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
@@ -286,9 +304,7 @@ static int undo_abandoned(const struct job_context *context, struct catalog *cat
 {
     int64_t job_id = 0;
     struct error why = {0};
-    const struct job_definition *forth = move->offline ? &move_job : &move_online_job;
-    const struct job_definition *back = move->offline ? &move_revert_job : &move_back_job;
-    int r = job_pending(catalog, move->flipped ? back : forth, move->place.id, &job_id, err);
+    int r = move_pending(catalog, move->place.id, &job_id, err);
     if (r < 0 || job_id == 0)
         return r;
     int undone = job_run(context, job_id, &why);
@@ -303,21 +319,28 @@ static int undo_abandoned(const struct job_context *context, struct catalog *cat
     return undone < 0 ? undone : 0;
 }
 
-/* Back where it was: before a move, or at the new place before a revert. */
+/* Where it was: before a move (behind its flip it goes back), or at the new place before a revert.
+ */
 static bool is_aborted(const struct catalog_move *move, bool reverting)
 {
     return reverting ? move->flipped && move->phase == CATALOG_MOVE_MOVED
-                     : move->phase == CATALOG_MOVE_ABORTED;
+                     : move->phase == CATALOG_MOVE_ABORTED || move->phase == CATALOG_MOVE_REVERTED;
+}
+
+static bool is_too_late(const struct catalog_move *move, bool reverting)
+{
+    return reverting ? !move->flipped
+                     : move->phase == CATALOG_MOVE_MOVED || catalog_move_is_over(move->phase);
 }
 
 static int wait_until_undone(const struct job_context *context, struct catalog *catalog,
                              struct arena *arena, struct catalog_move *move, struct error *err)
 {
-    bool reverting = move->flipped;
+    bool reverting = move->flipped && move->phase == CATALOG_MOVE_REVERTING;
     struct job_context impatient = *context;
     impatient.lock_wait_us = 0;
     while (!is_aborted(move, reverting)) {
-        if (move->flipped != reverting || catalog_move_is_over(move->phase))
+        if (is_too_late(move, reverting))
             return error_set(err, ERROR_STATE, "it was too late: the tenant has moved");
         int r = job_cancelled(context) ? error_set(err, ERROR_CANCELLED, "interrupted")
                                        : undo_abandoned(&impatient, catalog, arena, move, err);
@@ -332,7 +355,7 @@ static int wait_until_undone(const struct job_context *context, struct catalog *
 }
 
 int move_abort(const struct job_context *context, const char *tenant, const char *service,
-               struct error *err)
+               bool abandon, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -343,11 +366,15 @@ int move_abort(const struct job_context *context, const char *tenant, const char
         r = find_move(catalog, &arena, tenant, service, &move, err);
     if (r < 0)
         return r;
+    if (move.phase == CATALOG_MOVE_REVERTING && !move.flipped)
+        return error_set(err, ERROR_STATE, "the tenant is at its old place already");
     if (move.phase == CATALOG_MOVE_MOVED || move.phase == CATALOG_MOVE_FINISHING) {
         error_set(err, ERROR_STATE, "the tenant has moved already");
         error_hint(err, "`reeve move revert %s %s` takes it back", tenant, service);
         return -ERROR_STATE;
     }
-    r = catalog_move_stop(catalog, move.id, err);
+    r = abandon ? catalog_move_abandon(catalog, move.id, err) : 0;
+    if (r == 0)
+        r = catalog_move_stop(catalog, move.id, err);
     return r < 0 ? r : wait_until_undone(context, catalog, &arena, &move, err);
 }

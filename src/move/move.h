@@ -17,13 +17,21 @@ extern const struct job_definition *const move_jobs[];
 
 enum { MOVE_MAX_JOBS = 32 };
 
+/* Of a tenant, when nobody says for how long it may wait. */
+#define MOVE_PAUSE_US INT64_C(2000000)
+#define MOVE_OFFLINE_PAUSE_US INT64_C(600000000)
+
 struct move_spec {
     const char *tenant, *service;
     const char *isolation;   /* NULL: as it is */
     const char *cluster;     /* NULL: as it is */
     bool offline;            /* copied while the tenant waits */
-    int64_t pause_us;        /* the tenant waits so long at most, else the move is given up */
+    int64_t pause_us;        /* the tenant waits so long at most: then an offline move is given up,
+                              * and an online one lets it go on and tries again */
     int jobs;                /* tables that are copied at once, 1 to MOVE_MAX_JOBS */
+    int64_t rate;            /* bytes a second that are copied at most; 0: no bound */
+    int64_t wal_limit;       /* bytes of WAL that a slot may keep; 0: no bound */
+    int64_t keep_us;         /* the old place goes so long after the flip; 0: at move_finish */
     bool ignore_unreachable; /* proxies that are gone, or cut off, are not waited for */
 };
 
@@ -49,15 +57,23 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
  * at its old place. Afterwards the old place is closed, and kept until move_finish. */
 int move_start(const struct job_context *context, const struct move_spec *spec, struct error *err);
 
-/* The old place goes, with the data that it had. ERROR_NOT_FOUND: there is no open move. */
+/* The old place goes, with the data that it had. abandon (also of move_abort): what is on the
+ * server of the place where the tenant is not, is left there, as that server is gone for good.
+ * ERROR_NOT_FOUND: there is no open move. */
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                struct error *err);
-/* Back to the old place, with what was written since: copied while the tenant waits. Of the spec:
- * tenant, service, pause_us, jobs, ignore_unreachable. */
+                bool abandon, struct error *err);
+/* Back to the old place, with what was written since: along the stream, or copied while the tenant
+ * waits. Of the spec: tenant, service, offline, pause_us (0: usual), jobs, rate,
+ * ignore_unreachable. */
 int move_revert(const struct job_context *context, const struct move_spec *spec, struct error *err);
 /* Whoever carries the move out gives it up; returns when it is undone. ERROR_STATE: the tenant has
  * moved already. */
 int move_abort(const struct job_context *context, const char *tenant, const char *service,
-               struct error *err);
+               bool abandon, struct error *err);
+
+/* For `reeve serve`, now and then: what tenants that have moved write is brought to their old
+ * places too, and those go whose time is over. Failures are logged; the error is the control
+ * database's. */
+int move_keep(const struct job_context *context, struct error *err);
 
 #endif

@@ -3,23 +3,25 @@
 #include <jansson.h>
 
 #include "base/time.h"
+#include "sql/statements.h"
 
 static int read_arguments(const struct job_run *run, struct moving *moving, int64_t *ret_id,
                           struct error *err)
 {
     json_error_t why;
     json_t *arguments = json_loads(run->arguments, 0, &why);
-    json_int_t id = 0, pause_us = 0, jobs = 1;
+    json_int_t id = 0, pause_us = 0, jobs = 1, rate = 0;
     int ignore = 0;
-    int unpacked = arguments
-                       ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:I, s:b}", "move", &id,
-                                        "pause_us", &pause_us, "jobs", &jobs, "ignore", &ignore)
-                       : -1;
+    int unpacked = arguments ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:I, s?I, s:b}",
+                                              "move", &id, "pause_us", &pause_us, "jobs", &jobs,
+                                              "rate", &rate, "ignore", &ignore)
+                             : -1;
     json_decref(arguments);
     if (unpacked < 0)
         return error_set(err, ERROR_SERVER, "the job's arguments cannot be read: %s", why.text);
     moving->pause_us = pause_us;
     moving->jobs = jobs < 1 ? 1 : jobs > MOVE_MAX_JOBS ? MOVE_MAX_JOBS : (int)jobs;
+    moving->rate = rate;
     moving->ignore_unreachable = ignore;
     *ret_id = id;
     return 0;
@@ -76,8 +78,13 @@ int moving_load(struct job_run *run, struct moving **ret, struct error *err)
 
 int moving_reload(struct job_run *run, struct moving **ret, struct error *err)
 {
+    const struct moving *before = run->state;
+    bool compared = before && before->compared;
     run->state = NULL;
-    return moving_load(run, ret, err);
+    int r = moving_load(run, ret, err);
+    if (r == 0)
+        (*ret)->compared = compared;
+    return r;
 }
 
 /* ---- deadlines ---- */
@@ -100,6 +107,38 @@ int moving_check_stop(struct job_run *run, const struct moving *moving, struct e
     if (r == 0 && job_cancelled(run->context))
         r = error_set(err, ERROR_CANCELLED, "interrupted");
     return r < 0 ? r : moving_check_time(moving, err);
+}
+
+static int judge_slot(struct job_run *run, const struct moving *moving,
+                      const struct pg_result *state, struct error *err)
+{
+    if (pg_rows(state) == 0)
+        return error_set(err, ERROR_STATE, "replication slot \"%s\" is gone", moving->slot);
+    int64_t kept = pg_i64(state, 0, 0);
+    if (strcmp(pg_text(state, 0, 2), "lost") == 0) {
+        error_set(err, ERROR_LIMIT, "the server has dropped WAL that replication slot \"%s\" needs",
+                  moving->slot);
+        error_hint(err, "raise max_slot_wal_keep_size");
+        return -ERROR_LIMIT;
+    }
+    if (moving->move.wal_limit > 0 && kept > moving->move.wal_limit) {
+        error_set(err, ERROR_LIMIT, "replication slot \"%s\" keeps %lld MB of WAL, and may %lld",
+                  moving->slot, (long long)(kept >> 20), (long long)(moving->move.wal_limit >> 20));
+        error_hint(err, "--keep-wal says how much it may");
+        return -ERROR_LIMIT;
+    }
+    return catalog_move_set_lag(run->catalog, moving->move.id, pg_i64(state, 0, 1), err);
+}
+
+int moving_watch(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int64_t now_us = time_monotonic_us();
+    if (!moving->watch || now_us - moving->watched_us < TIME_S)
+        return 0;
+    moving->watched_us = now_us;
+    _cleanup_pg_result_ struct pg_result *state = NULL;
+    int r = pg_query(moving->watch, sql_move_slot_state, 1, &moving->slot, &state, err);
+    return r < 0 ? r : judge_slot(run, moving, state, err);
 }
 
 int moving_open_in_time(const struct moving *moving, const struct place *place,
@@ -144,9 +183,15 @@ static int allow_at(struct job_run *run, struct place *place, struct error *err)
     return r;
 }
 
-static bool copies(enum catalog_move_phase phase)
+/* Or its old place is followed. One that is given up, or back where it was, needs the right no
+ * more, and gives it back itself: of two at once, each would leave it to the other. */
+static bool copies(const struct catalog_move *move)
 {
-    return phase != CATALOG_MOVE_MOVED && phase != CATALOG_MOVE_FINISHING;
+    if (move->phase == CATALOG_MOVE_MOVED)
+        return !move->offline;
+    if (move->phase == CATALOG_MOVE_REVERTING)
+        return move->flipped;
+    return move->phase != CATALOG_MOVE_FINISHING && move->phase != CATALOG_MOVE_ABORTING;
 }
 
 /* Whether another move of the service copies on that cluster. */
@@ -160,7 +205,7 @@ static int is_needed(struct job_run *run, const struct moving *moving, const str
     int r = catalog_move_list(run->catalog, run->arena, &filter, &moves, &count, err);
     *ret = false;
     for (size_t i = 0; r == 0 && i < count; i++)
-        *ret |= moves[i].id != moving->move.id && copies(moves[i].phase) &&
+        *ret |= moves[i].id != moving->move.id && copies(&moves[i]) &&
                 moves[i].place.service_id == moving->move.place.service_id &&
                 (strcmp(moves[i].from_cluster, cluster) == 0 ||
                  strcmp(moves[i].to_cluster, cluster) == 0);
@@ -194,9 +239,23 @@ int moving_allow(struct job_run *run, struct moving *moving, struct error *err)
 int moving_disallow(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = disallow_at(run, moving, moving->from, err);
-    if (r == 0 && moving->from->site.cluster.id != moving->to->site.cluster.id)
+    if (r == 0 && !moving->move.abandoned &&
+        moving->from->site.cluster.id != moving->to->site.cluster.id)
         r = disallow_at(run, moving, moving->to, err);
     return r;
+}
+
+/* ---- what goes ---- */
+
+int moving_drop_other(struct moving *moving, struct error *err)
+{
+    return moving->move.abandoned ? 0 : place_drop(moving->to, err);
+}
+
+int moving_drop_stream(struct moving *moving, enum stream_way way, struct error *err)
+{
+    int r = stream_drop(moving->from, moving->move.id, way, err);
+    return r < 0 || moving->move.abandoned ? r : stream_drop(moving->to, moving->move.id, way, err);
 }
 
 /* ---- tables ---- */

@@ -6,8 +6,7 @@
  * undoes all of it. The flip is one transaction in the catalog, the last thing that is done.
  */
 #include "move/flip.h"
-#include "move/follow.h"
-#include "move/internal.h"
+#include "provision/stream.h"
 
 static int set_phase(struct job_run *run, const struct moving *moving,
                      enum catalog_move_phase phase, const char *why, struct error *err)
@@ -57,10 +56,10 @@ static int begin_pause(struct job_run *run, struct moving *moving, struct error 
 {
     int r = moving_check_stop(run, moving, err);
     if (r == 0)
-        r = flip_keep_migrations_away(run, moving, err);
+        r = flip_keep_migrations_away(run, moving, true, err);
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
-    return r < 0 ? r : pause_begin(run, moving, err);
+    return r < 0 ? r : pause_begin(run, moving, NULL, err);
 }
 
 static int step_pause(struct job_run *run, struct error *err)
@@ -96,6 +95,10 @@ static int flip(struct job_run *run, const char *action, enum catalog_move_phase
     struct moving *moving;
     int r = moving_load(run, &moving, err);
     if (r == 0)
+        r = flip_check_versions(run, moving, err);
+    if (r == 0)
+        r = pause_check(run, moving, err);
+    if (r == 0)
         r = flip_now(run, moving, action, phase, err);
     if (r < 0)
         return r;
@@ -119,7 +122,7 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
@@ -146,7 +149,7 @@ static int compensate(struct job_run *run, struct error *err)
         return r;
     if (moving->move.flipped) {
         flip_disallow(run, moving);
-        return 0;
+        return pause_settle(run, moving, err);
     }
     return undo(run, moving, err);
 }
@@ -194,6 +197,13 @@ static int step_flip_back(struct job_run *run, struct error *err)
     return flip(run, "placement.revert", CATALOG_MOVE_REVERTING, err);
 }
 
+/* Whatever an online move has left. */
+static int drop_streams(struct moving *moving, struct error *err)
+{
+    int r = moving_drop_stream(moving, STREAM_FORWARD, err);
+    return r < 0 ? r : moving_drop_stream(moving, STREAM_BACK, err);
+}
+
 /* The one that was new. */
 static int step_drop_other(struct job_run *run, struct error *err)
 {
@@ -203,9 +213,10 @@ static int step_drop_other(struct job_run *run, struct error *err)
         return r;
     job_tell(run, "drop %s",
              isolation_describe(run->arena, &moving->to->isolated, moving->to->site.cluster.name));
-    if (!moving->move.offline)
-        r = follow_clean(run, moving, moving->from, moving->to, FOLLOW_BACK, err);
-    return r < 0 ? r : place_drop(moving->to, err);
+    r = drop_streams(moving, err);
+    if (r == 0 && !moving->move.offline) /* if its job could not */
+        flip_disallow(run, moving);
+    return r < 0 ? r : moving_drop_other(moving, err);
 }
 
 static int step_reverted(struct job_run *run, struct error *err)
@@ -219,7 +230,11 @@ static int step_reverted(struct job_run *run, struct error *err)
 static int finish_revert(struct job_run *run, struct moving *moving, struct error *err)
 {
     flip_disallow(run, moving);
-    int r = place_drop(moving->to, err);
+    int r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = drop_streams(moving, err);
+    if (r == 0)
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }
 
@@ -232,10 +247,7 @@ static int compensate_revert(struct job_run *run, struct error *err)
         return r;
     if (!moving->move.flipped)
         return finish_revert(run, moving, err);
-    r = pause_undo(run, moving, err);
-    if (r == 0)
-        r = isolation_fence(&moving->to->server.isolation, &moving->to->site.isolation,
-                            &moving->to->isolated, 0, err);
+    r = pause_settle(run, moving, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);

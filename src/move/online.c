@@ -7,7 +7,6 @@
  * there.
  */
 #include "base/failpoint.h"
-#include "base/log.h"
 #include "move/flip.h"
 #include "move/follow.h"
 #include "pg/quote.h"
@@ -20,24 +19,31 @@ static int set_phase(struct job_run *run, const struct moving *moving,
 
 /* ---- the new place ---- */
 
+/* Whoever gives it up does not want to wait for a server that is gone. */
+static int begin_step(struct job_run *run, struct moving **ret, struct error *err)
+{
+    int r = moving_load(run, ret, err);
+    return r < 0 ? r : moving_check_stop(run, *ret, err);
+}
+
 static int step_prepare(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_prepare(run, &moving->making, err);
 }
 
 static int step_create(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_make(run, &moving->making, err);
 }
 
 static int step_migrate(struct job_run *run, struct error *err)
 {
     struct moving *moving;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     return r < 0 ? r : place_migrate(run, &moving->making, false, err);
 }
 
@@ -56,6 +62,28 @@ static int step_finish(struct job_run *run, struct error *err)
 
 /* ---- copying ---- */
 
+/* The slot keeps WAL from here on, and is watched. */
+static int copy_in_snapshot(struct job_run *run, struct moving *moving, struct pg_slot *slot,
+                            struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *watch = NULL;
+    int r = moving_open(moving->from, &watch, err);
+    if (r < 0)
+        return r;
+    moving->watch = watch;
+    moving->slot = stream_name(run->arena, moving->move.id, STREAM_FORWARD);
+    moving->snapshot = slot->snapshot;
+    bool again = run->resumed || moving->tried;
+    moving->tried = true;
+    r = copy_all(run, moving, again, err);
+    moving->watch = NULL;
+    moving->snapshot = NULL;
+    failpoint("move.copied");
+    return r < 0 ? r
+                 : follow_set_progress(run, moving, moving->to, STREAM_FORWARD,
+                                       slot->consistent_lsn, err);
+}
+
 /* In the slot's snapshot: what commits behind it comes along the stream. A copy that was cut off
  * has lost its snapshot, and begins anew. */
 static int step_copy(struct job_run *run, struct error *err)
@@ -63,23 +91,23 @@ static int step_copy(struct job_run *run, struct error *err)
     struct moving *moving;
     struct pg_slot slot = {0};
     _cleanup_pg_connection_ struct pg_connection *replication = NULL;
-    int r = moving_load(run, &moving, err);
+    int r = begin_step(run, &moving, err);
     if (r == 0)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
+        r = flip_set_version(run, moving, err);
+    if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
     if (r == 0)
-        r = follow_publish(run, moving, moving->from, FOLLOW_FORWARD, err);
+        r = follow_publish(run, moving, moving->from, STREAM_FORWARD, err);
     if (r == 0)
-        r = follow_make_slot(run, moving, moving->from, FOLLOW_FORWARD, &replication, &slot, err);
+        r = follow_make_slot(run, moving, moving->from, STREAM_FORWARD, &replication, &slot, err);
     if (r < 0)
         return r;
     failpoint("move.slot");
-    moving->snapshot = slot.snapshot;
-    r = copy_all(run, moving, true, err);
-    moving->snapshot = NULL;
-    failpoint("move.copied");
-    return r < 0 ? r : follow_set_progress(run, moving, moving->to, slot.consistent_lsn, err);
+    return copy_in_snapshot(run, moving, &slot, err);
 }
 
 /* ---- following ---- */
@@ -89,9 +117,9 @@ static int arm_back(struct job_run *run, struct moving *moving, struct error *er
 {
     struct pg_slot slot = {0};
     _cleanup_pg_connection_ struct pg_connection *replication = NULL;
-    int r = follow_publish(run, moving, moving->to, FOLLOW_BACK, err);
+    int r = follow_publish(run, moving, moving->to, STREAM_BACK, err);
     return r < 0 ? r
-                 : follow_make_slot(run, moving, moving->to, FOLLOW_BACK, &replication, &slot, err);
+                 : follow_make_slot(run, moving, moving->to, STREAM_BACK, &replication, &slot, err);
 }
 
 /* The tenant works at the new place already: that as it was when it came, with the old one. The
@@ -99,9 +127,8 @@ static int arm_back(struct job_run *run, struct moving *moving, struct error *er
 static int compare_behind(struct job_run *run, struct moving *moving,
                           const struct follow_snapshot *snapshot, struct error *err)
 {
-    moving->until_us = 0;
-    moving->to_snapshot = snapshot->name;
     failpoint("move.comparing");
+    moving->to_snapshot = snapshot->name;
     int r = compare_all(run, moving, err);
     moving->to_snapshot = NULL;
     return r;
@@ -111,10 +138,11 @@ static int step_follow(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
+    if (r == 0)
+        r = pause_settle(run, moving, err);
     if (r < 0 || moving->move.flipped)
         return r;
-    if (moving->move.held_unix_us != 0) /* it was cut off while the tenant waited */
-        r = pause_undo(run, moving, err);
+    r = moving_check_stop(run, moving, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)
@@ -122,34 +150,45 @@ static int step_follow(struct job_run *run, struct error *err)
     if (r == 0)
         r = set_phase(run, moving, CATALOG_MOVE_CATCHING_UP, NULL, err);
     if (r == 0)
+        r = follow_catch_up(run, moving, STREAM_FORWARD, err);
+    if (r == 0)
         r = arm_back(run, moving, err);
     struct follow_snapshot snapshot = {0};
     if (r == 0)
-        r = follow_and_flip(run, moving, FOLLOW_FORWARD, "placement.move", CATALOG_MOVE_VERIFYING,
+        r = follow_and_flip(run, moving, STREAM_FORWARD, "placement.move", CATALOG_MOVE_VERIFYING,
                             &snapshot, err);
     if (r == 0)
         r = compare_behind(run, moving, &snapshot, err);
     pg_close(snapshot.keeper);
+    moving->compared = r == 0;
     return r;
 }
 
-/* What the stream back has written down at the old place stays. */
-static int clean_forward(struct job_run *run, struct moving *moving, struct error *err)
+/* Where that snapshot is gone with its process, another is taken of the place that the tenant works
+ * at, and the old one brought to the same transaction. */
+static int step_verify(struct job_run *run, struct error *err)
 {
-    int r = follow_clean(run, moving, moving->to, NULL, FOLLOW_FORWARD, err);
-    return r < 0 ? r : follow_clean(run, moving, NULL, moving->from, FOLLOW_FORWARD, err);
+    struct moving *moving;
+    int r = moving_reload(run, &moving, err);
+    if (r < 0)
+        return r;
+    r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = moving_check_stop(run, moving, err);
+    if (r == 0 && !moving->compared) {
+        r = moving_find_tables(run, moving, err);
+        if (r == 0)
+            r = follow_compare(run, moving, STREAM_BACK, err);
+    }
+    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
 }
 
 static int step_settle(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
-    if (r == 0) /* it was followed from the old place, which is the other one now */
-        r = clean_forward(run, moving, err);
     failpoint("move.settling");
-    if (r == 0)
-        r = moving_disallow(run, moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
+    return r < 0 ? r : moving_drop_stream(moving, STREAM_FORWARD, err);
 }
 
 /* ---- giving up ---- */
@@ -158,18 +197,55 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
     if (r == 0)
-        r = pause_undo(run, moving, err);
+        r = pause_settle(run, moving, err);
+    if (r == 0) /* first what keeps WAL where the tenant works */
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
     if (r == 0)
-        r = follow_clean(run, moving, moving->from, moving->to, FOLLOW_FORWARD, err);
-    if (r == 0)
-        r = follow_clean(run, moving, moving->to, moving->from, FOLLOW_BACK, err);
+        r = moving_drop_stream(moving, STREAM_BACK, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
-        r = place_drop(moving->to, err);
+        r = moving_drop_other(moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
+/* The tenant is at its old place again: the new one goes. */
+static int be_back(struct job_run *run, const char *why, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_reload(run, &moving, err);
+    if (r < 0 || catalog_move_is_over(moving->move.phase))
+        return r;
+    r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
+    if (r == 0)
+        r = moving_drop_stream(moving, STREAM_BACK, err);
+    if (r == 0)
+        r = moving_disallow(run, moving, err);
+    if (r == 0)
+        r = moving_drop_other(moving, err);
+    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, why, err);
+}
+
+/* Along the stream, with all that the tenant has written at the new place. */
+static int go_back(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct follow_snapshot ignored = {0};
+    int r = pause_settle(run, moving, err);
+    if (r == 0) /* nobody stops this */
+        r = set_phase(run, moving, CATALOG_MOVE_REVERTING, run->why->message, err);
+    if (r == 0)
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
+        r = follow_and_flip(run, moving, STREAM_BACK, "placement.revert", CATALOG_MOVE_REVERTING,
+                            &ignored, err);
+    pg_close(ignored.keeper);
+    return r;
+}
+
+/* Until the flip the new place goes. Behind it, what was not found to be the same is not left at
+ * that: the tenant goes back. */
 static int compensate(struct job_run *run, struct error *err)
 {
     struct moving *moving;
@@ -180,9 +256,14 @@ static int compensate(struct job_run *run, struct error *err)
     }
     if (r < 0 || catalog_move_is_over(moving->move.phase))
         return r;
+    enum catalog_move_phase phase = moving->move.phase;
+    if (moving->move.flipped && phase == CATALOG_MOVE_MOVED)
+        return set_phase(run, moving, phase, run->why->message, err);
+    if (!moving->move.flipped && phase != CATALOG_MOVE_REVERTING)
+        return undo(run, moving, err);
     if (moving->move.flipped)
-        return set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
-    return undo(run, moving, err);
+        r = go_back(run, moving, err);
+    return r < 0 ? r : be_back(run, run->why->message, err);
 }
 
 static const struct job_step online_steps[] = {
@@ -192,7 +273,8 @@ static const struct job_step online_steps[] = {
     {"finish", "grant and check", step_finish, true},
     {"copy", "copy", step_copy, true},
     {"follow", "follow the changes", step_follow, true},
-    {"settle", "be done with the old place", step_settle, true},
+    {"verify", "compare", step_verify, true},
+    {"settle", "be done with the stream", step_settle, true},
 };
 
 const struct job_definition move_online_job = {
@@ -200,70 +282,71 @@ const struct job_definition move_online_job = {
     .steps = online_steps,
     .step_count = array_size(online_steps),
     .abandoned = JOB_RESUME,
+    .lasting = true,
     .compensate = compensate,
 };
 
 /* ---- going back along the stream ---- */
 
-static int step_back(struct job_run *run, struct error *err)
+/* Compared before the flip: there is no stream that would tell the new place of what is written
+ * behind it. */
+static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
     if (r < 0 || !moving->move.flipped)
         return r;
-    if (moving->move.held_unix_us != 0)
-        r = pause_undo(run, moving, err);
+    r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = moving_allow(run, moving, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)
-        r = moving_allow(run, moving, err);
-    struct follow_snapshot snapshot = {0};
-    if (r == 0)
-        r = follow_and_flip(run, moving, FOLLOW_BACK, "placement.revert", CATALOG_MOVE_REVERTING,
-                            &snapshot, err);
+        r = flip_check_stream(run, moving, err);
     if (r == 0)
         r = moving_find_tables(run, moving, err);
-    if (r == 0)
-        r = compare_behind(run, moving, &snapshot, err);
-    pg_close(snapshot.keeper);
-    return r;
+    return r < 0 ? r : follow_compare(run, moving, STREAM_BACK, err);
 }
 
-static int step_drop(struct job_run *run, struct error *err)
+static int step_back(struct job_run *run, struct error *err)
 {
     struct moving *moving;
+    struct follow_snapshot ignored = {0};
     int r = moving_reload(run, &moving, err);
-    if (r < 0 || !moving->to)
+    if (r < 0 || !moving->move.flipped)
         return r;
-    r = follow_clean(run, moving, moving->to, moving->from, FOLLOW_BACK, err);
+    r = pause_settle(run, moving, err);
     if (r == 0)
-        r = moving_disallow(run, moving, err);
-    return r < 0 ? r : place_drop(moving->to, err);
+        r = place_read_migrations(run, &moving->making, err);
+    if (r == 0)
+        r = follow_and_flip(run, moving, STREAM_BACK, "placement.revert", CATALOG_MOVE_REVERTING,
+                            &ignored, err);
+    pg_close(ignored.keeper);
+    return r;
 }
 
 static int step_reverted(struct job_run *run, struct error *err)
 {
-    struct moving *moving;
-    int r = moving_load(run, &moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
+    return be_back(run, NULL, err);
 }
 
+/* The old place is followed further on. */
 static int compensate_back(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
-    if (r < 0 || catalog_move_is_over(moving->move.phase) || !moving->move.flipped)
+    if (r < 0 || catalog_move_is_over(moving->move.phase))
         return r;
-    r = pause_undo(run, moving, err);
-    if (r == 0)
-        r = moving_disallow(run, moving, err);
+    if (!moving->move.flipped)
+        return be_back(run, NULL, err);
+    r = pause_settle(run, moving, err);
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }
 
 static const struct job_step back_steps[] = {
+    {"look", "compare", step_look, true},
     {"back", "follow the changes back", step_back, true},
-    {"drop", "drop the new place", step_drop, true},
-    {"reverted", "be done", step_reverted, false},
+    {"reverted", "drop the new place", step_reverted, true},
 };
 
 const struct job_definition move_back_job = {
@@ -271,5 +354,6 @@ const struct job_definition move_back_job = {
     .steps = back_steps,
     .step_count = array_size(back_steps),
     .abandoned = JOB_RESUME,
+    .lasting = true,
     .compensate = compensate_back,
 };

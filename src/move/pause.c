@@ -10,11 +10,22 @@
 #include "provision/hold.h"
 #include "sql/statements.h"
 
+#include <unistd.h>
+
 enum {
     SLACK_US = 600 * TIME_S, /* for undoing: also where somebody else has to find out first */
     GRACE_US = 30 * TIME_S,
     LATE_US = 30 * TIME_S,
+    UNDO_TRIES = 5,
+    UNDO_PAUSE_US = 300 * TIME_MS,
+    UNDO_TRY_US = 30 * TIME_S,
 };
+
+/* For transactions to end by themselves. */
+static int64_t grace_us(const struct moving *moving)
+{
+    return moving->pause_us / 2 < GRACE_US ? moving->pause_us / 2 : GRACE_US;
+}
 
 static int begin_to_wait(struct job_run *run, struct moving *moving, struct error *err)
 {
@@ -23,7 +34,8 @@ static int begin_to_wait(struct job_run *run, struct moving *moving, struct erro
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
     /* Longer than the pause may be, as going on must come before its end. */
-    r = catalog_placement_hold(transaction, run->placement_id, moving->pause_us + SLACK_US, err);
+    r = catalog_placement_hold(transaction, run->placement_id, moving->pause_us + SLACK_US,
+                               moving->gentle ? -1 : grace_us(moving), err);
     if (r == 0)
         r = catalog_move_held(transaction, moving->move.id, err);
     return r < 0 ? r : catalog_commit(transaction, err);
@@ -41,15 +53,14 @@ static int wait_for_proxies(struct job_run *run, struct moving *moving, bool *re
 {
     struct catalog_proxy *left = NULL;
     size_t left_count = 0;
-    int64_t grace_us = moving->pause_us / 4 < GRACE_US ? moving->pause_us / 4 : GRACE_US;
     const struct hold_wait wait = {.placement_ids = &run->placement_id,
                                    .count = 1,
-                                   .until_us = time_monotonic_us() + grace_us,
+                                   .until_us = time_monotonic_us() + grace_us(moving) * 3 / 2,
                                    .ignore_unreachable = moving->ignore_unreachable,
                                    .cancelled = run->context->cancelled};
     int r = hold_wait_drained(run->catalog, run->arena, &wait, &left, &left_count, err);
     *ret_all = r == 0 && left_count == 0;
-    if (r != -ERROR_TIMEOUT)
+    if (r != -ERROR_TIMEOUT || moving->gentle)
         return r;
     for (size_t i = 0; i < left_count; i++)
         if (!left[i].connected && !moving->ignore_unreachable)
@@ -59,29 +70,22 @@ static int wait_for_proxies(struct job_run *run, struct moving *moving, bool *re
 }
 
 /* What a session prepared goes on without it. */
-static int refuse_prepared(const struct moving *moving, struct error *err)
+static int refuse_prepared(const struct moving *moving, struct pg_connection *admin,
+                           struct error *err)
 {
     struct place *from = moving->from;
     const char *const parameters[] = {from->isolated.database, from->isolated.role,
                                       from->isolated.ro_role};
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    _cleanup_pg_connection_ struct pg_connection *own = NULL;
     _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = server_connect(&from->server, NULL, &admin, err);
+    int r = admin ? 0 : server_connect(&from->server, NULL, &own, err);
     if (r == 0)
-        r = pg_query(admin, sql_move_prepared_transactions, 3, parameters, &result, err);
+        r = pg_query(admin ? admin : own, sql_move_prepared_transactions, 3, parameters, &result,
+                     err);
     if (r == 0 && pg_i64(result, 0, 0) > 0)
         r = error_set(err, ERROR_STATE, "the tenant has %lld prepared transactions",
                       (long long)pg_i64(result, 0, 0));
     return r;
-}
-
-int pause_check(const struct moving *moving, struct error *err)
-{
-    int r = isolation_fence(&moving->from->server.isolation, &moving->from->site.isolation,
-                            &moving->from->isolated, 0, err);
-    if (r == 0)
-        r = refuse_prepared(moving, err);
-    return r < 0 ? r : moving_check_time(moving, err);
 }
 
 /* Whether the job is still ours, and the move where it was: while this process was away, somebody
@@ -93,6 +97,23 @@ static int check_still_ours(struct job_run *run, const struct moving *moving, st
     if (r == 0 && now.held_unix_us == 0)
         r = error_set(err, ERROR_CANCELLED, "somebody else has ended the move");
     return r;
+}
+
+int pause_is_ours(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    int r = moving_check_time(moving, err);
+    return r < 0 ? r : check_still_ours(run, moving, err);
+}
+
+int pause_check(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    int r = pause_is_ours(run, moving, err);
+    if (r == 0)
+        r = isolation_fence(&moving->from->server.isolation, &moving->from->site.isolation,
+                            &moving->from->isolated, 0, err);
+    if (r == 0)
+        r = refuse_prepared(moving, NULL, err);
+    return r < 0 ? r : moving_check_time(moving, err);
 }
 
 static int close_place(struct job_run *run, struct moving *moving, bool all, struct error *err)
@@ -111,20 +132,48 @@ static int close_place(struct job_run *run, struct moving *moving, bool all, str
     return r;
 }
 
-int pause_begin(struct job_run *run, struct moving *moving, struct error *err)
+/* Both ends' statements end with the pause; 0: they need not. */
+static void set_limit(struct moving *moving, int64_t until_us)
+{
+    moving->until_us = until_us;
+    moving->from->server.until_us = until_us;
+    if (moving->to)
+        moving->to->server.until_us = until_us;
+}
+
+int pause_look_at_proxies(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    struct catalog_proxy *proxies = NULL;
+    size_t count = 0;
+    int r = moving->ignore_unreachable
+                ? 0
+                : catalog_proxy_list(run->catalog, run->arena, &proxies, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (!proxies[i].connected)
+            r = error_set(err, ERROR_BUSY,
+                          "the server %s is gone, or cut off from the control database",
+                          proxies[i].name);
+    if (r == -ERROR_BUSY)
+        error_hint(err, "with --ignore-unreachable it is not waited for");
+    return r;
+}
+
+int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection *admin,
+                struct error *err)
 {
     bool all = false;
-    moving->until_us = time_monotonic_us() + moving->pause_us;
+    set_limit(moving, time_monotonic_us() + moving->pause_us);
     int r = begin_to_wait(run, moving, err);
     if (r < 0)
         return r;
     failpoint("move.held");
+    moving->move.held_unix_us = 1; /* some time: pause_undo has something to undo */
     job_tell(run, "the tenant waits; for its transactions to end");
     r = wait_for_proxies(run, moving, &all, err);
     if (r == 0)
         r = close_place(run, moving, all, err);
     failpoint("move.fenced");
-    return r < 0 ? r : refuse_prepared(moving, err);
+    return r < 0 ? r : refuse_prepared(moving, admin, err);
 }
 
 /* Of a tenant that is suspended, logins stay closed; the fence goes in any case. */
@@ -140,12 +189,54 @@ static int open_place(struct job_run *run, struct place *place, struct error *er
     return r;
 }
 
-int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
+static int go_on(struct job_run *run, struct moving *moving, struct error *err)
 {
-    if (moving->move.held_unix_us == 0)
-        return 0;
     int r = open_place(run, moving->from, err);
     if (r == 0)
         r = catalog_placement_release(run->catalog, run->placement_id, err);
-    return r < 0 ? r : catalog_move_released(run->catalog, moving->move.id, err);
+    if (r == 0)
+        r = catalog_move_released(run->catalog, moving->move.id, err);
+    if (r == 0)
+        moving->move.held_unix_us = 0;
+    return r;
+}
+
+/* A tenant waits: also whoever was told to stop does this, and tries it more than once. */
+int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
+{
+    const struct job_context *context = run->context;
+    struct job_context calm = *context;
+    set_limit(moving, 0);
+    if (moving->move.held_unix_us == 0)
+        return 0;
+    calm.cancelled = NULL;
+    moving->from->server.context = &calm;
+    int r = -ERROR_BUSY;
+    for (int i = 0; r < 0 && i < UNDO_TRIES; i++) {
+        if (i > 0)
+            usleep((useconds_t)UNDO_PAUSE_US);
+        error_clear(err);
+        moving->from->server.until_us = time_monotonic_us() + UNDO_TRY_US;
+        r = go_on(run, moving, err);
+        if (pg_is_broken(catalog_connection(run->catalog)))
+            break;
+    }
+    moving->from->server.until_us = 0;
+    moving->from->server.context = context;
+    return r;
+}
+
+void pause_end(struct moving *moving)
+{
+    set_limit(moving, 0);
+}
+
+int pause_settle(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct place *to = moving->to;
+    int r = moving->move.held_unix_us != 0 ? pause_undo(run, moving, err)
+                                           : open_place(run, moving->from, err);
+    if (r == 0 && moving->move.flipped && !moving->move.abandoned)
+        r = isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, err);
+    return r;
 }

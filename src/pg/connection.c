@@ -85,12 +85,15 @@ static int settle(struct pg_connection *connection, struct error *err)
     long long timeout_ms = connection->statement_timeout_us == PG_NO_TIMEOUT
                                ? 0
                                : (connection->statement_timeout_us + TIME_MS - 1) / TIME_MS;
-    snprintf(sql, sizeof(sql),
-             "SET ROLE NONE; SET statement_timeout = %lld; SET search_path = pg_catalog, pg_temp;"
-             " SET standard_conforming_strings = on; SET bytea_output = hex; SET DateStyle = ISO;"
-             " SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed';"
-             " SET default_transaction_read_only = off",
-             timeout_ms);
+    snprintf(
+        sql, sizeof(sql),
+        "SET ROLE NONE; SET statement_timeout = %lld; SET search_path = pg_catalog, pg_temp;"
+        " SET standard_conforming_strings = on; SET bytea_output = hex;"
+        " SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET extra_float_digits = 1;"
+        " SET lc_monetary = 'C'; SET xmloption = content;"
+        " SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed';"
+        " SET default_transaction_read_only = off",
+        timeout_ms);
     return pg_execute_script(connection, sql, err);
 }
 

@@ -84,16 +84,16 @@ static int slot_error(int result, struct error *err)
     return result;
 }
 
-int pg_slot_create(struct pg_connection *replication, const char *name, struct pg_slot *ret,
-                   struct error *err)
+int pg_slot_create(struct pg_connection *replication, const char *name, enum pg_slot_life life,
+                   struct pg_slot *ret, struct error *err)
 {
     struct error own = {0};
     char sql[SLOT_NAME_MAX + 100];
     int result = check_slot_name(name, err);
     if (result < 0)
         return result;
-    snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s LOGICAL pgoutput (SNAPSHOT 'export')",
-             name);
+    snprintf(sql, sizeof(sql), "CREATE_REPLICATION_SLOT %s %sLOGICAL pgoutput (SNAPSHOT 'export')",
+             name, life == PG_SLOT_LASTING ? "" : "TEMPORARY ");
     struct pg_statement statement = {.sql = sql, .style = PG_SCRIPT};
     _cleanup_pg_result_ struct pg_result *row = NULL;
     int64_t timeout_us = replication->statement_timeout_us;
@@ -124,13 +124,15 @@ int pg_stream_open(struct pg_connection *replication, const struct pg_stream_spe
     pg_lsn_format(spec->start_lsn, lsn);
     _cleanup_arena_ struct arena arena = {0};
     /* The list of publications is parsed as identifiers, inside a literal. */
-    const char *publication = pg_literal(&arena, pg_identifier(&arena, spec->publication));
-    const char *sql = arena_printf(&arena,
-                                   "START_REPLICATION SLOT %s LOGICAL %s (proto_version '%d',"
-                                   " publication_names %s%s%s)",
-                                   spec->slot, lsn, spec->in_pieces ? 2 : 1, publication,
-                                   spec->in_pieces ? ", streaming 'on'" : "",
-                                   spec->messages ? ", messages 'true'" : "");
+    const char *names = pg_identifier(&arena, spec->publications[0]);
+    if (spec->publications[1])
+        names = arena_printf(&arena, "%s, %s", names, pg_identifier(&arena, spec->publications[1]));
+    const char *sql = arena_printf(
+        &arena,
+        "START_REPLICATION SLOT %s LOGICAL %s (proto_version '%d',"
+        " publication_names %s%s%s)",
+        spec->slot, lsn, spec->in_pieces ? 2 : 1, pg_literal(&arena, names),
+        spec->in_pieces ? ", streaming 'on'" : "", spec->messages ? ", messages 'true'" : "");
     result = pg_begin_stream(replication, sql, err);
     if (result < 0)
         return result;

@@ -24,6 +24,8 @@ struct pg_slot {
     char snapshot[PG_SNAPSHOT_SIZE]; /* and every earlier one in this snapshot */
 };
 
+enum pg_slot_life { PG_SLOT_LASTING, PG_SLOT_OF_CONNECTION };
+
 /*
  * Makes a logical slot for pgoutput and exports the snapshot where its stream begins. Others may
  * import that until the connection's next command, or its end. Waits for every transaction that is
@@ -31,17 +33,17 @@ struct pg_slot {
  * ERROR_EXISTS: there is such a slot; ERROR_LIMIT: max_replication_slots; ERROR_STATE: wal_level
  * is below logical; ERROR_DENIED: the role may not replicate.
  */
-int pg_slot_create(struct pg_connection *replication, const char *name, struct pg_slot *ret,
-                   struct error *err);
+int pg_slot_create(struct pg_connection *replication, const char *name, enum pg_slot_life life,
+                   struct pg_slot *ret, struct error *err);
 
 struct pg_stream;
 
 struct pg_stream_spec {
     const char *slot;
-    const char *publication;
-    uint64_t start_lsn; /* of what comes first; before what was confirmed: from there on */
-    bool in_pieces;     /* large transactions are told while they run: protocol 2 */
-    bool messages;      /* those of pg_logical_emit_message too, which anybody may call */
+    const char *publications[2]; /* the second may be NULL */
+    uint64_t start_lsn;          /* of what comes first; before what was confirmed: from there on */
+    bool in_pieces;              /* large transactions are told while they run: protocol 2 */
+    bool messages;               /* those of pg_logical_emit_message too, which anybody may call */
 };
 
 /* The connection stays the caller's, and is closed behind the stream. The caller frees *ret. */

@@ -1,6 +1,7 @@
 #include "catalog/move.h"
 #include "provision/jobs.h"
 #include "provision/provision.h"
+#include "provision/stream.h"
 
 /* ---- the steps, for this job and for whoever removes several placements ---- */
 
@@ -22,20 +23,30 @@ static int forget(const struct job_context *context, struct catalog *catalog,
     return r < 0 ? r : catalog_commit(transaction, err);
 }
 
+static int drop_streams(struct place *place, int64_t move_id, struct error *err)
+{
+    int r = stream_drop(place, move_id, STREAM_FORWARD, err);
+    return r < 0 ? r : stream_drop(place, move_id, STREAM_BACK, err);
+}
+
 /* Of a placement that is being moved, or was: its other place. */
 static int drop_other(const struct job_context *context, struct catalog *catalog,
-                      struct arena *arena, int64_t placement_id, struct error *err)
+                      struct arena *arena, struct place *here, struct error *err)
 {
     struct catalog_move move = {0};
     struct place *other = NULL;
-    int r = catalog_move_of(catalog, arena, placement_id, &move, err);
+    int r = catalog_move_of(catalog, arena, here->placement.id, &move, err);
     if (r == -ERROR_NOT_FOUND) {
         error_clear(err);
         return 0;
     }
     if (r == 0)
         r = place_load_at(context, catalog, arena, &move.place, &other, err);
-    return r < 0 || !other ? r : place_drop(other, err);
+    if (r == 0)
+        r = drop_streams(other, move.id, err);
+    if (r == 0)
+        r = drop_streams(here, move.id, err);
+    return r < 0 ? r : place_drop(other, err);
 }
 
 static int load(struct job_run *run, struct place **ret, struct error *err)
@@ -66,8 +77,8 @@ static int step_drop(struct job_run *run, struct error *err)
         return r;
     job_tell(run, "drop %s",
              isolation_describe(run->arena, &place->isolated, place->site.cluster.name));
-    r = place_drop(place, err);
-    return r < 0 ? r : drop_other(run->context, run->catalog, run->arena, run->placement_id, err);
+    r = drop_other(run->context, run->catalog, run->arena, place, err);
+    return r < 0 ? r : place_drop(place, err);
 }
 
 static int step_forget(struct job_run *run, struct error *err)
@@ -169,9 +180,9 @@ static int remove_locked(const struct job_context *context, struct catalog *cata
     if (r == 0)
         r = close_place(place, err);
     if (r == 0)
-        r = place_drop(place, err);
+        r = drop_other(context, catalog, &arena, place, err);
     if (r == 0)
-        r = drop_other(context, catalog, &arena, placement_id, err);
+        r = place_drop(place, err);
     return r < 0 ? r : forget(context, catalog, place, err);
 }
 

@@ -17,6 +17,14 @@ static int unseal_admin(const struct server *server, char **ret, struct error *e
     return catalog_unseal(server->context->master_key, context, &cluster->admin_password, ret, err);
 }
 
+static int64_t statement_timeout_us(const struct server *server)
+{
+    if (server->until_us == 0)
+        return ADMIN_STATEMENT_TIMEOUT_US;
+    int64_t left_us = server->until_us - time_monotonic_us();
+    return left_us > TIME_S / 10 ? left_us : TIME_S / 10;
+}
+
 static int connect_as_admin(struct server *server, const char *database, bool replication,
                             struct pg_connection **ret, struct error *err)
 {
@@ -31,7 +39,7 @@ static int connect_as_admin(struct server *server, const char *database, bool re
         .database = database ? database : server->cluster->maintenance_db,
         .application_name = "reeve provision",
         .replication = replication,
-        .statement_timeout_us = ADMIN_STATEMENT_TIMEOUT_US,
+        .statement_timeout_us = statement_timeout_us(server),
         .cancelled = server->context->cancelled,
     };
     r = pg_connect(&options, ret, err);

@@ -11,7 +11,8 @@
 struct server {
     const struct job_context *context;
     const struct catalog_cluster *cluster;
-    bool claimed;                      /* it is ours: see claim.h */
+    bool claimed;     /* it is ours: see claim.h */
+    int64_t until_us; /* time_monotonic_us, by which each statement ends; 0: ten minutes for each */
     struct isolation_server isolation; /* for the isolation's functions; points back here */
 };
 

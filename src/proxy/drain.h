@@ -22,4 +22,8 @@ struct drain_question {
 bool proxy_is_drained(struct proxy *proxy, const struct drain_question *question,
                       int64_t timeout_us);
 
+/* Ends what its clients do there, if the placement is held still: they are told to connect again.
+ * As soon as each worker comes to it, which is not waited for longer than that. */
+void proxy_end_held(struct proxy *proxy, const struct drain_question *question, int64_t timeout_us);
+
 #endif

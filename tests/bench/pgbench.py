@@ -51,7 +51,7 @@ def samples(text):
 class Load:
     """A pgbench that runs `script`, by default its select-only, for `seconds` once all are logged in:
     its own clock begins before, so it gets more time, and the signal that its clock would send.
-    A context: it does not outlive it."""
+    Of a list of scripts it takes each as often. A context: it does not outlive it."""
 
     def __init__(self, subject, clients, seconds, *more, mode="simple", threads=1, script=None,
                  sampling=SAMPLING):
@@ -60,8 +60,10 @@ class Load:
         self.folder = self.stack.enter_context(process.temporary_folder("reeve-bench-"))
         work = ["-S"]
         if script:
-            (self.folder / "script").write_text(script)
-            work = ["-f", self.folder / "script"]
+            work = []
+            for number, text in enumerate([script] if isinstance(script, str) else script):
+                (self.folder / f"script{number}").write_text(text)
+                work += ["-f", self.folder / f"script{number}"]
         logged = ["-l", "--log-prefix", self.folder / "log", "--sampling-rate", str(sampling)]
         command = [postgres.BIN / "pgbench", "-n", *work, "-M", subject.protocols[mode], "-c",
                    str(clients), "-j", str(threads), "-T", str(seconds + LOGIN_SECONDS),

@@ -32,6 +32,10 @@ class Figures:
         values = self.values.get((case, subject, metric))
         return statistics.median(values) if values else None
 
+    def worst(self, case, subject, metric):
+        """None when it was not measured."""
+        return max(self.values.get((case, subject, metric)) or (), default=None)
+
     def total(self, case, subject, metric):
         return sum(self.values[case, subject, metric])
 

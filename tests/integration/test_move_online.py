@@ -1,5 +1,9 @@
 """A tenant moves while its application works: from each isolation to each, and to another cluster, and back
 along the change stream. No error, every acknowledged write exactly once."""
+from concurrent import futures
+import time
+
+import psycopg
 import pytest
 
 from support import postgres, shop
@@ -45,6 +49,10 @@ def move(world, tenant, *options, **kinds):
     return world.reeve.cli("move", tenant.slug, tenant.service, *options, **kinds)
 
 
+def status(world, tenant):
+    return world.reeve.cli("move", "status", tenant.slug, json=True).json[0]
+
+
 def streams(world):
     return (world.reeve.query("SELECT slot_name FROM pg_replication_slots")
             + [row for name in world.reeve.query("SELECT datname FROM pg_database WHERE datallowconn")
@@ -86,3 +94,89 @@ def test_to_another_cluster_and_back(world, other, before, after):
     assert streams(world) == [] and orphans(world) == []
     with other.connect() as admin:
         assert admin.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_transaction_that_does_not_end(world, mode):
+    """Several times it is waited for, and the tenant goes on meanwhile; then it is ended."""
+    tenant = new_tenant(world, mode)
+    to = "schema" if mode == "database" else "database"
+    with world.reeve.connect(tenant) as late, world.reeve.connect(tenant) as other, \
+            futures.ThreadPoolExecutor(1) as pool:
+        late.execute("BEGIN")
+        late.execute("SELECT * FROM tally")  # no write: making a slot would wait for it, and nobody else
+        begun, slowest = time.monotonic(), 0.0
+        moving = pool.submit(move, world, tenant, "--to", to, "--pause", "500ms")
+        while not moving.done():
+            since = time.monotonic()
+            other.execute("SELECT count(*) FROM account")
+            slowest = max(slowest, time.monotonic() - since)
+        moving.result()
+        assert time.monotonic() - begun > 3  # it was tried more than once
+        assert slowest < 2.5
+        with pytest.raises(psycopg.OperationalError, match="being moved"):
+            late.execute("SELECT 1")
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (shop.ACCOUNTS,)
+
+
+def test_the_old_place_is_kept_up(world):
+    """What is written behind the move is brought to the old place by `reeve serve`."""
+    tenant = new_tenant(world, "schema")
+    move(world, tenant, "--to", "database")
+    with world.reeve.connect(tenant) as connection:
+        connection.execute("INSERT INTO ledger (account_id, amount, note) SELECT min(id), 0, 'behind' FROM account")
+    old = world.reeve.query("SELECT database, schema FROM reeve.move WHERE placement_id = "
+                            "(SELECT id FROM reeve.placement WHERE tenant_id = "
+                            f"(SELECT id FROM reeve.tenant WHERE slug = '{tenant.slug}'))")[0]
+    query = f"SELECT count(*) FROM {old[1]}.ledger WHERE note = 'behind'"
+    wait_until(lambda: world.reeve.query(query, database=old[0]) == [(1,)], "it is there", SOON_SECONDS)
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+
+
+def test_a_slot_that_keeps_too_much(world):
+    """The way back along the stream is given up; going back copies then."""
+    tenant = new_tenant(world, "schema")
+    move(world, tenant, "--to", "database", "--keep-wal", "16MB")
+    with world.reeve.connect(tenant) as connection:
+        lock = world.reeve.query("SELECT database, schema FROM reeve.move WHERE phase = 'moved' AND NOT offline"
+                                 " ORDER BY id DESC LIMIT 1")[0]
+        with world.reeve.admin(lock[0]) as admin, admin.transaction():  # the old place cannot be written
+            admin.execute(f"LOCK TABLE {lock[1]}.ledger IN ACCESS EXCLUSIVE MODE")
+            for _ in range(3):
+                connection.execute("INSERT INTO ledger (account_id, amount, note) SELECT (SELECT min(id) FROM account),"
+                                   " 0, string_agg(gen_random_uuid()::text, '') FROM generate_series(1, 250000)")
+            wait_until(lambda: status(world, tenant)["offline"], "it is given up", SOON_SECONDS)
+    assert "keeps" in status(world, tenant)["error"]
+    world.reeve.cli("move", "revert", tenant.slug, SERVICE)
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM ledger WHERE length(note) > 1000").fetchone() == (3,)
+    assert streams(world) == [] and audited(world, tenant) == []
+
+
+def test_the_old_place_is_dropped_when_its_time_is_over(world):
+    tenant = new_tenant(world, "schema")
+    move(world, tenant, "--to", "row", "--keep", "1m")
+    world.reeve.query("UPDATE reeve.move SET phase_at = phase_at - interval '1 minute' WHERE phase = 'moved'"
+                      " RETURNING 1")
+    wait_until(lambda: world.reeve.cli("move", "status", tenant.slug, json=True).json == [], "it is over",
+               SOON_SECONDS)
+    assert streams(world) == [] and audited(world, tenant) == []
+
+
+def test_a_server_that_is_gone_for_good(world):
+    tenant = new_tenant(world, "schema")
+    with postgres.running_postgres(settings={"wal_level": "logical"}) as server:
+        world.add_cluster("gone", server, 20)
+        move(world, tenant, "--cluster", "gone")
+        world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+        move(world, tenant, "--cluster", "local")
+    failed = world.reeve.cli("move", "finish", tenant.slug, SERVICE, check=False)
+    assert failed.code != 0 and status(world, tenant)["phase"] == "finishing"
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE, "--abandon")
+    assert streams(world) == [] and audited(world, tenant) == []
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (shop.ACCOUNTS,)
+    move(world, tenant, "--to", "row")
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)

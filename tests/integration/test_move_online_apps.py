@@ -2,7 +2,6 @@
 an interruption, a row that was lost."""
 import contextlib
 import signal
-import subprocess
 
 import pytest
 
@@ -10,9 +9,9 @@ from support import wire
 from support.bank import (SERVICE, SOON_SECONDS, goes_on, let_go, resume, running_bank, started, stopped_move,
                           wait_until_stopped, working_in_node, working_with_a_pool)
 from support.process import wait_until
-from support.reeve import ENFORCEMENT, running_serve
+from support.reeve import running_serve
 from test_crash import crash
-from test_move_online_crash import LOCAL, PAIRS, WAYS_BACK, between
+from test_move_online_crash import LOCAL, PAIRS, between
 
 BUDGET_SECONDS, SLACK_SECONDS = 2, 1
 
@@ -59,7 +58,7 @@ def test_applications(bank, pair):
     assert_whole(bank, tenant, plain, node, pool)
 
 
-@pytest.mark.parametrize("pair", WAYS_BACK)
+@pytest.mark.parametrize("pair", PAIRS)
 def test_going_back_under_applications(bank, pair):
     before, after = PAIRS[pair]
     tenant = bank.tenant_at(*before)
@@ -134,9 +133,6 @@ def test_aborted(bank, number, at):
     assert_whole(bank, tenant, application)
 
 
-# It also takes it for that of a way back, and says that the move is undone (move.c, wait_until_undone).
-@pytest.mark.xfail(strict=True, reason="a late abort ends the comparison, and what followed the old place stays"
-                                       " (online.c, compensate)")
 @pytest.mark.parametrize("at", ["move.flipping", "move.flipped", "move.comparing", "move.settling"])
 def test_aborted_too_late(bank, at):
     """The tenant has moved, or is about to: whoever aborts is told so, unless it was taken back."""
@@ -173,13 +169,8 @@ def test_a_way_back_that_is_aborted(bank, number, at):
     assert_whole(bank, tenant, application)
 
 
-STAYS = pytest.mark.xfail(strict=True, reason="what ends the pause is interrupted as well (follow.c, cut_over): the"
-                                              " tenant waits until `reeve serve` takes the move up")
-
-
 @pytest.mark.parametrize("number, at", [(0, "move.copying"), (1, "move.catching_up"),
-                                        *(pytest.param(number, at, marks=STAYS) for number, at in enumerate(
-                                            ["move.held", "move.fenced", "move.marked"]))])
+                                        *enumerate(["move.held", "move.fenced", "move.marked"])])
 def test_interrupted(bank, number, at):
     """Ctrl-C: the tenant does not wait, and the move is undone or gone on with."""
     before, after = between(number)
@@ -201,13 +192,7 @@ def test_interrupted(bank, number, at):
 
 # ---- transactions that take long ----
 
-ENDED = pytest.mark.xfail(strict=True, reason="where the tenant has logins of its own, a transaction that takes longer"
-                                              " than a quarter of the pause is ended (fence.c, end_late_sessions)")
-
-
-@pytest.mark.parametrize("before", [pytest.param(mode, marks=[ENDED] if "login" in (mode == "database" and "login",
-                                                                                     ENFORCEMENT) else [])
-                                    for mode in LOCAL])
+@pytest.mark.parametrize("before", LOCAL)
 def test_a_long_transaction(bank, before):
     """The tenant waits for no longer than it may, again and again; when that has ended, it moves."""
     tenant = bank.tenant_at(before, "one")
@@ -252,8 +237,6 @@ def test_a_neighbours_long_transaction(bank):
     assert_whole(bank, tenant, application)
 
 
-@pytest.mark.xfail(strict=True, raises=subprocess.TimeoutExpired,
-                   reason="nobody looks whether it is aborted while a slot is made (follow.c, follow_make_slot)")
 def test_an_abort_behind_a_neighbours_long_transaction(bank):
     tenant, neighbour = bank.tenant_at("schema", "one"), bank.tenant_at("row", "one")
     with bank.working(tenant) as application, bank.reeve.connect(neighbour) as long:
@@ -272,14 +255,13 @@ def test_an_abort_behind_a_neighbours_long_transaction(bank):
 
 # ---- what is not as it should be ----
 
-@pytest.mark.xfail(strict=True, reason="a difference is told, and the tenant stays at its new place")
 @pytest.mark.parametrize("pair", PAIRS)
 def test_a_lost_row(bank, pair):
     """The comparison says which, and the tenant is taken back with what it has written since."""
     before, after = PAIRS[pair]
     tenant = bank.tenant_at(*before)
     with bank.working(tenant) as application:
-        lost = bank.move(tenant, *after, "--jobs", "1", env={"REEVE_FAIL_AT": "move.lose"}, check=False)
+        lost = bank.move(tenant, *after, "--jobs", "1", env={"REEVE_FAIL_AT": "move.lose.node"}, check=False)
         goes_on(application)
         assert lost.code != 0
         last = bank.last_move(tenant)
@@ -288,13 +270,29 @@ def test_a_lost_row(bank, pair):
     assert_whole(bank, tenant, application)
 
 
-@pytest.mark.xfail(strict=True, reason="who goes on behind the flip does not compare, and nothing tells that nobody has"
-                                       " (online.c, step_follow)")
 @pytest.mark.parametrize("at", ["move.flipped", "move.comparing"])
 def test_a_lost_row_and_a_killed_mover(bank, at):
-    """The move is not done as if it had been compared."""
-    tenant = bank.tenant_at("schema", "one")
-    crash(bank.reeve, at, "move", tenant.slug, SERVICE, "--cluster", "two", REEVE_FAIL_AT="move.lose")
-    resume(bank)
-    last = bank.last_move(tenant)
-    assert (last["phase"], last["error"]) != ("moved", None)
+    """Who goes on with it compares."""
+    before = "schema", "one"
+    tenant = bank.tenant_at(*before)
+    with bank.working(tenant) as application:
+        crash(bank.reeve, at, "move", tenant.slug, SERVICE, "--cluster", "two", REEVE_FAIL_AT="move.lose.node")
+        goes_on(application)
+        resume(bank)
+        goes_on(application)
+        last = bank.last_move(tenant)
+        assert "differs" in last["error"] and 'table "node", key (' in last["error"]
+        assert (last["phase"], bank.place(tenant)) == ("reverted", before)
+    assert_whole(bank, tenant, application)
+
+
+def test_a_lost_row_that_is_changed_meanwhile(bank):
+    """The stream finds it, and the move is undone in front of the flip."""
+    before = "schema", "one"
+    tenant = bank.tenant_at(*before)
+    with bank.working(tenant) as application:
+        lost = bank.move(tenant, "schema", "two", env={"REEVE_FAIL_AT": "move.lose.tally"}, check=False)
+        assert lost.code != 0 and "where it was to be" in lost.err
+        goes_on(application)
+        assert (bank.phase(tenant), bank.place(tenant)) == ("aborted", before)
+    assert_whole(bank, tenant, application)

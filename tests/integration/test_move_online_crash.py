@@ -24,7 +24,7 @@ PAIRS = {"row-schema": (LOCAL["row"], LOCAL["schema"]),
 COPYING = ["move.slot", "move.copying", "move.copied"]
 FOLLOWING = ["move.catching_up", "move.applying", "move.hold", "move.held", "move.fenced", "move.marked",
              "move.begun_back", "move.flipping"]
-FLIPPED = ["move.flipped", "move.comparing", "move_online.follow.after", "move.settling",
+FLIPPED = ["move.flipped", "move.comparing", "move_online.follow.after", "move_online.verify.after", "move.settling",
            "move_online.settle.after"]
 
 
@@ -48,7 +48,7 @@ def points(kind):
 
 
 def test_points_are_found():
-    assert len(points("move_online")) == 8 and set(FLIPPED) & set(points("move_online"))
+    assert len(points("move_online")) == 9 and set(FLIPPED) & set(points("move_online"))
     assert len(points("move_back")) == 4
 
 
@@ -144,8 +144,10 @@ def test_who_goes_on_is_killed_too(bank, pair, first, second):
             other.stop()
             with contextlib.suppress(AssertionError):  # it may be dead before it answers
                 other.start(REEVE_CRASH_AT=second)
-            wait_until(lambda: other.process.poll() is not None, f"it comes to {second}", SOON_SECONDS)
-            assert other.process.returncode == -signal.SIGKILL
+            wait_until(lambda: other.process.poll() is not None or bank.phase(tenant) == "moved",
+                       f"it comes to {second}", SOON_SECONDS)
+            # Another server's runner may have been faster.
+            assert other.process.poll() == -signal.SIGKILL or "was taken up" in bank.reeve.log()
         resume(bank)
         goes_on(application)
         assert (bank.phase(tenant), bank.place(tenant)) == ("moved", PAIRS[pair][1])
@@ -156,10 +158,6 @@ def test_who_goes_on_is_killed_too(bank, pair, first, second):
 
 # ---- going back ----
 
-# move_progress has one row for both ways of a move, so where both places are in one database the end of the way
-# forth (online.c, clean_forward) takes away how far the way back has come.
-ONE_DATABASE = pytest.mark.xfail(strict=True, reason="there is no way back within one database")
-WAYS_BACK = [pytest.param(pair, marks=[ONE_DATABASE] if pair == "row-schema" else []) for pair in PAIRS]
 BACK = points("move_back")[:2] + ["move.catching_up", "move.applying", "move.hold", "move.held", "move.fenced",
                                   "move.marked", "move.flipping", "move.flipped", "move.comparing",
                                   *points("move_back")[2:]]
@@ -176,7 +174,7 @@ def killed_behind(bank, pair, verb, point, stack):
     return tenant, application
 
 
-@pytest.mark.parametrize("pair", WAYS_BACK)
+@pytest.mark.parametrize("pair", PAIRS)
 def test_a_killed_way_back_is_gone_on_with(bank, pair):
     with contextlib.ExitStack() as stack:
         made = {point: killed_behind(bank, pair, "revert", point, stack) for point in share(pair, BACK)}
@@ -187,7 +185,7 @@ def test_a_killed_way_back_is_gone_on_with(bank, pair):
     assert_whole(bank, made)
 
 
-@pytest.mark.parametrize("pair", WAYS_BACK)
+@pytest.mark.parametrize("pair", PAIRS)
 def test_a_killed_way_back_is_aborted(bank, pair):
     """The tenant stays at its new place, and can go back later."""
     before, after = PAIRS[pair]
@@ -310,8 +308,6 @@ def test_a_killed_proxy(bank, number, at):
     assert bank.leftovers() == [] and bank.audited() == []
 
 
-@pytest.mark.xfail(strict=True, reason="the new place is closed again (flip.c, open_and_flip) as if it had not"
-                                       " flipped, and nobody opens it")
 def test_a_flip_whose_answer_is_lost(bank):
     """It is committed, and whoever did it does not know: the tenant works at its new place."""
     tenant = bank.tenant_at("schema", "one")
@@ -330,9 +326,7 @@ def test_a_flip_whose_answer_is_lost(bank):
     assert_whole(bank, {"flip": (tenant, application)})
 
 
-CLOSES = [pytest.mark.xfail(strict=True, reason="it closes the place again (flip.c, flip_now: pause_check) before it"
-                                                " looks whether the move is still its own, and nobody is held then"),
-          pytest.mark.skipif(ENFORCEMENT == "login", reason="a client may wait until the place is open again")]
+CLOSES = pytest.mark.skipif(ENFORCEMENT == "login", reason="a client may wait until the place is open again")
 
 
 @pytest.mark.parametrize("number, at", [
@@ -404,15 +398,15 @@ def works(proxy, tenant):
 
 
 def test_who_is_cut_off_is_waited_for(bank):
-    """Unless somebody said that it need not be: the tenant does not wait meanwhile but for moments."""
+    """Unless somebody said that it need not be: the tenant does not wait meanwhile."""
     tenant = bank.tenant_at("schema", "one")
     with running_line(bank) as line, running_serve(bank.reeve, control=line.conninfo), \
             bank.working(tenant) as application:
         line.is_cut = True
         with started(bank, tenant.slug, SERVICE, "--cluster", "two") as running:
-            pauses = {}
-            wait_until(lambda: pauses.update(bank.pauses(tenant)) or len(pauses) > 2, "it is tried again", SOON_SECONDS)
-            assert max(pause or 0 for pause in pauses.values()) < 2.5 and bank.phase(tenant) == "catching up"
+            wait_until(lambda: bank.is_in(tenant, "catching up"), "it has copied", SOON_SECONDS)
+            goes_on(application, 100)
+            assert bank.pauses(tenant) == {} and bank.phase(tenant) == "catching up"
             line.is_cut = False
             assert let_go(running) == 0, running.err
         goes_on(application)

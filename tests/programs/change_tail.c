@@ -51,7 +51,7 @@ static int make_slot(char **arguments, struct error *err)
     struct pg_slot slot = {0};
     int r = connect_to(arguments[0], true, &connection, err);
     if (r == 0)
-        r = pg_slot_create(connection, arguments[1], &slot, err);
+        r = pg_slot_create(connection, arguments[1], PG_SLOT_LASTING, &slot, err);
     if (r < 0)
         return r;
     print(json_pack("{s:o, s:s}", "lsn", lsn_json(slot.consistent_lsn), "snapshot", slot.snapshot));
@@ -176,7 +176,7 @@ static int follow(char **arguments, struct error *err)
     _cleanup_pg_connection_ struct pg_connection *connection = NULL;
     _cleanup_pg_stream_ struct pg_stream *stream = NULL;
     struct pg_stream_spec spec = {.slot = arguments[1],
-                                  .publication = arguments[2],
+                                  .publications[0] = arguments[2],
                                   .messages = true,
                                   .in_pieces = strcmp(arguments[3], "2") == 0};
     if (!pg_lsn_parse(arguments[4], &spec.start_lsn))

@@ -5,7 +5,7 @@
 #include "catalog/credential.h"
 #include "catalog/placement.h"
 #include "catalog/service.h"
-#include "catalog/tenant.h"
+#include "catalog/tag.h"
 
 #define VERIFIER "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"
 
@@ -97,6 +97,42 @@ static void test_statuses(void **state)
     assert_string_equal(catalog_tenant_status_name(CATALOG_TENANT_DELETED), "deleted");
     refuses(ERROR_USAGE, "active, suspended, deleting",
             catalog_tenant_status_parse("gone", &status, &err));
+}
+
+static void test_tags(void **state)
+{
+    (void)state;
+    static const char *const wrong[] = {"", "=", "=x", "x=", "Big", "a b", "x=\n", "x=\xff"};
+    int64_t id = make_tenant("acme");
+    struct catalog_tenant found;
+    works(catalog_tenant_get(catalog, &arena, id, &found, &err));
+    assert_int_equal(found.tag_count, 0);
+    works(catalog_tag_set(catalog, id, "plan=basic", &err));
+    works(catalog_tag_set(catalog, id, "regulated", &err));
+    works(catalog_tag_set(catalog, id, "a=\"x\", {y}", &err));
+    works(catalog_tag_set(catalog, id, "plan=b=c", &err));
+    works(catalog_tenant_get(catalog, &arena, id, &found, &err));
+    assert_int_equal(found.tag_count, 3);
+    assert_string_equal(found.tags[0], "a=\"x\", {y}");
+    assert_string_equal(found.tags[1], "plan=b=c");
+    assert_string_equal(found.tags[2], "regulated");
+    assert_true(catalog_tenant_has_tag(&found, "regulated"));
+    assert_true(catalog_tenant_has_tag(&found, "plan"));
+    assert_true(catalog_tenant_has_tag(&found, "plan=b=c"));
+    assert_false(catalog_tenant_has_tag(&found, "plan=b"));
+    assert_false(catalog_tenant_has_tag(&found, "plan="));
+    assert_false(catalog_tenant_has_tag(&found, "pla"));
+    assert_false(catalog_tenant_has_tag(&found, "regulated=x"));
+    assert_false(catalog_tenant_has_tag(&found, "regulatedx"));
+    for (size_t i = 0; i < array_size(wrong); i++) {
+        refuses(ERROR_INVALID, "tag", catalog_tag_check(wrong[i], &err));
+        refuses(ERROR_INVALID, "tag", catalog_tag_set(catalog, id, wrong[i], &err));
+    }
+    works(catalog_tag_unset(catalog, id, "plan", &err));
+    refuses(ERROR_NOT_FOUND, "tag \"plan\"", catalog_tag_unset(catalog, id, "plan", &err));
+    works(catalog_tenant_get(catalog, &arena, id, &found, &err));
+    assert_int_equal(found.tag_count, 2);
+    refuses(ERROR_NOT_FOUND, "no such tenant", catalog_tag_set(catalog, 999, "x", &err));
 }
 
 static void test_deletion(void **state)
@@ -529,10 +565,19 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_open, fixture_close)
     const struct CMUnitTest tests[] = {
-        TEST(test_tenants),          TEST(test_statuses),   TEST(test_deletion),
-        TEST(test_tenant_lists),     TEST(test_placements), TEST(test_placements_that_are_refused),
-        TEST(test_placement_states), TEST(test_epochs),     TEST(test_placement_lists),
-        TEST(test_passwords),        TEST(test_tokens),     TEST(test_revoking_everything),
+        TEST(test_tenants),
+        TEST(test_statuses),
+        TEST(test_tags),
+        TEST(test_deletion),
+        TEST(test_tenant_lists),
+        TEST(test_placements),
+        TEST(test_placements_that_are_refused),
+        TEST(test_placement_states),
+        TEST(test_epochs),
+        TEST(test_placement_lists),
+        TEST(test_passwords),
+        TEST(test_tokens),
+        TEST(test_revoking_everything),
     };
     return cmocka_run_group_tests(tests, fixture_start, fixture_stop);
 }

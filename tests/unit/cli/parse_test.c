@@ -24,6 +24,11 @@ static const struct cli_parameter paint_arguments[] = {
     {.name = "CORNER", .kind = CLI_TEXT, .help = "where to begin"},
     {0},
 };
+static const struct cli_parameter mend_arguments[] = {
+    {.name = "WALL", .required = true, .kind = CLI_TEXT, .help = "what to mend"},
+    {.name = "HOLE", .required = true, .many = true, .kind = CLI_TEXT, .help = "where"},
+    {0},
+};
 static const struct cli_parameter paint_options[] = {
     {.name = "color", .value = "COLOR", .kind = CLI_CHOICE, .choice = color, .help = "the color"},
     {.name = "also", .value = "COLORS", .kind = CLI_CHOICES, .choice = color, .help = "others"},
@@ -50,6 +55,7 @@ static const struct cli_command wall_commands[] = {
      .options = paint_options,
      .fields = fields,
      .run = nothing},
+    {.verb = "mend", .summary = "Mends", .arguments = mend_arguments, .run = nothing},
     {.verb = "paper", .summary = "Papers", .no_config = true, .run = nothing},
     {0},
 };
@@ -106,6 +112,23 @@ static void test_values(void **state reeve_unused)
     arena_reset(&cli.arena);
 }
 
+static void test_many(void **state reeve_unused)
+{
+    struct cli cli = {0};
+    struct error err;
+    const char *const *texts;
+    assert_int_equal(parse(&cli, &err, "wall mend north a b --config f c"), 0);
+    assert_string_equal(cli_text(&cli, "WALL"), "north");
+    assert_int_equal(cli_texts(&cli, "HOLE", &texts), 3);
+    assert_string_equal(texts[0], "a");
+    assert_string_equal(texts[1], "b");
+    assert_string_equal(texts[2], "c");
+    assert_string_equal(cli.config_path, "f");
+    assert_int_equal(parse(&cli, &err, "wall mend north"), -ERROR_USAGE);
+    assert_string_equal(err.message, "HOLE is missing");
+    arena_reset(&cli.arena);
+}
+
 static void test_refusals(void **state reeve_unused)
 {
     static const struct {
@@ -114,7 +137,7 @@ static void test_refusals(void **state reeve_unused)
         {"", "a command is missing", "\"reeve --help\" lists the commands"},
         {"wal", "there is no command \"wal\"", "did you mean \"reeve wall\"?"},
         {"zzzzzz", "there is no command \"zzzzzz\"", "\"reeve --help\" lists the commands"},
-        {"wall", "\"reeve wall\" needs a verb", "the verbs are: paint, paper"},
+        {"wall", "\"reeve wall\" needs a verb", "the verbs are: paint, mend, paper"},
         {"wall piant", "there is no command \"wall piant\"", "did you mean \"reeve wall paint\"?"},
         {"wall paint", "WALL is missing", "see \"reeve wall paint --help\""},
         {"wall paint a b c", "unexpected argument \"c\"", "see \"reeve wall paint --help\""},
@@ -188,9 +211,8 @@ static void test_nearest(void **state reeve_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_help),
+        cmocka_unit_test(test_values),   cmocka_unit_test(test_many),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_help),
         cmocka_unit_test(test_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

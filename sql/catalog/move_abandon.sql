@@ -1,0 +1,1 @@
+UPDATE reeve.move SET abandoned = true WHERE id = $1

@@ -1,1 +1,0 @@
-DELETE FROM reeve.move_progress WHERE move_id = $1::bigint

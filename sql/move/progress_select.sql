@@ -1,1 +1,0 @@
-SELECT lsn FROM reeve.move_progress WHERE move_id = $1::bigint

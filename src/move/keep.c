@@ -1,0 +1,156 @@
+/*
+ * keep.c - behind a move: what the tenant writes at its new place is brought to the old one, until
+ * somebody finishes or reverts it; the slot for that keeps no more WAL than it may, and the old
+ * place is kept no longer than it was to be.
+ */
+#include "base/log.h"
+#include "base/time.h"
+#include "catalog/catalog.h"
+#include "move/flip.h"
+#include "move/follow.h"
+
+static const int64_t turn_us = 10 * TIME_S; /* of one tenant; then it is others' turn */
+
+static bool is_transient(int r)
+{
+    return r == -ERROR_CONNECTION || r == -ERROR_CANCELLED || r == -ERROR_BUSY ||
+           r == -ERROR_TIMEOUT;
+}
+
+/* Going back copies then, while the tenant waits. */
+static int give_up(struct job_run *run, struct moving *moving, const struct error *why,
+                   struct error *err)
+{
+    struct error ignored = {0};
+    int r = stream_drop(moving->from, moving->move.id, STREAM_BACK, err);
+    if (r == 0)
+        r = catalog_move_lose_stream(run->catalog, moving->move.id, why->message, err);
+    if (r < 0)
+        return r;
+    flip_disallow(run, moving);
+    log_write_error(LOG_WARNING, why,
+                    "tenant %s service %s: its old place is not followed any more",
+                    moving->move.place.tenant, moving->move.place.service);
+    if (stream_drop(moving->to, moving->move.id, STREAM_BACK, &ignored) < 0) /* `finish` does */
+        log_debug("what the stream has at its end stays for now: %s", ignored.message);
+    return 0;
+}
+
+/* Looked at first, and from a connection to the new place alone: the old one may be gone. */
+static int watch_slot(struct job_run *run, struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    int r = server_connect(&moving->from->server, moving->from->isolated.database, &admin, err);
+    if (r < 0)
+        return r;
+    moving->watch = admin;
+    moving->slot = stream_name(run->arena, moving->move.id, STREAM_BACK);
+    r = moving_watch(run, moving, err);
+    moving->watch = NULL;
+    return r;
+}
+
+static int follow_back(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct error why = {0};
+    int r = watch_slot(run, moving, &why);
+    if (r == 0)
+        r = place_read_migrations(run, &moving->making, &why);
+    if (r == 0)
+        r = flip_check_stream(run, moving, &why);
+    if (r == -ERROR_LIMIT || r == -ERROR_MIGRATION || r == -ERROR_STATE)
+        return give_up(run, moving, &why, err);
+    if (r == 0)
+        r = follow_drain(run, moving, STREAM_BACK, turn_us, &why);
+    if (r < 0 && !is_transient(r) && strcmp(why.message, moving->move.error) != 0) {
+        log_write_error(LOG_WARNING, &why, "tenant %s service %s: its old place falls behind",
+                        moving->move.place.tenant, moving->move.place.service);
+        return catalog_move_set_phase(run->catalog, moving->move.id, CATALOG_MOVE_MOVED,
+                                      why.message, err);
+    }
+    return 0; /* the next turn tries again, until its slot keeps too much */
+}
+
+/* Under the placement's lock: somebody may have ended the move meanwhile. */
+static int keep_locked(const struct job_context *context, struct catalog *catalog, int64_t move_id,
+                       struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    struct catalog_move move = {0};
+    int r = catalog_move_get(catalog, &arena, move_id, &move, err);
+    if (r < 0 || move.phase != CATALOG_MOVE_MOVED || move.offline)
+        return r;
+    int64_t job_id = 0;
+    r = move_pending(catalog, move.place.id, &job_id, err);
+    if (r < 0 || job_id != 0)
+        return r;
+    struct job_run run = {
+        .context = context,
+        .catalog = catalog,
+        .arena = &arena,
+        .placement_id = move.place.id,
+        .tenant_id = move.place.tenant_id,
+        .service_id = move.place.service_id,
+        .arguments = arena_printf(
+            &arena, "{\"move\": %lld, \"pause_us\": 0, \"jobs\": 1, \"ignore\": false}",
+            (long long)move_id),
+    };
+    struct moving *moving;
+    r = moving_load(&run, &moving, err);
+    return r < 0 ? r : follow_back(&run, moving, err);
+}
+
+static int keep_one(const struct job_context *context, struct catalog *catalog,
+                    const struct catalog_move *move, struct error *err)
+{
+    char subject[JOB_SUBJECT_SIZE];
+    job_subject_placement(move->place.id, subject);
+    int r = job_lock(catalog, subject, 0, context->cancelled, err);
+    if (r < 0)
+        return r;
+    r = keep_locked(context, catalog, move->id, err);
+    job_unlock(catalog, subject);
+    return r;
+}
+
+static bool is_over_time(const struct catalog_move *move)
+{
+    return move->keep_us > 0 && move->phase == CATALOG_MOVE_MOVED &&
+           time_unix_us() > move->phase_unix_us + move->keep_us;
+}
+
+static int keep(const struct job_context *context, struct catalog *catalog,
+                const struct catalog_move *move, struct error *err)
+{
+    if (is_over_time(move) && !*move->error)
+        return move_finish(context, move->place.tenant, move->place.service, false, err);
+    if (move->phase == CATALOG_MOVE_MOVED && !move->offline)
+        return keep_one(context, catalog, move, err);
+    return 0;
+}
+
+int move_keep(const struct job_context *context, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    const struct catalog_move_filter filter = {.open = true};
+    struct job_context impatient = *context;
+    impatient.lock_wait_us = 0;
+    struct catalog_move *moves = NULL;
+    size_t count = 0;
+    int r = catalog_open(context->control, &catalog, err);
+    if (r == 0)
+        r = catalog_move_list(catalog, &arena, &filter, &moves, &count, err);
+    for (size_t i = 0; r == 0 && i < count && !job_cancelled(context); i++) {
+        struct error why = {0};
+        int kept = keep(&impatient, catalog, &moves[i], &why);
+        if (kept < 0 && !is_transient(kept))
+            log_write_error(LOG_WARNING, &why, "move %lld cannot be kept up",
+                            (long long)moves[i].id);
+        if (pg_is_broken(catalog_connection(catalog)))
+            return kept;
+    }
+    return r;
+}
