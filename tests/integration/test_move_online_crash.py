@@ -7,7 +7,7 @@ import signal
 import psycopg
 import pytest
 
-from support import failpoints
+from support import failpoints, process
 from support.agreement import wait_for_jobs
 from support.bank import (SERVICE, SOON_SECONDS, config_over, goes_on, kill_server, let_go, only_lost_connections,
                           resume, running_bank, running_line, started, stopped_move, wait_until_stopped)
@@ -285,11 +285,13 @@ def test_a_killed_proxy(bank, number, at):
     """It is there again before the mover goes on, and its clients too."""
     before, after = between(number)
     tenant = bank.tenant_at(*before)
-    with running_serve(bank.reeve) as proxy, bank.working(tenant, proxy) as application, \
+    listen = [f"127.0.0.1:{process.kept_port()}"]
+    with running_serve(bank.reeve, listen=listen) as proxy, bank.working(tenant, proxy) as application, \
             bank.working(tenant) as elsewhere:
-        with stopped_move(bank, tenant, *after, at, "--ignore-unreachable") as running:
+        with stopped_move(bank, tenant, *after, at) as running:
             proxy.process.kill()
             proxy.process.wait()
+            wait_until(lambda: process.is_free(proxy.port), "its port is free", SOON_SECONDS)
             proxy.start()
             assert let_go(running) == 0, running.err
         goes_on(application)

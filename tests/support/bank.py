@@ -106,7 +106,9 @@ class Bank(World):
         """Behind a test that may have failed."""
         if self.leftovers():
             for tenant in self.made:
-                self.reeve.cli("tenant", "delete", tenant.slug, "--yes", check=False)
+                for command in (["move", "abort", tenant.slug, SERVICE], ["tenant", "delete", tenant.slug, "--yes"]):
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        self.reeve.cli(*command, check=False, seconds=20)
             self.known = self._leftovers()
         self.made = []
 
@@ -152,7 +154,8 @@ class Bank(World):
 def running_bank():
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(process.temporary_folder())
-        servers = {name: stack.enter_context(postgres.running_postgres(settings=WAL)) for name in ("one", "two")}
+        servers = {name: stack.enter_context(postgres.running_postgres(settings=WAL, port=process.kept_port()))
+                   for name in ("one", "two")}
         yield Bank(stack.enter_context(running_reeve()), folder / "bank", servers)
 
 

@@ -4,6 +4,7 @@ import ctypes
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -38,6 +39,27 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def kept_port():
+    """One that no client's own end is given meanwhile, for a server that is killed and started again: who tries
+    to reach it could meet itself there."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as given:
+        first = int(given.read().split()[0])
+    while True:
+        port = random.randrange(max(1024, first - 20000), first)
+        if is_free(port):
+            return port
+
+
+def is_free(port):
+    """Of a process that was killed, what io_uring held is given back a little later than the process is gone."""
+    with contextlib.suppress(OSError), socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))
+        probe.listen()
+        return True
+    return False
 
 
 def end_with_parent(number):
