@@ -41,6 +41,9 @@ int flip_check_stream(struct job_run *run, struct moving *moving, struct error *
 {
     const char *here = "";
     int r = read_version(run, moving, moving->from, &here, err);
+    if (r ==
+        -ERROR_MIGRATION) /* this program's folder is another: that says nothing of the stream */
+        return err ? error_set(err, ERROR_INVALID, "%s", err->message) : -ERROR_INVALID;
     return r < 0 ? r : check_stream_version(moving, here, err);
 }
 
@@ -158,12 +161,8 @@ static int open_and_flip(struct job_run *run, struct moving *moving, const char 
         r = commit_flip(run, moving, action, phase, err);
     failpoint("move.flipped");
     moving->in_doubt = r < 0 && pg_is_broken(catalog_connection(run->catalog));
-    if (r < 0 && !moving->in_doubt) {
-        struct error open = {0};
-        if (isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open) <
-            0)
-            log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
-    }
+    if (r < 0 && !moving->in_doubt && pause_close_other(run, moving) < 0)
+        moving->in_doubt = true; /* whoever goes on closes it first */
     return r;
 }
 

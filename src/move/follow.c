@@ -18,6 +18,7 @@ enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
 static const int64_t again_first_us = 2 * TIME_S, again_last_us = 60 * TIME_S;
+static const int64_t statement_us = (int64_t)120 * TIME_S;  /* a row, or a commit */
 static const int64_t patience_us = (int64_t)3600 * TIME_S;  /* with pauses that are too long */
 static const int64_t slot_wait_us = (int64_t)3600 * TIME_S; /* for others' transactions */
 
@@ -189,6 +190,8 @@ static int follow_open(struct follow *follow, struct error *err)
     struct place *from = moving->from;
     const char *name = stream_name(follow->run->arena, moving->move.id, follow->way);
     int r = applier_open(moving, follow->way, &follow->applier, err);
+    if (r == 0)
+        r = applier_set_timeout(follow->applier, statement_us, err);
     if (r == 0)
         r = moving_open(from, &follow->source, err);
     if (r == 0)
@@ -461,7 +464,10 @@ int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way
     int64_t until_us = time_monotonic_us() + at_most_us;
     if (r == 0)
         r = emit_marker(&follow, err);
-    while (r == 0 && !applier_is_marked(follow.applier) && time_monotonic_us() < until_us) {
+    uint64_t begun_lsn = r == 0 ? applier_lsn(follow.applier) : 0;
+    /* A transaction that takes longer is taken to its end: else it would begin anew each time. */
+    while (r == 0 && !applier_is_marked(follow.applier) &&
+           (time_monotonic_us() < until_us || applier_lsn(follow.applier) == begun_lsn)) {
         bool ignored;
         r = take_piece(&follow, turn_us, &ignored, err);
         if (r == 0)
@@ -514,6 +520,40 @@ static int open_snapshot(struct job_run *run, struct moving *moving,
     return r < 0 ? r : make_slot(run, moving, *ret_keeper, name, PG_SLOT_OF_CONNECTION, ret, err);
 }
 
+/* Nobody reads the stream back meanwhile. */
+int follow_compare_all(struct job_run *run, struct moving *moving, struct place *place,
+                       struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    int r = server_connect(&place->server, place->isolated.database, &admin, err);
+    if (r < 0)
+        return r;
+    moving->watch = admin;
+    moving->slot = stream_name(run->arena, moving->move.id, STREAM_BACK);
+    r = compare_all(run, moving, err);
+    moving->watch = NULL;
+    return r;
+}
+
+int follow_look_at_slot(struct job_run *run, struct moving *moving, struct place *place,
+                        enum stream_way way, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    _cleanup_pg_result_ struct pg_result *state = NULL;
+    const char *name = stream_name(run->arena, moving->move.id, way);
+    int r = server_connect(&place->server, place->isolated.database, &admin, err);
+    if (r == 0)
+        r = pg_query(admin, sql_move_slot_state, 1, &name, &state, err);
+    if (r < 0 || pg_rows(state) == 0)
+        return r;
+    moving->watch = admin;
+    moving->slot = name;
+    moving->watched_us = 0;
+    r = moving_watch(run, moving, err);
+    moving->watch = NULL;
+    return r;
+}
+
 int follow_compare(struct job_run *run, struct moving *moving, enum stream_way way,
                    struct error *err)
 {
@@ -530,7 +570,7 @@ int follow_compare(struct job_run *run, struct moving *moving, enum stream_way w
         return r;
     failpoint("move.comparing");
     moving->snapshot = slot.snapshot;
-    r = compare_all(run, moving, err);
+    r = follow_compare_all(run, moving, moving->from, err);
     moving->snapshot = NULL;
     return r;
 }
@@ -568,10 +608,9 @@ int follow_and_flip(struct job_run *run, struct moving *moving, enum stream_way 
             ret->keeper = pg_close(ret->keeper);
         if (!may_try_again(moving, r))
             return r;
-        if (until_us != 0 && time_monotonic_us() > until_us) {
-            error_prefix(err, "it was tried for an hour");
-            return r;
-        }
+        if (until_us != 0 && time_monotonic_us() > until_us)
+            return error_set(err, ERROR_STATE, "it was tried for an hour: %.300s",
+                             err ? err->message : "");
         log_write_error(LOG_INFO, err, "move %lld will be tried again", (long long)moving->move.id);
         job_tell(run, "again in %lld s: %.100s", (long long)(wait_us / TIME_S),
                  err ? err->message : "");

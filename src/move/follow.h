@@ -39,6 +39,12 @@ int follow_catch_up(struct job_run *run, struct moving *moving, enum stream_way 
  * one in a snapshot, this one with what came in front of that. ERROR_STATE names table and key. */
 int follow_compare(struct job_run *run, struct moving *moving, enum stream_way way,
                    struct error *err);
+/* compare_all, while the slot of the stream back, at that place, is watched. */
+int follow_compare_all(struct job_run *run, struct moving *moving, struct place *place,
+                       struct error *err);
+/* moving_watch of a slot that nobody reads; nothing where there is none. */
+int follow_look_at_slot(struct job_run *run, struct moving *moving, struct place *place,
+                        enum stream_way way, struct error *err);
 /* Applies what there is, for that long at most. */
 int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way,
                  int64_t at_most_us, struct error *err);

@@ -36,24 +36,11 @@ static int give_up(struct job_run *run, struct moving *moving, const struct erro
     return 0;
 }
 
-/* Looked at first, and from a connection to the new place alone: the old one may be gone. */
-static int watch_slot(struct job_run *run, struct moving *moving, struct error *err)
-{
-    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
-    int r = server_connect(&moving->from->server, moving->from->isolated.database, &admin, err);
-    if (r < 0)
-        return r;
-    moving->watch = admin;
-    moving->slot = stream_name(run->arena, moving->move.id, STREAM_BACK);
-    r = moving_watch(run, moving, err);
-    moving->watch = NULL;
-    return r;
-}
-
 static int follow_back(struct job_run *run, struct moving *moving, struct error *err)
 {
     struct error why = {0};
-    int r = watch_slot(run, moving, &why);
+    /* From a connection to the new place alone: the old one may be gone. */
+    int r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, &why);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, &why);
     if (r == 0)

@@ -177,6 +177,17 @@ const struct job_definition move_job = {
 
 /* A place of its own follows the service's migrations; shared tables are not this job's to migrate.
  */
+/* What is copied over has no use for the stream to there, nor that for it. */
+static int leave_stream(struct job_run *run, struct moving *moving, struct error *err)
+{
+    int r = moving_drop_stream(moving, STREAM_BACK, err);
+    if (r == 0)
+        r = catalog_move_lose_stream(run->catalog, moving->move.id, "going back was begun offline",
+                                     err);
+    moving->move.offline = r == 0;
+    return r;
+}
+
 static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
@@ -189,7 +200,9 @@ static int step_look(struct job_run *run, struct error *err)
         r = moving_allow(run, moving, err);
     if (r == 0)
         r = flip_check_versions(run, moving, err);
-    return r < 0 ? r : moving_find_tables(run, moving, err);
+    if (r == 0)
+        r = moving_find_tables(run, moving, err);
+    return r < 0 || moving->move.offline ? r : leave_stream(run, moving, err);
 }
 
 static int step_flip_back(struct job_run *run, struct error *err)

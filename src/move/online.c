@@ -93,6 +93,8 @@ static int step_copy(struct job_run *run, struct error *err)
     _cleanup_pg_connection_ struct pg_connection *replication = NULL;
     int r = begin_step(run, &moving, err);
     if (r == 0)
+        r = follow_look_at_slot(run, moving, moving->from, STREAM_FORWARD, err);
+    if (r == 0)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
@@ -129,7 +131,7 @@ static int compare_behind(struct job_run *run, struct moving *moving,
 {
     failpoint("move.comparing");
     moving->to_snapshot = snapshot->name;
-    int r = compare_all(run, moving, err);
+    int r = follow_compare_all(run, moving, moving->to, err);
     moving->to_snapshot = NULL;
     return r;
 }
@@ -143,6 +145,8 @@ static int step_follow(struct job_run *run, struct error *err)
     if (r < 0 || moving->move.flipped)
         return r;
     r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = follow_look_at_slot(run, moving, moving->from, STREAM_FORWARD, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)
@@ -175,6 +179,8 @@ static int step_verify(struct job_run *run, struct error *err)
     r = pause_settle(run, moving, err);
     if (r == 0)
         r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, err);
     if (r == 0 && !moving->compared) {
         r = moving_find_tables(run, moving, err);
         if (r == 0)
@@ -233,6 +239,7 @@ static int go_back(struct job_run *run, struct moving *moving, struct error *err
 {
     struct follow_snapshot ignored = {0};
     int r = pause_settle(run, moving, err);
+    moving->move.wal_limit = 0;
     if (r == 0) /* nobody stops this */
         r = set_phase(run, moving, CATALOG_MOVE_REVERTING, run->why->message, err);
     if (r == 0)
@@ -242,6 +249,33 @@ static int go_back(struct job_run *run, struct moving *moving, struct error *err
                             &ignored, err);
     pg_close(ignored.keeper);
     return r;
+}
+
+static bool may_go_back_later(int r)
+{
+    return r == -ERROR_CONNECTION || r == -ERROR_CANCELLED || r == -ERROR_BUSY ||
+           r == -ERROR_TIMEOUT;
+}
+
+/* There is no way back along the stream, and the tenant stays where it works. */
+static int stay(struct job_run *run, const struct error *why, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_reload(run, &moving, err);
+    if (r == 0)
+        r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = stream_drop(moving->from, moving->move.id, STREAM_BACK, err);
+    if (r == 0)
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
+    if (r == 0)
+        r = moving_disallow(run, moving, err);
+    if (r < 0)
+        return r;
+    const char *text = arena_printf(run->arena, "%s; going back along the stream: %s",
+                                    run->why->message, why->message);
+    r = catalog_move_lose_stream(run->catalog, moving->move.id, text, err);
+    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
 }
 
 /* Until the flip the new place goes. Behind it, what was not found to be the same is not left at
@@ -261,9 +295,18 @@ static int compensate(struct job_run *run, struct error *err)
         return set_phase(run, moving, phase, run->why->message, err);
     if (!moving->move.flipped && phase != CATALOG_MOVE_REVERTING)
         return undo(run, moving, err);
-    if (moving->move.flipped)
-        r = go_back(run, moving, err);
-    return r < 0 ? r : be_back(run, run->why->message, err);
+    if (!moving->move.flipped)
+        return be_back(run, run->why->message, err);
+    struct error why = {0};
+    r = moving->move.abandoned ? error_set(&why, ERROR_STATE, "its old server is gone")
+                               : go_back(run, moving, &why);
+    if (r == 0)
+        return be_back(run, run->why->message, err);
+    if (!may_go_back_later(r))
+        return stay(run, &why, err);
+    if (err)
+        *err = why;
+    return r;
 }
 
 static const struct job_step online_steps[] = {
@@ -296,7 +339,11 @@ static int step_look(struct job_run *run, struct error *err)
     int r = moving_reload(run, &moving, err);
     if (r < 0 || !moving->move.flipped)
         return r;
-    r = pause_settle(run, moving, err);
+    r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, err);
     if (r == 0)
         r = moving_allow(run, moving, err);
     if (r == 0)
@@ -315,7 +362,11 @@ static int step_back(struct job_run *run, struct error *err)
     int r = moving_reload(run, &moving, err);
     if (r < 0 || !moving->move.flipped)
         return r;
-    r = pause_settle(run, moving, err);
+    r = moving_check_stop(run, moving, err);
+    if (r == 0)
+        r = pause_settle(run, moving, err);
+    if (r == 0)
+        r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)

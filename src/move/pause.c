@@ -226,6 +226,23 @@ int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
     return r;
 }
 
+int pause_close_other(struct job_run *run, struct moving *moving)
+{
+    struct place *to = moving->to;
+    struct error open = {0};
+    const struct job_context *context = run->context;
+    struct job_context calm = *context;
+    calm.cancelled = NULL;
+    to->server.context = &calm;
+    to->server.until_us = time_monotonic_us() + UNDO_TRY_US;
+    int r = isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open);
+    if (r < 0)
+        log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
+    to->server.until_us = 0;
+    to->server.context = context;
+    return r;
+}
+
 void pause_end(struct moving *moving)
 {
     set_limit(moving, 0);

@@ -43,10 +43,10 @@ static int drop_other(const struct job_context *context, struct catalog *catalog
     if (r == 0)
         r = place_load_at(context, catalog, arena, &move.place, &other, err);
     if (r == 0)
-        r = drop_streams(other, move.id, err);
-    if (r == 0)
         r = drop_streams(here, move.id, err);
-    return r < 0 ? r : place_drop(other, err);
+    if (r == 0 && !move.abandoned)
+        r = drop_streams(other, move.id, err);
+    return r < 0 || move.abandoned ? r : place_drop(other, err);
 }
 
 static int load(struct job_run *run, struct place **ret, struct error *err)

@@ -27,7 +27,7 @@ FROM generate_series(1, {count}) i
 """
 ENTRIES = """
 INSERT INTO {entry} ({key} id, account_id, amount, kind, note, at)
-SELECT {value} i, 1 + i * 7919 % {accounts}, i % 10000 / 100.0, (ARRAY['card', 'cash', 'wire'])[1 + i % 3],
+SELECT {value} i, 1 + i::bigint * 7919 % {accounts}, i % 10000 / 100.0, (ARRAY['card', 'cash', 'wire'])[1 + i % 3],
        repeat(md5('note ' || i), 8), now() - i * interval '11 seconds'
 FROM generate_series(1, {count}) i
 """
