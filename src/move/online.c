@@ -9,7 +9,6 @@
 #include "base/failpoint.h"
 #include "move/flip.h"
 #include "move/follow.h"
-#include "pg/quote.h"
 
 static int set_phase(struct job_run *run, const struct moving *moving,
                      enum catalog_move_phase phase, const char *why, struct error *err)
