@@ -3,10 +3,6 @@ SELECT format('wal_level is %s', current_setting('wal_level')) AS what,
        'set wal_level = logical and restart the server; or move with --offline' AS remedy
 WHERE current_setting('wal_level') <> 'logical'
 UNION ALL
-SELECT format('all %s replication slots are in use', current_setting('max_replication_slots')),
-       'raise max_replication_slots'
-WHERE (SELECT count(*) FROM pg_catalog.pg_replication_slots) >= current_setting('max_replication_slots')::integer
-UNION ALL
 SELECT format('role "%s" may not replicate', current_user), format('ALTER ROLE %I REPLICATION', current_user)
 FROM pg_catalog.pg_roles
 WHERE rolname = current_user AND NOT rolsuper AND NOT rolreplication

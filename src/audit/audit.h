@@ -117,6 +117,7 @@ struct audit_facts {
     struct audit_names entered_roles;      /* under the guard: nobody logs in as these */
     struct audit_names members, member_of; /* pairs: memberships that there must be */
     struct audit_names connect_roles, connect_databases; /* pairs: who may connect where */
+    struct audit_names streams; /* of moves that are open, wherever they are */
 };
 
 void audit_facts_init(struct audit_facts *facts, struct arena *arena, bool everything);
@@ -140,6 +141,9 @@ struct audit_placement_facts {
 void audit_facts_placement(struct audit_facts *facts, const struct isolation_service *service,
                            const struct isolation_placement *placement,
                            const struct audit_placement_facts *about);
+
+/* What a move has on servers; borrowed. */
+void audit_facts_stream(struct audit_facts *facts, const char *name);
 
 /* ---- auditing ---- */
 

@@ -124,6 +124,9 @@ static const struct audit_check checks[] = {
     {"orphan-rows", "shared tables have no rows of tenants who have no placement there",
      sql_audit_orphan_rows, AUDIT_WARNING, AUDIT_OF_DATABASE, EVERYTHING | COMPARES | GENERATES,
      {VALUE_ROW_TABLES, VALUE_ROW_TENANTS}},
+    {"orphan-stream", "every publication and table of a move has its open move",
+     sql_audit_orphan_stream, AUDIT_WARNING, AUDIT_OF_DATABASE, EVERYTHING | COMPARES,
+     {VALUE_STREAMS}},
 
     /* ---- clusters ---- */
     {"role-attributes",
@@ -152,6 +155,9 @@ static const struct audit_check checks[] = {
     {"orphan-database", "every database of Reeve's has its placement or service",
      sql_audit_orphan_database, AUDIT_WARNING, AUDIT_OF_CLUSTER, EVERYTHING | COMPARES,
      {VALUE_DATABASES}},
+    {"orphan-slot", "every replication slot of a move has its open move",
+     sql_audit_orphan_slot, AUDIT_WARNING, AUDIT_OF_CLUSTER, EVERYTHING | COMPARES,
+     {VALUE_STREAMS}},
     {"database-open", "PUBLIC has no privileges on databases",
      sql_audit_database_open, AUDIT_CRITICAL, AUDIT_OF_CLUSTER, 0,
      {VALUE_DATABASES}},

@@ -48,6 +48,7 @@ enum audit_value {
     VALUE_MEMBER_OF,
     VALUE_CONNECT_ROLES,
     VALUE_CONNECT_DATABASES,
+    VALUE_STREAMS,
     /* always the same */
     VALUE_TENANT_POLICY, /* what reeve_tenant's expression may look like */
     VALUE_OWNER_POLICY,

@@ -84,6 +84,11 @@ static void add_target(struct arena *arena, struct audit_database *database,
     database->targets[database->target_count++] = *target;
 }
 
+void audit_facts_stream(struct audit_facts *facts, const char *name)
+{
+    add(facts->arena, &facts->streams, name);
+}
+
 /* ---- services ---- */
 
 static void service_roles(struct audit_facts *facts, const struct isolation_service *service,

@@ -101,6 +101,7 @@ static const struct audit_names *cluster_names(const struct audit_facts *facts,
         [VALUE_MEMBER_OF] = &facts->member_of,
         [VALUE_CONNECT_ROLES] = &facts->connect_roles,
         [VALUE_CONNECT_DATABASES] = &facts->connect_databases,
+        [VALUE_STREAMS] = &facts->streams,
     };
     return names[value];
 }

@@ -177,9 +177,14 @@ static const struct output_field plan_fields[] = {
      .title = "PAUSE-MS",
      .kind = OUTPUT_NUMBER,
      .help = "--dry-run: for how long the tenant would wait, about; else: for how long it has"},
+    {.key = "copy_s",
+     .title = "COPY-S",
+     .kind = OUTPUT_NUMBER,
+     .help = "--dry-run: seconds that copying would take, about; else null"},
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
+    {.key = "remarks", .kind = OUTPUT_LIST, .help = "what it would wait for, likewise"},
     MOVE_MANY_FIELDS("--match: "),
     {0},
 };
@@ -272,15 +277,14 @@ static struct move_spec read_spec(struct cli *cli)
     };
 }
 
-static json_t *problem_list(const struct move_plan *plan)
+static json_t *problem_list(const struct move_problem *problems, size_t count)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < plan->problem_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         json_t *problem = json_object();
-        json_object_set_new(problem, "what", output_text(plan->problems[i].what));
+        json_object_set_new(problem, "what", output_text(problems[i].what));
         json_object_set_new(problem, "remedy",
-                            plan->problems[i].remedy ? output_text(plan->problems[i].remedy)
-                                                     : json_null());
+                            problems[i].remedy ? output_text(problems[i].remedy) : json_null());
         json_array_append_new(list, problem);
     }
     return list;
@@ -301,16 +305,19 @@ static json_t *plan_record(const struct move_spec *spec, const struct move_plan 
     json_object_set_new(record, "bytes", json_integer(done ? done->bytes_done : plan->bytes));
     json_object_set_new(record, "pause_ms",
                         json_integer((done ? done->pause_us : plan->pause_us) / TIME_MS));
-    json_object_set_new(record, "problems", problem_list(plan));
+    json_object_set_new(record, "copy_s",
+                        done ? json_null() : json_integer(plan->copy_us / TIME_S));
+    json_object_set_new(record, "problems", problem_list(plan->problems, plan->problem_count));
+    json_object_set_new(record, "remarks", problem_list(plan->remarks, plan->remark_count));
     return record;
 }
 
-static void tell_problems(const struct cli *cli, const struct move_plan *plan)
+static void tell(const struct cli *cli, const char *prefix, const struct move_problem *problems,
+                 size_t count)
 {
-    for (size_t i = 0; !cli->json && i < plan->problem_count; i++)
-        output_note("it would fail: %s%s%s", plan->problems[i].what,
-                    plan->problems[i].remedy ? "; " : "",
-                    plan->problems[i].remedy ? plan->problems[i].remedy : "");
+    for (size_t i = 0; !cli->json && i < count; i++)
+        output_note("%s%s%s%s", prefix, problems[i].what, problems[i].remedy ? "; " : "",
+                    problems[i].remedy ? problems[i].remedy : "");
 }
 
 /* The last move of the placement. */
@@ -374,11 +381,13 @@ static int run_move(struct cli *cli, struct error *err)
         result = move_plan(&context.job, &spec, &cli->arena, &plan, err);
     if (result < 0)
         return result;
-    if (!cli_flag(cli, "dry-run"))
-        return carry_out(cli, &context, &spec, &plan, err);
-    output_record(cli, plan_record(&spec, &plan, NULL));
-    tell_problems(cli, &plan);
-    return 0;
+    bool is_dry = cli_flag(cli, "dry-run");
+    if (is_dry) {
+        output_record(cli, plan_record(&spec, &plan, NULL));
+        tell(cli, "it would fail: ", plan.problems, plan.problem_count);
+    }
+    tell(cli, "", plan.remarks, plan.remark_count);
+    return is_dry ? 0 : carry_out(cli, &context, &spec, &plan, err);
 }
 
 /* ---- behind a move ---- */

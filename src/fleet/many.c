@@ -148,8 +148,16 @@ static struct move_spec make_spec(const struct member *member)
 
 /* ---- looking ---- */
 
-static void take_plan(struct many_item *item, const struct move_plan *plan)
+static void take_plan(struct member *member, const struct move_plan *plan)
 {
+    struct many_item *item = member->item;
+    pthread_mutex_lock(&member->crew->mutex);
+    for (size_t i = 0; i < array_size(item->needs); i++) {
+        item->needs[i] = plan->needs[i];
+        if (plan->needs[i].cluster)
+            item->needs[i].cluster = arena_strdup(member->crew->arena, plan->needs[i].cluster);
+    }
+    pthread_mutex_unlock(&member->crew->mutex);
     item->tables = plan->tables;
     item->bytes = plan->bytes;
     item->rows = plan->rows;
@@ -175,12 +183,63 @@ static int look_at(struct member *member, struct error *err)
     struct move_plan plan = {0};
     int r = move_plan(&member->context, &spec, &arena, &plan, err);
     if (r == 0) {
-        take_plan(member->item, &plan);
+        take_plan(member, &plan);
         r = check_plan(&plan, err);
     }
     if (r < 0 && !job_cancelled(&member->context))
         member->item->status = MANY_REFUSED;
     return r;
+}
+
+/* ---- slots ---- */
+
+/* Where the slot that an item keeps is, until it is finished: its target. */
+static const char *keeping_cluster(const struct many_item *item)
+{
+    return item->needs[1].cluster ? item->needs[1].cluster : item->needs[0].cluster;
+}
+
+/* Of that cluster, while the last of `kept` items moves that are in front of it, and others that
+ * move with it: those have two there, or one. */
+static bool has_slots(const struct many_options *options, const struct move_need *need, size_t kept)
+{
+    int64_t at_once = (int64_t)kept < options->parallel ? (int64_t)kept : options->parallel;
+    int64_t needed = at_once * need->slots;
+    if (!options->finish) /* of those that are through, one each */
+        needed += (int64_t)kept - at_once;
+    return needed <= need->slots_left;
+}
+
+static size_t count_planned(const struct many_item *items, size_t end, const char *cluster)
+{
+    size_t planned = 0;
+    for (size_t i = 0; i < end; i++)
+        planned += items[i].status == MANY_PLANNED && items[i].needs[0].slots > 0 &&
+                   strcmp(keeping_cluster(&items[i]), cluster) == 0;
+    return planned;
+}
+
+/* Slots are the server's: what fits alone may not fit with the others. */
+static void refuse_beyond_slots(struct crew *crew)
+{
+    for (size_t i = 0; i < crew->count; i++) {
+        struct many_item *item = &crew->items[i];
+        if (item->status != MANY_PLANNED || item->needs[0].slots == 0)
+            continue;
+        const struct move_need *need = item->needs[1].cluster ? &item->needs[1] : &item->needs[0];
+        size_t kept = count_planned(crew->items, i, need->cluster) + 1;
+        if (has_slots(crew->options, need, kept))
+            continue;
+        struct error *why = arena_zalloc(crew->arena, sizeof(*why));
+        error_set(why, ERROR_LIMIT,
+                  "cluster \"%s\" has %lld replication slots left, too few for so many moves",
+                  need->cluster, (long long)need->slots_left);
+        error_hint(why, "raise max_replication_slots%s",
+                   crew->options->finish ? ", or lower --parallel"
+                                         : "; with --finish a move keeps none");
+        item->why = why;
+        item->status = MANY_REFUSED;
+    }
 }
 
 int many_look(const struct job_context *context, const struct many_options *options,
@@ -189,6 +248,7 @@ int many_look(const struct job_context *context, const struct many_options *opti
     struct crew crew = {
         .options = options, .work = look_at, .items = items, .count = count, .arena = arena};
     run_crew(context, &crew);
+    refuse_beyond_slots(&crew);
     return job_cancelled(context) ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
 }
 

@@ -39,6 +39,7 @@ struct many_item {
     const char *reason;              /* why it is skipped, or is to be moved; NULL: none */
     int64_t tables, bytes, rows;     /* from many_look on */
     int64_t pause_us;                /* an estimate at first, at the end what it was */
+    struct move_need needs[2];       /* from many_look on: as move_plan's; of the arena */
     const struct error *why;         /* NULL: nothing is wrong */
     bool finished;                   /* its old place is gone */
 };
@@ -62,7 +63,8 @@ struct many_summary {
 };
 
 /* Plans those that are MANY_PLANNED; results live in the arena. What one would fail for makes it
- * MANY_REFUSED. ERROR_CANCELLED; ERROR_CONNECTION: of the control database. */
+ * MANY_REFUSED, and so does that no replication slot would be left for it. ERROR_CANCELLED;
+ * ERROR_CONNECTION: of the control database. */
 int many_look(const struct job_context *context, const struct many_options *options,
               struct many_item *items, size_t count, struct arena *arena, struct error *err);
 /* Moves those that are MANY_PLANNED. ERROR_CANCELLED: interrupted; ERROR_STATE: some were not

@@ -64,6 +64,49 @@ int isolation_create(const struct isolation_server *server, const struct isolati
     return placement->isolation->create(&work, err);
 }
 
+/* From PostgreSQL 16 on an administrator who is no superuser may not make himself a member of
+ * pg_signal_backend, but he may of the roles that he has made; and no longer than it takes. */
+static int join_roles(struct pg_connection *maintenance,
+                      const struct isolation_placement *placement, bool join, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const char *const roles[] = {placement->role, placement->ro_role};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
+        r = isolation_server_run(maintenance, err,
+                                 join ? "GRANT %s TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
+                                      : "REVOKE %s FROM CURRENT_USER",
+                                 pg_identifier(&arena, roles[i]));
+    return r;
+}
+
+static int end_as_member(struct pg_connection *maintenance,
+                         const struct isolation_placement *placement, struct error *err)
+{
+    const char *const parameters[] = {placement->role, placement->ro_role};
+    int r = join_roles(maintenance, placement, true, err);
+    if (r < 0)
+        return r;
+    r = pg_execute(maintenance, sql_isolation_end_sessions, 2, parameters, NULL, err);
+    int left = join_roles(maintenance, placement, false, r < 0 ? NULL : err);
+    return r < 0 ? r : left;
+}
+
+static int end_sessions(struct pg_connection *maintenance,
+                        const struct isolation_placement *placement, struct error *err)
+{
+    const char *const parameters[] = {placement->role, placement->ro_role};
+    bool is_stranger = false;
+    int r = 0;
+    if (pg_server_version(maintenance) >= 160000)
+        r = isolation_server_ask(maintenance, sql_isolation_may_not_signal, 2, parameters,
+                                 &is_stranger, err);
+    if (r == 0 && is_stranger)
+        return end_as_member(maintenance, placement, err);
+    return r < 0 ? r
+                 : pg_execute(maintenance, sql_isolation_end_sessions, 2, parameters, NULL, err);
+}
+
 static int end_those_there(struct pg_connection *maintenance,
                            const struct isolation_placement *placement, struct error *err)
 {
@@ -76,7 +119,7 @@ static int end_those_there(struct pg_connection *maintenance,
         if (r < 0 || !busy)
             return r;
         if (look % LOOKS_A_SECOND == 0)
-            r = pg_execute(maintenance, sql_isolation_end_sessions, 2, parameters, NULL, err);
+            r = end_sessions(maintenance, placement, err);
     }
     return r < 0
                ? r

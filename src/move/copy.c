@@ -361,9 +361,13 @@ static int tell_difference(struct team *team, struct pg_connection *source,
 {
     _cleanup_arena_ struct arena arena = {0};
     const char *difference = NULL;
-    int r =
-        isolation_contents_difference(source, &team->moving->from->isolated, target,
-                                      &team->moving->to->isolated, table, &arena, &difference, err);
+    const struct isolation_placement *from = &team->moving->from->isolated;
+    const struct isolation_placement *to = &team->moving->to->isolated;
+    int r = team->moving->from_is_copy
+                ? isolation_contents_difference(target, to, source, from, table, &arena,
+                                                &difference, err)
+                : isolation_contents_difference(source, from, target, to, table, &arena,
+                                                &difference, err);
     if (r < 0)
         return r;
     return error_set(err, ERROR_STATE, "the copy differs (%lld rows and %lld): %s",

@@ -22,10 +22,11 @@ struct moving {
     int jobs;
     int64_t rate; /* bytes a second that are copied at most; 0: no bound */
     bool ignore_unreachable;
-    bool gentle;   /* transactions that do not end in time are not ended: it is tried again */
-    bool tried;    /* to copy: there may be rows of the tenant at `to` */
-    bool compared; /* both places, behind the flip */
-    bool in_doubt; /* whether it was flipped: the control database's answer was lost */
+    bool gentle;       /* transactions that do not end in time are not ended: it is tried again */
+    bool tried;        /* to copy: there may be rows of the tenant at `to` */
+    bool compared;     /* both places, behind the flip */
+    bool from_is_copy; /* what is compared was copied to `from`: a row that it has not, was lost */
+    bool in_doubt;     /* whether it was flipped: the control database's answer was lost */
     struct pg_connection *watch; /* to the slot's server, of moving_watch; NULL: nothing to watch */
     const char *slot;
     int64_t watched_us;
@@ -81,6 +82,10 @@ int pause_check(struct job_run *run, const struct moving *moving, struct error *
 /* Whatever a runner that is gone was at: the place that the tenant is at is open and, once it was
  * flipped, the other one is closed. */
 int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
+
+/* What a move's error begins with: the keeper mends that, and clears it. */
+#define MOVE_ERROR_SETTLE "the stream that it came by is not dropped: "
+#define MOVE_ERROR_BEHIND "its old place falls behind: "
 
 /* ---- copying and comparing, several tables at once ---- */
 

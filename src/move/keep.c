@@ -4,6 +4,7 @@
  * place is kept no longer than it was to be.
  */
 #include "base/log.h"
+#include "base/str.h"
 #include "base/time.h"
 #include "catalog/catalog.h"
 #include "move/flip.h"
@@ -36,9 +37,48 @@ static int give_up(struct job_run *run, struct moving *moving, const struct erro
     return 0;
 }
 
+/* An empty text: there is none any more. */
+static int set_error(struct job_run *run, struct moving *moving, const char *text,
+                     struct error *err)
+{
+    return catalog_move_set_phase(run->catalog, moving->move.id, CATALOG_MOVE_MOVED, text, err);
+}
+
+static bool has_error(const struct catalog_move *move, const char *prefix)
+{
+    return move->error && str_has_prefix(move->error, prefix);
+}
+
+/* What its last step could not do. */
+static int drop_forward(struct job_run *run, struct moving *moving, struct error *err)
+{
+    struct error why = {0};
+    int r = moving_drop_stream(moving, STREAM_FORWARD, &why);
+    if (r < 0)
+        log_debug("the stream of move %lld stays for now: %s", (long long)moving->move.id,
+                  why.message);
+    return r < 0 ? 0 : set_error(run, moving, "", err);
+}
+
+static int tell_behind(struct job_run *run, struct moving *moving, const struct error *why,
+                       struct error *err)
+{
+    const char *text = arena_printf(run->arena, MOVE_ERROR_BEHIND "%s", why->message);
+    if (has_error(&moving->move, text))
+        return 0;
+    log_write_error(LOG_WARNING, why, "tenant %s service %s: its old place falls behind",
+                    moving->move.place.tenant, moving->move.place.service);
+    return set_error(run, moving, text, err);
+}
+
 static int follow_back(struct job_run *run, struct moving *moving, struct error *err)
 {
     struct error why = {0};
+    if (has_error(&moving->move, MOVE_ERROR_SETTLE)) {
+        int dropped = drop_forward(run, moving, err);
+        if (dropped < 0)
+            return dropped;
+    }
     /* From a connection to the new place alone: the old one may be gone. */
     int r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, &why);
     if (r == 0)
@@ -49,12 +89,10 @@ static int follow_back(struct job_run *run, struct moving *moving, struct error 
         return give_up(run, moving, &why, err);
     if (r == 0)
         r = follow_drain(run, moving, STREAM_BACK, turn_us, &why);
-    if (r < 0 && !is_transient(r) && strcmp(why.message, moving->move.error) != 0) {
-        log_write_error(LOG_WARNING, &why, "tenant %s service %s: its old place falls behind",
-                        moving->move.place.tenant, moving->move.place.service);
-        return catalog_move_set_phase(run->catalog, moving->move.id, CATALOG_MOVE_MOVED,
-                                      why.message, err);
-    }
+    if (r < 0 && !is_transient(r))
+        return tell_behind(run, moving, &why, err);
+    if (r == 0 && has_error(&moving->move, MOVE_ERROR_BEHIND))
+        return set_error(run, moving, "", err);
     return 0; /* the next turn tries again, until its slot keeps too much */
 }
 

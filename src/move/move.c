@@ -20,7 +20,7 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
     if (r == 0)
         r = planning_begin(context, catalog, arena, spec, &planning, err);
     if (r == 0)
-        r = planning_look(&planning, spec->offline, err);
+        r = planning_look(&planning, spec, err);
     if (r < 0 || !planning.from || !planning.to)
         return r;
     *ret = (struct move_plan){
@@ -30,9 +30,13 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
         .tables = planning.tables,
         .bytes = planning.bytes,
         .rows = planning.rows,
-        .pause_us = planning_pause_us(&planning),
+        .pause_us = planning_pause_us(&planning, spec),
+        .copy_us = planning_copy_us(&planning, spec),
         .problems = planning.problems,
         .problem_count = planning.problem_count,
+        .remarks = planning.remarks,
+        .remark_count = planning.remark_count,
+        .needs = {planning.needs[0], planning.needs[1]},
     };
     return 0;
 }
@@ -47,7 +51,7 @@ static int check_plan(const struct planning *planning, const struct move_spec *s
             error_hint(err, "%s", first->remedy);
         return -ERROR_STATE;
     }
-    int64_t expected_us = planning_pause_us(planning);
+    int64_t expected_us = planning_pause_us(planning, spec);
     if (!spec->offline || expected_us <= spec->pause_us)
         return 0;
     error_set(err, ERROR_STATE, "the tenant would wait for about %lld s, and may for %lld s",
@@ -179,7 +183,7 @@ int move_start(const struct job_context *context, const struct move_spec *spec, 
     if (r == 0)
         r = planning_begin(context, catalog, &arena, spec, &planning, err);
     if (r == 0)
-        r = planning_look(&planning, spec->offline, err);
+        r = planning_look(&planning, spec, err);
     if (r == 0)
         r = check_plan(&planning, spec, err);
     failpoint("move.planned");

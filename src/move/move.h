@@ -40,17 +40,28 @@ struct move_problem {
     const char *what, *remedy; /* remedy NULL: there is none */
 };
 
+/* What a move takes of a cluster. */
+struct move_need {
+    const char *cluster; /* NULL: nothing */
+    int64_t slots;       /* replication slots while it moves; behind it, the target's keeps one */
+    int64_t slots_left;  /* that the server has free now */
+    int64_t connections;
+};
+
 struct move_plan {
     const char *from, *to; /* "schema t_000042 in database svc_orders on cluster local" */
     int64_t tables, bytes, rows;
     int64_t pause_us; /* that the tenant would wait: an estimate */
-    const struct move_problem *problems;
-    size_t problem_count;
+    int64_t copy_us;  /* that copying would take, likewise */
+    const struct move_problem *problems, *remarks;
+    size_t problem_count, remark_count;
+    struct move_need needs[2]; /* of the source's cluster and the target's; if they are one: of
+                                * that, and zeroes */
 };
 
 /* Looks at both ends and changes nothing. In the arena. ERROR_NOT_FOUND, ERROR_INVALID (isolation
  * not allowed), ERROR_STATE (it is there already; it has an open move), ERROR_CONNECTION; what else
- * a move could fail for is among the problems. */
+ * a move could fail for is among the problems; what may make it slow, among the remarks. */
 int move_plan(const struct job_context *context, const struct move_spec *spec, struct arena *arena,
               struct move_plan *ret, struct error *err);
 /* ERROR_STATE: the first problem of the plan. A failure leaves everything as it was, and the tenant

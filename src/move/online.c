@@ -182,8 +182,10 @@ static int step_verify(struct job_run *run, struct error *err)
         r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, err);
     if (r == 0 && !moving->compared) {
         r = moving_find_tables(run, moving, err);
+        moving->from_is_copy = true;
         if (r == 0)
             r = follow_compare(run, moving, STREAM_BACK, err);
+        moving->from_is_copy = false;
     }
     return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
 }
@@ -290,8 +292,9 @@ static int compensate(struct job_run *run, struct error *err)
     if (r < 0 || catalog_move_is_over(moving->move.phase))
         return r;
     enum catalog_move_phase phase = moving->move.phase;
-    if (moving->move.flipped && phase == CATALOG_MOVE_MOVED)
-        return set_phase(run, moving, phase, run->why->message, err);
+    if (moving->move.flipped && phase == CATALOG_MOVE_MOVED) /* move_keep drops it */
+        return set_phase(run, moving, phase,
+                         arena_printf(run->arena, MOVE_ERROR_SETTLE "%s", run->why->message), err);
     if (!moving->move.flipped && phase != CATALOG_MOVE_REVERTING)
         return undo(run, moving, err);
     if (!moving->move.flipped)

@@ -8,15 +8,24 @@
 #include "pg/quote.h"
 #include "sql/statements.h"
 
+static const int64_t usual_pause_us =
+    200 * TIME_MS; /* of a cutover: it does not grow with the data */
+
 enum {
     PROBLEMS_MAX = 32,
     BYTES_A_SECOND = 20 << 20 /* that a copy takes at least, with its indexes */
 };
 
-static void add_problem(struct planning *planning, const char *what, const char *remedy)
+void planning_add_problem(struct planning *planning, const char *what, const char *remedy)
 {
     if (planning->problem_count < PROBLEMS_MAX)
         planning->problems[planning->problem_count++] = (struct move_problem){what, remedy};
+}
+
+void planning_add_remark(struct planning *planning, const char *what, const char *remedy)
+{
+    if (planning->remark_count < PROBLEMS_MAX)
+        planning->remarks[planning->remark_count++] = (struct move_problem){what, remedy};
 }
 
 /* ---- the request ---- */
@@ -92,6 +101,7 @@ int planning_begin(const struct job_context *context, struct catalog *catalog, s
     struct catalog_placement placement;
     ret->arena = arena;
     ret->problems = arena_zalloc(arena, PROBLEMS_MAX * sizeof(*ret->problems));
+    ret->remarks = arena_zalloc(arena, PROBLEMS_MAX * sizeof(*ret->remarks));
     int r = catalog_tenant_find(catalog, arena, spec->tenant, &ret->tenant, err);
     if (r == 0)
         r = catalog_placement_find(catalog, arena, spec->tenant, spec->service, &placement, err);
@@ -128,10 +138,11 @@ static int look_at_version(struct planning *planning, struct pg_connection *sour
     int r = ledger_read(source, planning->from->isolated.schema, &planning->set, planning->arena,
                         &plan, err);
     if (r == 0 && plan.count > 0)
-        add_problem(planning,
-                    arena_printf(planning->arena, "it is at version %s, and the newest is %s",
-                                 plan.from, plan.to),
-                    arena_printf(planning->arena, "reeve migrate %s", placement->service));
+        planning_add_problem(planning,
+                             arena_printf(planning->arena,
+                                          "it is at version %s, and the newest is %s", plan.from,
+                                          plan.to),
+                             arena_printf(planning->arena, "reeve migrate %s", placement->service));
     return r;
 }
 
@@ -142,10 +153,11 @@ static int look_at_large_objects(struct planning *planning, struct pg_connection
     _cleanup_pg_result_ struct pg_result *result = NULL;
     int r = pg_query(source, sql_move_large_objects, 2, roles, &result, err);
     if (r == 0 && pg_i64(result, 0, 0) > 0)
-        add_problem(planning,
-                    arena_printf(planning->arena, "it has %lld large objects, which are not moved",
-                                 (long long)pg_i64(result, 0, 0)),
-                    "keep them in a column of type bytea");
+        planning_add_problem(planning,
+                             arena_printf(planning->arena,
+                                          "it has %lld large objects, which are not moved",
+                                          (long long)pg_i64(result, 0, 0)),
+                             "keep them in a column of type bytea");
     return r;
 }
 
@@ -181,8 +193,8 @@ static int add_problems(struct planning *planning, struct pg_connection *source,
     _cleanup_pg_result_ struct pg_result *result = NULL;
     int r = pg_query(source, sql, parameter ? 1 : 0, &parameter, &result, err);
     for (size_t i = 0; r == 0 && i < pg_rows(result); i++)
-        add_problem(planning, pg_text_copy(result, i, 0, planning->arena),
-                    pg_text_copy(result, i, 1, planning->arena));
+        planning_add_problem(planning, pg_text_copy(result, i, 0, planning->arena),
+                             pg_text_copy(result, i, 1, planning->arena));
     return r;
 }
 
@@ -194,8 +206,8 @@ static int look_at_prepared(struct planning *planning, struct pg_connection *sou
     _cleanup_pg_result_ struct pg_result *result = NULL;
     int r = pg_query(source, sql_move_prepared_transactions, 3, parameters, &result, err);
     if (r == 0 && pg_i64(result, 0, 0) > 0)
-        add_problem(planning, "it has prepared transactions",
-                    "COMMIT PREPARED or ROLLBACK PREPARED");
+        planning_add_problem(planning, "it has prepared transactions",
+                             "COMMIT PREPARED or ROLLBACK PREPARED");
     return r;
 }
 
@@ -213,12 +225,13 @@ static int compare_servers(struct planning *planning, struct pg_connection *sour
     if (r == 0)
         r = pg_query(target, sql_provision_system_identifier, 0, NULL, &there, err);
     if (r == 0 && strcmp(pg_text(here, 0, 0), pg_text(there, 0, 0)) == 0)
-        add_problem(planning,
-                    arena_printf(planning->arena,
-                                 "clusters \"%s\" and \"%s\" are one server, and the new place "
-                                 "would be the old one",
-                                 from->site.cluster.name, to->site.cluster.name),
-                    NULL);
+        planning_add_problem(
+            planning,
+            arena_printf(planning->arena,
+                         "clusters \"%s\" and \"%s\" are one server, and the new place "
+                         "would be the old one",
+                         from->site.cluster.name, to->site.cluster.name),
+            NULL);
     return r;
 }
 
@@ -247,8 +260,8 @@ static int check_rights(struct planning *planning, struct pg_connection *admin, 
     struct error why = {0};
     int r = isolation_contents_check(admin, &why);
     if (r == -ERROR_DENIED) {
-        add_problem(planning, arena_strdup(planning->arena, why.message),
-                    arena_strdup(planning->arena, why.hint));
+        planning_add_problem(planning, arena_strdup(planning->arena, why.message),
+                             arena_strdup(planning->arena, why.hint));
         return 0;
     }
     if (r < 0 && err)
@@ -278,11 +291,11 @@ static int compare_extensions(struct planning *planning, struct pg_connection *t
     _cleanup_pg_result_ struct pg_result *missing = NULL;
     int r = pg_query(target, sql_move_extensions_missing, 1, &names, &missing, err);
     for (size_t i = 0; r == 0 && i < pg_rows(missing); i++)
-        add_problem(planning,
-                    arena_printf(planning->arena,
-                                 "extension \"%s\" cannot be had on cluster \"%s\"",
-                                 pg_text(missing, i, 0), planning->to->site.cluster.name),
-                    "install its package there");
+        planning_add_problem(planning,
+                             arena_printf(planning->arena,
+                                          "extension \"%s\" cannot be had on cluster \"%s\"",
+                                          pg_text(missing, i, 0), planning->to->site.cluster.name),
+                             "install its package there");
     return r;
 }
 
@@ -297,10 +310,10 @@ static int compare_databases(struct planning *planning, struct pg_connection *so
         r = pg_query(target, sql_move_database_facts, 0, NULL, &there, err);
     for (size_t i = 0; r == 0 && i < array_size(what); i++) {
         if (strcmp(pg_text(here, 0, i), pg_text(there, 0, i)) != 0)
-            add_problem(planning,
-                        arena_printf(planning->arena, "the %s is %s here and %s there", what[i],
-                                     pg_text(here, 0, i), pg_text(there, 0, i)),
-                        NULL);
+            planning_add_problem(planning,
+                                 arena_printf(planning->arena, "the %s is %s here and %s there",
+                                              what[i], pg_text(here, 0, i), pg_text(there, 0, i)),
+                                 NULL);
     }
     return r < 0 ? r : compare_extensions(planning, target, pg_text(here, 0, 3), err);
 }
@@ -316,19 +329,7 @@ static int connect_to_target(struct planning *planning, struct pg_connection **r
     return server_connect(&planning->to->server, NULL, ret, err);
 }
 
-/* There is a stream each way: forth until the tenant has moved, and back from then on. */
-static int look_at_streams(struct planning *planning, struct pg_connection *source,
-                           struct pg_connection *target, struct error *err)
-{
-    int r = add_problems(planning, source, sql_move_stream_problems, NULL, err);
-    if (r == 0 && planning->from->site.cluster.id != planning->to->site.cluster.id)
-        r = add_problems(planning, target, sql_move_stream_problems, NULL, err);
-    return r < 0 ? r
-                 : add_problems(planning, source, sql_move_key_problems,
-                                planning->from->isolated.schema, err);
-}
-
-int planning_look(struct planning *planning, bool offline, struct error *err)
+int planning_look(struct planning *planning, const struct move_spec *spec, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *source = NULL;
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
@@ -340,14 +341,23 @@ int planning_look(struct planning *planning, bool offline, struct error *err)
         r = compare_databases(planning, source, target, err);
     if (r == 0)
         r = compare_servers(planning, source, target, err);
-    if (r == 0 && !offline)
-        r = look_at_streams(planning, source, target, err);
+    if (r == 0 && !spec->offline)
+        r = add_problems(planning, source, sql_move_key_problems, planning->from->isolated.schema,
+                         err);
     if (r == 0)
         r = look_at_source(planning, source, err);
+    if (r == 0)
+        r = planning_look_at_servers(planning, spec, source, target, err);
     return r < 0 ? r : check_rights(planning, target, err);
 }
 
-int64_t planning_pause_us(const struct planning *planning)
+int64_t planning_copy_us(const struct planning *planning, const struct move_spec *spec)
 {
-    return TIME_S + planning->bytes * TIME_S / BYTES_A_SECOND;
+    int64_t rate = spec->rate > 0 && spec->rate < BYTES_A_SECOND ? spec->rate : BYTES_A_SECOND;
+    return TIME_S + (int64_t)((double)planning->bytes / (double)rate * TIME_S);
+}
+
+int64_t planning_pause_us(const struct planning *planning, const struct move_spec *spec)
+{
+    return spec->offline ? planning_copy_us(planning, spec) : usual_pause_us;
 }

@@ -5,6 +5,7 @@
 #include "migrate/site.h"
 #include "pg/connection.h"
 #include "provision/server.h"
+#include "provision/stream.h"
 
 /* ---- what is to be audited ---- */
 
@@ -243,6 +244,19 @@ static int add_placement_facts(struct audit_job *job, struct picture *picture, s
     return r;
 }
 
+static int add_streams(struct audit_job *job, struct picture *picture, struct error *err)
+{
+    const struct catalog_move_filter open = {.open = true};
+    struct catalog_move *moves;
+    size_t count;
+    int r = catalog_move_list(job->catalog, job->arena, &open, &moves, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        audit_facts_stream(&picture->facts, stream_name(job->arena, moves[i].id, STREAM_FORWARD));
+        audit_facts_stream(&picture->facts, stream_name(job->arena, moves[i].id, STREAM_BACK));
+    }
+    return r;
+}
+
 static int picture_load(struct audit_job *job, const struct catalog_cluster *cluster,
                         struct picture *ret, struct error *err)
 {
@@ -260,6 +274,8 @@ static int picture_load(struct audit_job *job, const struct catalog_cluster *clu
     ret->owners = arena_zalloc(job->arena, (most + 1) * sizeof(*ret->owners));
     add_service_facts(ret);
     r = add_placement_facts(job, ret, err);
+    if (r == 0)
+        r = add_streams(job, ret, err);
     qsort(ret->owners, ret->owner_count, sizeof(*ret->owners), compare_owners);
     return r;
 }

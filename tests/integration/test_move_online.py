@@ -17,17 +17,21 @@ SOON_SECONDS = 90
 SERVICE = "bank"
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
+def shop_folder(tmp_path_factory):
     """The shop's tables, but that each has a key."""
     folder = tmp_path_factory.mktemp("bank")
     folder.chmod(0o755)
     text = (DATA / "shop" / "0001_shop.sql").read_text()
     (folder / "0001_bank.sql").write_text(text.replace("CREATE TABLE visit (",
                                                        "CREATE TABLE visit (\n    id bigserial PRIMARY KEY,"))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
     with running_reeve() as server:
         made = World(server)
-        made.add_service(SERVICE, folder)
+        made.add_service(SERVICE, shop_folder(tmp_path_factory))
         yield made
 
 
@@ -49,8 +53,10 @@ def move(world, tenant, *options, **kinds):
     return world.reeve.cli("move", tenant.slug, tenant.service, *options, **kinds)
 
 
-def status(world, tenant):
-    return world.reeve.cli("move", "status", tenant.slug, json=True).json[0]
+def status(world, tenant, all_of_them=False):
+    """Of its last move."""
+    options = ["--all"] if all_of_them else []
+    return world.reeve.cli("move", "status", tenant.slug, *options, json=True).json[-1]
 
 
 def streams(world):

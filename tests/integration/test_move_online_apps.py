@@ -282,6 +282,7 @@ def test_a_lost_row_and_a_killed_mover(bank, at):
         goes_on(application)
         last = bank.last_move(tenant)
         assert "differs" in last["error"] and 'table "node", key (' in last["error"]
+        assert "is missing" in last["error"]
         assert (last["phase"], bank.place(tenant)) == ("reverted", before)
     assert_whole(bank, tenant, application)
 

@@ -10,6 +10,7 @@ from support.world import World
 from test_move import audited, orphans, placement
 
 SOON_SECONDS = 90
+LONG_SECONDS = 400
 SERVICE = "values"
 TABLES = """
 CREATE TYPE pair AS (a integer, b text);
@@ -199,9 +200,9 @@ def test_a_row_that_is_too_large(world):
     move(world, tenant, "--to", "database")
     with world.reeve.connect(tenant) as connection:
         connection.execute("INSERT INTO thing (id, long) VALUES (9, repeat('x', 140000000))")
-    refused = revert(world, tenant, check=False)
+    refused = revert(world, tenant, check=False, seconds=LONG_SECONDS)
     assert refused.code != 0 and "128 MB" in refused.text
-    revert(world, tenant, "--offline")
+    revert(world, tenant, "--offline", seconds=LONG_SECONDS)
     with world.reeve.connect(tenant) as connection:
         assert connection.execute("SELECT length(long) FROM thing WHERE id = 9").fetchone() == (140000000,)
     assert streams(world) == []

@@ -1,0 +1,136 @@
+"""What a plan finds out about the two servers before anything is done: slots, senders, connections, WAL,
+and what making a slot would wait for."""
+import psycopg
+import pytest
+
+from support.postgres import running_postgres
+from support.process import wait_until
+from support.reeve import running_reeve
+from support.world import World, unique
+from test_move import orphans, placement
+
+SERVICE = "things"
+SOON_SECONDS = 60
+SLOTS = 4
+
+
+@pytest.fixture(scope="module")
+def world():
+    """A second cluster with so few slots."""
+    with running_postgres(settings={"wal_level": "logical", "max_replication_slots": SLOTS}) as server, \
+            running_reeve() as reeve:
+        made = World(reeve)
+        made.add_cluster("few", server, 20)
+        made.few = server
+        yield made
+
+
+@pytest.fixture
+def tenant(world):
+    made = world.reeve.add_tenant(unique("few"), SERVICE, "schema", cluster="few")
+    yield made
+    world.reeve.cli("tenant", "delete", made.slug, "--yes")
+
+
+def plan(world, tenant, *options):
+    return world.reeve.cli("move", tenant.slug, SERVICE, *options, "--dry-run", json=True).json
+
+
+def problems(found):
+    return [one["what"] for one in found["problems"]]
+
+
+def test_nothing(world, tenant):
+    found = plan(world, tenant, "--to", "database")
+    assert problems(found) == [] and found["remarks"] == [] and found["pause_ms"] == 200 and found["copy_s"] >= 1
+    assert plan(world, tenant, "--to", "database", "--offline")["pause_ms"] >= 1000
+    assert world.reeve.cli("move", tenant.slug, SERVICE, "--to", "database", json=True).json["copy_s"] is None
+
+
+def test_slots(world, tenant):
+    """Within a cluster it needs two of them."""
+    with world.few.connect() as admin:
+        for number in range(SLOTS - 1):
+            admin.execute("SELECT pg_create_physical_replication_slot(%s)", [f"taken_{number}"])
+        try:
+            found = plan(world, tenant, "--to", "database")
+            assert problems(found) == ['cluster "few" has 1 replication slots left, and the move needs 2']
+            assert found["problems"][0]["remedy"] == "raise max_replication_slots"
+            refused = world.reeve.cli("move", tenant.slug, SERVICE, "--to", "database", check=False)
+            assert refused.code != 0 and "1 replication slots left" in refused.err, refused.text
+            assert problems(plan(world, tenant, "--to", "database", "--cluster", "local")) == []
+            assert problems(plan(world, tenant, "--to", "database", "--offline")) == []
+        finally:
+            for number in range(SLOTS - 1):
+                admin.execute("SELECT pg_drop_replication_slot(%s)", [f"taken_{number}"])
+    assert placement(world, tenant)["isolation"] == "schema" and orphans(world) == []
+
+
+@pytest.mark.parametrize("options, planned", [
+    (["--parallel", 1], 3),              # one that moves, with two slots, and two that have moved
+    (["--parallel", 2], 2),              # two that move
+    (["--parallel", 2, "--finish"], 5),  # none is kept
+    (["--parallel", 1, "--offline"], 5)])
+def test_slots_of_many(world, options, planned):
+    name = unique("batch")
+    tenants = [world.reeve.add_tenant(f"{name}-{number}", SERVICE, "schema", cluster="few") for number in range(5)]
+    found = world.reeve.cli("move", "--match", f"slug={name}-*", SERVICE, "--to", "database", *options, "--dry-run",
+                            json=True).json
+    assert (found["planned"], found["refused"]) == (planned, 5 - planned)
+    whys = {one["error"]["message"] for one in found["moves"] if one["status"] == "refused"}
+    assert all("4 replication slots left" in why for why in whys) and len(whys) == (planned < 5)
+    for tenant in tenants:
+        world.reeve.cli("tenant", "delete", tenant.slug, "--yes")
+
+
+def test_connections(world, tenant):
+    found = plan(world, tenant, "--to", "database", "--cluster", "local", "--jobs", 32)
+    assert problems(found) == []
+    opened = []
+    try:
+        with pytest.raises(psycopg.OperationalError):
+            while True:
+                opened.append(world.few.connect())
+                if len(opened) % 10 == 0 and len(problems(plan(world, tenant, "--to", "database"))) == 1:
+                    raise psycopg.OperationalError  # all but gone
+        [what] = problems(plan(world, tenant, "--to", "database"))
+        assert what.startswith('cluster "few" has ') and what.endswith("connections left, and the move needs 16")
+    finally:
+        for connection in opened:
+            connection.close()
+
+
+def test_wal(world, tenant):
+    """Within a cluster the slot keeps what copying writes."""
+    with world.reeve.connect(tenant) as connection:
+        connection.execute("INSERT INTO thing (name, body) SELECT g, string_agg(md5(g || '.' || h), '') FROM"
+                           " generate_series(1, 16000) g, generate_series(1, 32) h GROUP BY g")
+    found = plan(world, tenant, "--to", "database", "--keep-wal", "16MB")
+    [what] = problems(found)
+    assert what.endswith("and may keep 16 MB") and found["problems"][0]["remedy"] == "--keep-wal 1GB"
+    assert problems(plan(world, tenant, "--to", "database")) == []
+    assert problems(plan(world, tenant, "--cluster", "local", "--keep-wal", "16MB")) == []
+    with world.few.connect() as admin:
+        admin.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '8MB'")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            wait_until(lambda: any("max_slot_wal_keep_size is 8 MB" in what
+                                   for what in problems(plan(world, tenant, "--to", "database"))), "it is told", SOON_SECONDS)
+        finally:
+            admin.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+            admin.execute("SELECT pg_reload_conf()")
+
+
+def test_what_a_slot_waits_for(world, tenant):
+    """It is told, and is no problem: it may be over soon."""
+    with world.few.connect(autocommit=False) as late:
+        late.execute("SELECT pg_current_xact_id()")
+        wait_until(lambda: plan(world, tenant, "--to", "database")["remarks"] != [], "it is told", SOON_SECONDS)
+        found = plan(world, tenant, "--to", "database")
+        assert problems(found) == [] and len(found["remarks"]) == 1
+        pid = late.info.backend_pid
+        assert f"(process {pid}): making a slot waits" in found["remarks"][0]["what"]
+        assert found["remarks"][0]["remedy"] == f"SELECT pg_terminate_backend({pid})"
+        text = world.reeve.cli("move", tenant.slug, SERVICE, "--to", "database", "--dry-run").err
+        assert f"process {pid}" in text
+    assert plan(world, tenant, "--to", "database")["remarks"] == []
