@@ -195,6 +195,8 @@ static int step_settle(struct job_run *run, struct error *err)
     struct moving *moving;
     int r = moving_reload(run, &moving, err);
     failpoint("move.settling");
+    if (r == 0 && failpoint_fails("move.settle"))
+        r = error_set(err, ERROR_SERVER, "the stream stays");
     return r < 0 ? r : moving_drop_stream(moving, STREAM_FORWARD, err);
 }
 

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from support import postgres, shop
+from support.bank import let_go, started, wait_until_stopped
 from support.process import wait_until
 from support.reeve import MODES, running_reeve
 from support.world import DATA, World
@@ -138,6 +139,55 @@ def test_the_old_place_is_kept_up(world):
                             f"(SELECT id FROM reeve.tenant WHERE slug = '{tenant.slug}'))")[0]
     query = f"SELECT count(*) FROM {old[1]}.ledger WHERE note = 'behind'"
     wait_until(lambda: world.reeve.query(query, database=old[0]) == [(1,)], "it is there", SOON_SECONDS)
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+
+
+def test_an_old_place_that_falls_behind(world):
+    """It is told, and not any more when it has caught up; so `--keep` ends as it was to."""
+    tenant = new_tenant(world, "schema")
+    move(world, tenant, "--to", "database", "--keep", "30m")
+    database, schema = world.reeve.query("SELECT database, schema FROM reeve.move WHERE phase = 'moved'"
+                                         " ORDER BY id DESC LIMIT 1")[0]
+    with world.reeve.admin(database) as admin, world.reeve.connect(tenant) as connection:
+        admin.execute(f"ALTER TABLE {schema}.ledger ADD CONSTRAINT no_more CHECK (note <> 'refused') NOT VALID")
+        connection.execute("INSERT INTO ledger (account_id, amount, note) SELECT min(id), 0, 'refused' FROM account")
+        wait_until(lambda: "falls behind" in (status(world, tenant)["error"] or ""), "it is told", SOON_SECONDS)
+        admin.execute(f"ALTER TABLE {schema}.ledger DROP CONSTRAINT no_more")
+        wait_until(lambda: status(world, tenant)["error"] is None, "it has caught up", SOON_SECONDS)
+        assert admin.execute(f"SELECT count(*) FROM {schema}.ledger WHERE note = 'refused'").fetchone() == (1,)
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+
+
+def test_a_stream_that_stays(world):
+    """The tenant has moved all the same; who keeps the old place up drops it."""
+    tenant = new_tenant(world, "schema")
+    failed = move(world, tenant, "--to", "database", env={"REEVE_FAIL_AT": "move.settle"}, check=False)
+    assert failed.code != 0 and placement(world, tenant)["isolation"] == "database"
+    wait_until(lambda: [name for (name,) in streams(world) if name.startswith("reeve_move_")] == [], "it is dropped",
+               SOON_SECONDS)
+    wait_until(lambda: status(world, tenant)["error"] is None, "it is not told any more", SOON_SECONDS)
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+    assert streams(world) == [] and audited(world, tenant) == []
+
+
+def test_a_difference_and_no_way_back(world):
+    """The old place does not take what was written since: the tenant stays where it works, and that is told."""
+    tenant = new_tenant(world, "schema")
+    with started(world, tenant.slug, SERVICE, "--to", "database", REEVE_STOP_AT="move.comparing",
+                 REEVE_FAIL_AT="move.lose.visit") as moving:
+        wait_until_stopped(moving, "move.comparing")
+        with world.reeve.connect(tenant) as connection:
+            connection.execute("INSERT INTO ledger (account_id, amount, note) SELECT min(id), 0, 'here' FROM account")
+        database, schema = world.reeve.query("SELECT database, schema FROM reeve.move ORDER BY id DESC LIMIT 1")[0]
+        with world.reeve.admin(database) as admin:
+            admin.execute(f"ALTER TABLE {schema}.ledger ADD CONSTRAINT no_more CHECK (note <> 'here') NOT VALID")
+        assert let_go(moving) != 0
+    told = status(world, tenant)
+    assert (told["phase"], told["offline"]) == ("moved", True) and placement(world, tenant)["isolation"] == "database"
+    assert 'the copy differs' in told["error"] and "going back along the stream" in told["error"]
+    assert streams(world) == [] and audited(world, tenant) == []
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM ledger WHERE note = 'here'").fetchone() == (1,)
     world.reeve.cli("move", "finish", tenant.slug, SERVICE)
 
 
