@@ -5,9 +5,8 @@
 #include "catalog/tenant.h"
 #include "cli/context.h"
 #include "cli/move_many.h"
+#include "cli/move_options.h"
 #include "move/move.h"
-
-static const int64_t usual_wal_limit = (int64_t)16 << 30;
 
 static const struct cli_parameter placement_arguments[] = {
     {.name = "SLUG", .required = true, .kind = CLI_TEXT, .help = "the tenant"},
@@ -21,35 +20,6 @@ static const struct cli_parameter move_arguments[] = {
     {0},
 };
 
-#define OPTIONS_COPY                                                                               \
-    {.name = "pause",                                                                              \
-     .value = "TIME",                                                                              \
-     .kind = CLI_DURATION,                                                                         \
-     .minimum = TIME_S / 10,                                                                       \
-     .maximum = 50 * 60 * (int64_t)TIME_S,                                                         \
-     .fallback = "2s; 10m with --offline",                                                         \
-     .help =                                                                                       \
-         "for how long the tenant may wait at most; when it is over, it goes on where it was: "    \
-         "the move is tried again later, and undone with --offline"},                              \
-        {.name = "rate",                                                                           \
-         .value = "SIZE",                                                                          \
-         .kind = CLI_SIZE,                                                                         \
-         .minimum = 64 << 10,                                                                      \
-         .maximum = INT64_C(1) << 40,                                                              \
-         .fallback = "no bound",                                                                   \
-         .help = "bytes a second that are copied at most, so that others notice less of it"},      \
-        {.name = "jobs",                                                                           \
-         .value = "N",                                                                             \
-         .kind = CLI_NUMBER,                                                                       \
-         .minimum = 1,                                                                             \
-         .maximum = MOVE_MAX_JOBS,                                                                 \
-         .fallback = "4",                                                                          \
-         .help = "tables that are copied at once"},                                                \
-    {                                                                                              \
-        .name = "ignore-unreachable", .kind = CLI_FLAG,                                            \
-        .help = "do not wait for proxies that are gone, or cut off from the control database"      \
-    }
-
 static const struct cli_parameter move_options[] = {
     {.name = "to",
      .value = "ISOLATION",
@@ -61,24 +31,9 @@ static const struct cli_parameter move_options[] = {
      .kind = CLI_TEXT,
      .help = "the new cluster; without it: as it is"},
     {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
-    {.name = "keep",
-     .value = "TIME",
-     .kind = CLI_DURATION,
-     .minimum = 60 * (int64_t)TIME_S,
-     .maximum = 365 * 86400 * (int64_t)TIME_S,
-     .fallback = "until \"reeve move finish\"",
-     .help = "the old place is dropped so long after the move"},
-    {.name = "keep-wal",
-     .value = "SIZE",
-     .kind = CLI_SIZE,
-     .minimum = 16 << 20,
-     .maximum = INT64_C(1) << 50,
-     .fallback = "16GB",
-     .help =
-         "WAL that the change streams may make a server keep: the move is given up when it would "
-         "be more, and the way back along the stream"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
-    OPTIONS_COPY,
+    MOVE_KEEP_OPTIONS,
+    MOVE_COPY_OPTIONS,
     MOVE_MATCH_OPTION,
     MOVE_MANY_OPTIONS,
     {0},
@@ -88,7 +43,7 @@ static const struct cli_parameter revert_options[] = {
     {.name = "offline",
      .kind = CLI_FLAG,
      .help = "copy everything back while the tenant waits, instead of what was written since"},
-    OPTIONS_COPY,
+    MOVE_COPY_OPTIONS,
     {0},
 };
 
@@ -264,19 +219,6 @@ static int run_status(struct cli *cli, struct error *err)
 
 /* ---- moving ---- */
 
-static struct move_spec read_spec(struct cli *cli)
-{
-    return (struct move_spec){
-        .tenant = cli_text(cli, "SLUG"),
-        .service = cli_text(cli, "SERVICE"),
-        .pause_us = cli_duration_us(cli, "pause", 0),
-        .jobs = (int)cli_number(cli, "jobs", 4),
-        .rate = cli_size(cli, "rate", 0),
-        .offline = cli_flag(cli, "offline"),
-        .ignore_unreachable = cli_flag(cli, "ignore-unreachable"),
-    };
-}
-
 static json_t *problem_list(const struct move_problem *problems, size_t count)
 {
     json_t *list = json_array();
@@ -362,13 +304,15 @@ static int carry_out(struct cli *cli, const struct context *context, const struc
 static int run_move(struct cli *cli, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
-    struct move_spec spec = read_spec(cli);
+    struct move_spec spec = move_options_read(cli);
+    spec.tenant = cli_text(cli, "SLUG");
+    spec.service = cli_text(cli, "SERVICE");
     spec.isolation = cli_text(cli, "to");
     spec.cluster = cli_text(cli, "cluster");
-    spec.wal_limit = cli_size(cli, "keep-wal", usual_wal_limit);
+    spec.wal_limit = move_options_wal_limit(cli);
     spec.keep_us = cli_duration_us(cli, "keep", 0);
     if (spec.pause_us == 0)
-        spec.pause_us = spec.offline ? MOVE_OFFLINE_PAUSE_US : MOVE_PAUSE_US;
+        spec.pause_us = move_options_pause_us(&spec);
     struct move_plan plan = {0};
     if (!spec.isolation && !spec.cluster)
         return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
@@ -421,7 +365,9 @@ static int run_finish(struct cli *cli, struct error *err)
 static int run_revert(struct cli *cli, struct error *err)
 {
     _cleanup_context_ struct context context = {0};
-    const struct move_spec spec = read_spec(cli);
+    struct move_spec spec = move_options_read(cli);
+    spec.tenant = cli_text(cli, "SLUG");
+    spec.service = cli_text(cli, "SERVICE");
     int result = context_open(cli, &context, err);
     if (result == 0)
         result = move_revert(&context.job, &spec, err);

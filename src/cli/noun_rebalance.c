@@ -2,11 +2,11 @@
 
 #include "base/time.h"
 #include "cli/move_many.h"
+#include "cli/move_options.h"
 #include "cli/status_socket.h"
 #include "fleet/rebalance.h"
 
-enum { USUAL_WITHIN_PERCENT = 10, USUAL_MAX_MOVES = 20, TABLES_AT_ONCE = 4, CLUSTERS_MAX = 1000 };
-static const int64_t wal_limit = (int64_t)16 << 30; /* as of `reeve move` */
+enum { USUAL_WITHIN_PERCENT = 10, USUAL_MAX_MOVES = 20, CLUSTERS_MAX = 1000 };
 
 static const struct cli_parameter arguments[] = {
     {.name = "SERVICE", .kind = CLI_TEXT, .help = "whose tenants may move; without it: of all"},
@@ -45,13 +45,8 @@ static const struct cli_parameter options[] = {
      .help = "so many tenants move at most"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "propose, and change nothing"},
     {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
-    {.name = "pause",
-     .value = "TIME",
-     .kind = CLI_DURATION,
-     .minimum = TIME_S,
-     .maximum = 50 * 60 * (int64_t)TIME_S,
-     .fallback = "2s; 10m with --offline",
-     .help = "for how long each tenant may wait at most"},
+    MOVE_KEEP_OPTIONS,
+    MOVE_COPY_OPTIONS,
     MOVE_MANY_OPTIONS,
     {0},
 };
@@ -261,12 +256,11 @@ static struct many_item make_item(struct rebalancing *run, const struct balance_
 
 static void make_items(struct rebalancing *run)
 {
-    struct move_spec how = {.offline = cli_flag(run->cli, "offline"),
-                            .jobs = TABLES_AT_ONCE,
-                            .wal_limit = wal_limit,
-                            .pause_us = cli_duration_us(run->cli, "pause", 0)};
+    struct move_spec how = move_options_read(run->cli);
+    how.wal_limit = move_options_wal_limit(run->cli);
+    how.keep_us = cli_duration_us(run->cli, "keep", 0);
     if (how.pause_us == 0)
-        how.pause_us = how.offline ? MOVE_OFFLINE_PAUSE_US : MOVE_PAUSE_US;
+        how.pause_us = move_options_pause_us(&how);
     const struct balance_plan *plan = &run->proposal.plan;
     move_many_begin(run->cli, &run->context, &how, &run->many);
     run->many.items =
