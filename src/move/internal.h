@@ -38,6 +38,9 @@ struct moving {
 /* run->state, loaded when it is asked for first: the job's own move, open or over. */
 int moving_load(struct job_run *run, struct moving **ret, struct error *err);
 int moving_reload(struct job_run *run, struct moving **ret, struct error *err);
+/* why: as catalog_move_set_phase. */
+int moving_set_phase(struct job_run *run, const struct moving *moving,
+                     enum catalog_move_phase phase, const char *why, struct error *err);
 /* ERROR_TIMEOUT: the tenant has waited for as long as it may. */
 int moving_check_time(const struct moving *moving, struct error *err);
 /* That, and ERROR_CANCELLED: somebody wants the move to be given up. */

@@ -41,7 +41,7 @@ static int give_up(struct job_run *run, struct moving *moving, const struct erro
 static int set_error(struct job_run *run, struct moving *moving, const char *text,
                      struct error *err)
 {
-    return catalog_move_set_phase(run->catalog, moving->move.id, CATALOG_MOVE_MOVED, text, err);
+    return moving_set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
 }
 
 static bool has_error(const struct catalog_move *move, const char *prefix)

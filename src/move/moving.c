@@ -89,6 +89,12 @@ int moving_reload(struct job_run *run, struct moving **ret, struct error *err)
 
 /* ---- deadlines ---- */
 
+int moving_set_phase(struct job_run *run, const struct moving *moving,
+                     enum catalog_move_phase phase, const char *why, struct error *err)
+{
+    return catalog_move_set_phase(run->catalog, moving->move.id, phase, why, err);
+}
+
 int moving_check_time(const struct moving *moving, struct error *err)
 {
     if (moving->until_us == 0 || time_monotonic_us() <= moving->until_us)

@@ -8,12 +8,6 @@
 #include "move/flip.h"
 #include "provision/stream.h"
 
-static int set_phase(struct job_run *run, const struct moving *moving,
-                     enum catalog_move_phase phase, const char *why, struct error *err)
-{
-    return catalog_move_set_phase(run->catalog, moving->move.id, phase, why, err);
-}
-
 /* ---- the new place ---- */
 
 static int step_prepare(struct job_run *run, struct error *err)
@@ -58,7 +52,7 @@ static int begin_pause(struct job_run *run, struct moving *moving, struct error 
     if (r == 0)
         r = flip_keep_migrations_away(run, moving, true, err);
     if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
+        r = moving_set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
     return r < 0 ? r : pause_begin(run, moving, NULL, err);
 }
 
@@ -83,7 +77,7 @@ static int step_compare(struct job_run *run, struct error *err)
     struct moving *moving;
     int r = moving_load(run, &moving, err);
     if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_VERIFYING, NULL, err);
+        r = moving_set_phase(run, moving, CATALOG_MOVE_VERIFYING, NULL, err);
     return r < 0 ? r : compare_all(run, moving, err);
 }
 
@@ -116,14 +110,14 @@ static int step_flip(struct job_run *run, struct error *err)
 
 static int undo(struct job_run *run, struct moving *moving, struct error *err)
 {
-    int r = set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
+    int r = moving_set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
     if (r == 0)
         r = pause_undo(run, moving, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0)
         r = moving_drop_other(moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
 /* *ret NULL: it is over, or the placement is gone, and then the runner was. */
@@ -175,8 +169,6 @@ const struct job_definition move_job = {
 
 /* ---- going back ---- */
 
-/* A place of its own follows the service's migrations; shared tables are not this job's to migrate.
- */
 /* What is copied over has no use for the stream to there, nor that for it. */
 static int leave_stream(struct job_run *run, struct moving *moving, struct error *err)
 {
@@ -188,6 +180,8 @@ static int leave_stream(struct job_run *run, struct moving *moving, struct error
     return r;
 }
 
+/* A place of its own follows the service's migrations; shared tables are not this job's to migrate.
+ */
 static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
@@ -236,7 +230,7 @@ static int step_reverted(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }
 
 /* The tenant is back already: what is left is done. */
@@ -248,7 +242,7 @@ static int finish_revert(struct job_run *run, struct moving *moving, struct erro
         r = drop_streams(moving, err);
     if (r == 0)
         r = moving_drop_other(moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_REVERTED, NULL, err);
 }
 
 /* Before the flip the tenant stays at the new place, and goes on there first. */
@@ -263,7 +257,7 @@ static int compensate_revert(struct job_run *run, struct error *err)
     r = pause_settle(run, moving, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }
 
 static const struct job_step revert_steps[] = {
@@ -290,7 +284,7 @@ static int step_finishing(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_FINISHING, NULL, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_FINISHING, NULL, err);
 }
 
 static int finish_in_catalog(struct job_run *run, const struct moving *moving, struct error *err)

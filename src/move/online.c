@@ -10,12 +10,6 @@
 #include "move/flip.h"
 #include "move/follow.h"
 
-static int set_phase(struct job_run *run, const struct moving *moving,
-                     enum catalog_move_phase phase, const char *why, struct error *err)
-{
-    return catalog_move_set_phase(run->catalog, moving->move.id, phase, why, err);
-}
-
 /* ---- the new place ---- */
 
 /* Whoever gives it up does not want to wait for a server that is gone. */
@@ -100,7 +94,7 @@ static int step_copy(struct job_run *run, struct error *err)
     if (r == 0)
         r = flip_set_version(run, moving, err);
     if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
+        r = moving_set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
     if (r == 0)
         r = follow_publish(run, moving, moving->from, STREAM_FORWARD, err);
     if (r == 0)
@@ -151,7 +145,7 @@ static int step_follow(struct job_run *run, struct error *err)
     if (r == 0)
         r = moving_find_tables(run, moving, err);
     if (r == 0)
-        r = set_phase(run, moving, CATALOG_MOVE_CATCHING_UP, NULL, err);
+        r = moving_set_phase(run, moving, CATALOG_MOVE_CATCHING_UP, NULL, err);
     if (r == 0)
         r = follow_catch_up(run, moving, STREAM_FORWARD, err);
     if (r == 0)
@@ -187,7 +181,7 @@ static int step_verify(struct job_run *run, struct error *err)
             r = follow_compare(run, moving, STREAM_BACK, err);
         moving->from_is_copy = false;
     }
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, NULL, err);
 }
 
 static int step_settle(struct job_run *run, struct error *err)
@@ -204,7 +198,7 @@ static int step_settle(struct job_run *run, struct error *err)
 
 static int undo(struct job_run *run, struct moving *moving, struct error *err)
 {
-    int r = set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
+    int r = moving_set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
     if (r == 0)
         r = pause_settle(run, moving, err);
     if (r == 0) /* first what keeps WAL where the tenant works */
@@ -215,7 +209,7 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
         r = moving_disallow(run, moving, err);
     if (r == 0)
         r = moving_drop_other(moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
 }
 
 /* The tenant is at its old place again: the new one goes. */
@@ -234,7 +228,7 @@ static int be_back(struct job_run *run, const char *why, struct error *err)
         r = moving_disallow(run, moving, err);
     if (r == 0)
         r = moving_drop_other(moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_REVERTED, why, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_REVERTED, why, err);
 }
 
 /* Along the stream, with all that the tenant has written at the new place. */
@@ -244,7 +238,7 @@ static int go_back(struct job_run *run, struct moving *moving, struct error *err
     int r = pause_settle(run, moving, err);
     moving->move.wal_limit = 0;
     if (r == 0) /* nobody stops this */
-        r = set_phase(run, moving, CATALOG_MOVE_REVERTING, run->why->message, err);
+        r = moving_set_phase(run, moving, CATALOG_MOVE_REVERTING, run->why->message, err);
     if (r == 0)
         r = place_read_migrations(run, &moving->making, err);
     if (r == 0)
@@ -278,7 +272,7 @@ static int stay(struct job_run *run, const struct error *why, struct error *err)
     const char *text = arena_printf(run->arena, "%s; going back along the stream: %s",
                                     run->why->message, why->message);
     r = catalog_move_lose_stream(run->catalog, moving->move.id, text, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
 }
 
 /* Until the flip the new place goes. Behind it, what was not found to be the same is not left at
@@ -295,8 +289,9 @@ static int compensate(struct job_run *run, struct error *err)
         return r;
     enum catalog_move_phase phase = moving->move.phase;
     if (moving->move.flipped && phase == CATALOG_MOVE_MOVED) /* move_keep drops it */
-        return set_phase(run, moving, phase,
-                         arena_printf(run->arena, MOVE_ERROR_SETTLE "%s", run->why->message), err);
+        return moving_set_phase(run, moving, phase,
+                                arena_printf(run->arena, MOVE_ERROR_SETTLE "%s", run->why->message),
+                                err);
     if (!moving->move.flipped && phase != CATALOG_MOVE_REVERTING)
         return undo(run, moving, err);
     if (!moving->move.flipped)
@@ -395,7 +390,7 @@ static int compensate_back(struct job_run *run, struct error *err)
     if (!moving->move.flipped)
         return be_back(run, NULL, err);
     r = pause_settle(run, moving, err);
-    return r < 0 ? r : set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }
 
 static const struct job_step back_steps[] = {
