@@ -9,6 +9,6 @@ FROM (SELECT 'publication' AS kind, format('%I', pubname) AS name, pubname AS pl
       SELECT 'table', format('reeve.%I', c.relname), c.relname
       FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       WHERE n.nspname = 'reeve' AND c.relkind = 'r') o
-WHERE o.plain ~ '^reeve_(move|back)_[0-9]+(_mark)?$'
-  AND regexp_replace(o.plain, '_mark$', '') <> ALL ($1::text[])
+WHERE o.plain ~ '^reeve_(move|back)_[0-9]+(_mark|_index)?$'
+  AND regexp_replace(o.plain, '(_mark|_index)$', '') <> ALL ($1::text[])
 ORDER BY 1

@@ -64,6 +64,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .guard_library = pg_text_copy(result, row, 10, arena),
         .pool_role = pg_text_copy(result, row, 11, arena),
         .installation = pg_text_copy(result, row, 13, arena),
+        .disk_bytes = pg_i64(result, row, 14),
     };
     int r = catalog_sealed_copy(result, row, 4, arena, &cluster->admin_password, err);
     return r < 0 ? r : catalog_sealed_copy(result, row, 12, arena, &cluster->pool_password, err);
@@ -86,13 +87,18 @@ int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id
     return catalog_one(catalog, arena, &statement, fill, sizeof(*ret), ret, err);
 }
 
-int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char *conninfo,
-                                 struct error *err)
+int catalog_cluster_set(struct catalog *catalog, const struct catalog_cluster *cluster,
+                        struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    struct catalog_statement statement =
-        CATALOG_STATEMENT(sql_catalog_cluster_set_conninfo, pg_from_i64(&arena, id), conninfo);
-    statement.subject = arena_printf(&arena, "cluster %lld", (long long)id);
+    int r = check(cluster, err);
+    if (r < 0)
+        return r;
+    struct catalog_statement statement = CATALOG_STATEMENT(
+        sql_catalog_cluster_set, pg_from_i64(&arena, cluster->id), cluster->conninfo,
+        pg_from_i64(&arena, cluster->max_backends),
+        cluster->disk_bytes > 0 ? pg_from_i64(&arena, cluster->disk_bytes) : NULL);
+    statement.subject = arena_printf(&arena, "cluster \"%s\"", cluster->name);
     return catalog_change(catalog, &statement, err);
 }
 

@@ -17,7 +17,8 @@ struct catalog_cluster {
     const char *admin_user; /* provisions; logs in to maintenance_db */
     struct catalog_sealed admin_password; /* length 0: none is needed */
     const char *maintenance_db;
-    int max_backends; /* of the proxy, over all tenants */
+    int max_backends;   /* of the proxy, over all tenants */
+    int64_t disk_bytes; /* of the disk that its data and WAL are on; 0: nobody has said */
     int64_t created_unix_us;
     const char *installation;       /* the catalog's name, as catalog_installation; not written */
     const char *enforcement;        /* "guard" or "login": of new placements in shared databases */
@@ -31,16 +32,16 @@ struct catalog_cluster {
 int catalog_installation(struct catalog *catalog, struct arena *arena, const char **ret,
                          struct error *err);
 
-/* id and created_unix_us are not read. ERROR_EXISTS. */
+/* id, disk_bytes and created_unix_us are not read. ERROR_EXISTS. */
 int catalog_cluster_create(struct catalog *catalog, const struct catalog_cluster *cluster,
                            int64_t *ret_id, struct error *err);
 int catalog_cluster_find(struct catalog *catalog, struct arena *arena, const char *name,
                          struct catalog_cluster *ret, struct error *err);
 int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id,
                         struct catalog_cluster *ret, struct error *err);
-/* Where it is now; all proxies follow. */
-int catalog_cluster_set_conninfo(struct catalog *catalog, int64_t id, const char *conninfo,
-                                 struct error *err);
+/* conninfo, max_backends and disk_bytes of `cluster`; all proxies follow. */
+int catalog_cluster_set(struct catalog *catalog, const struct catalog_cluster *cluster,
+                        struct error *err);
 /* The last five members of `cluster`; all proxies follow. */
 int catalog_cluster_set_enforcement(struct catalog *catalog, const struct catalog_cluster *cluster,
                                     struct error *err);

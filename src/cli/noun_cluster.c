@@ -75,6 +75,27 @@ static const struct cli_parameter enforce_options[] = {
     {0},
 };
 
+static const struct cli_parameter set_options[] = {
+    {.name = "conninfo",
+     .value = "CONNINFO",
+     .kind = CLI_TEXT,
+     .help = "where it is now: the same server, or a copy of it that has taken its place"},
+    {.name = "max-backends",
+     .value = "N",
+     .kind = CLI_NUMBER,
+     .minimum = 1,
+     .maximum = 100000,
+     .help = "server connections that one proxy may open to it"},
+    {.name = "disk",
+     .value = "SIZE",
+     .kind = CLI_SIZE,
+     .minimum = 0,
+     .maximum = INT64_C(1) << 50,
+     .help = "how large the disk is that its data and WAL are on: moves that would not fit are not "
+             "begun; 0: nobody knows"},
+    {0},
+};
+
 static const struct cli_parameter remove_options[] = {CLI_OPTION_YES, {0}};
 
 static const struct output_field fields[] = {
@@ -93,6 +114,11 @@ static const struct output_field fields[] = {
      .title = "MAX-BACKENDS",
      .kind = OUTPUT_NUMBER,
      .help = "server connections that one proxy may open"},
+    {.key = "disk_bytes",
+     .title = "DISK",
+     .kind = OUTPUT_NUMBER,
+     .detail = true,
+     .help = "size of its disk, as \"reeve cluster set --disk\" says; null: nobody has said"},
     {.key = "enforcement",
      .title = "ENFORCEMENT",
      .kind = OUTPUT_TEXT,
@@ -119,6 +145,8 @@ static json_t *cluster_record(const struct catalog_cluster *cluster)
     json_object_set_new(record, "admin_user", output_text(cluster->admin_user));
     json_object_set_new(record, "maintenance_db", output_text(cluster->maintenance_db));
     json_object_set_new(record, "max_backends", json_integer(cluster->max_backends));
+    json_object_set_new(record, "disk_bytes",
+                        cluster->disk_bytes > 0 ? json_integer(cluster->disk_bytes) : json_null());
     json_object_set_new(record, "enforcement", output_text(cluster->enforcement));
     json_object_set_new(record, "enforcement_reason", output_text(cluster->enforcement_reason));
     json_object_set_new(record, "created_at", output_time_us(cluster->created_unix_us));
@@ -184,6 +212,35 @@ static int run_add(struct cli *cli, struct error *err)
         "  next: reeve service create NAME --migrations DIR --isolation MODE --cluster %s",
         cluster.name, pg_conninfo_describe(&cli->arena, cluster.conninfo), cluster.enforcement,
         cluster.enforcement_reason, cluster.name);
+    return 0;
+}
+
+/* ---- set ---- */
+
+static int run_set(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_cluster cluster = {0};
+    const char *name = cli_text(cli, "NAME");
+    const int64_t unsaid = -1;
+    int64_t disk_bytes = cli_size(cli, "disk", unsaid);
+    const struct provision_cluster_change change = {.conninfo = cli_text(cli, "conninfo"),
+                                                    .max_backends =
+                                                        (int)cli_number(cli, "max-backends", 0),
+                                                    .disk_bytes = disk_bytes == unsaid ? 0
+                                                                  : disk_bytes == 0    ? -1
+                                                                                    : disk_bytes};
+    if (!change.conninfo && change.max_backends == 0 && change.disk_bytes == 0)
+        return error_set(err, ERROR_USAGE, "--conninfo, --max-backends or --disk says what");
+    int result = context_open_catalog(cli, &context, &catalog, err);
+    if (result == 0)
+        result = provision_cluster_set(&context.job, name, &change, err);
+    if (result == 0)
+        result = catalog_cluster_find(catalog, &cli->arena, name, &cluster, err);
+    if (result < 0)
+        return result;
+    output_done(cli, cluster_record(&cluster), "Cluster \"%s\" is changed.", cluster.name);
     return 0;
 }
 
@@ -291,6 +348,16 @@ static const struct cli_command commands[] = {
      .arguments = name_argument,
      .fields = fields,
      .run = run_show},
+    {.verb = "set",
+     .summary = "Change where a cluster is, or what it has",
+     .description =
+         "Behind a failover or a move of the server, --conninfo says where it is now: it must be "
+         "the same server or a copy of it, and this Reeve's. Proxies follow at once; their server "
+         "connections to the old address end as those of a server that is gone.",
+     .arguments = name_argument,
+     .options = set_options,
+     .fields = fields,
+     .run = run_set},
     {.verb = "enforce",
      .summary = "Choose how tenants that share a database are locked in",
      .description = "Looks for the guard on the server and prepares the services' databases there "

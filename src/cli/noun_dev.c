@@ -254,7 +254,9 @@ static int follow_cluster(struct catalog *catalog, const struct catalog_cluster 
 {
     if (strcmp(cluster->conninfo, conninfo) == 0)
         return 0;
-    return catalog_cluster_set_conninfo(catalog, cluster->id, conninfo, err);
+    struct catalog_cluster moved = *cluster;
+    moved.conninfo = conninfo;
+    return catalog_cluster_set(catalog, &moved, err);
 }
 
 /* The folder was moved, or this program has another guard than the one before. */

@@ -136,6 +136,10 @@ static const struct output_field plan_fields[] = {
      .title = "COPY-S",
      .kind = OUTPUT_NUMBER,
      .help = "--dry-run: seconds that copying would take, about; else null"},
+    {.key = "needs",
+     .kind = OUTPUT_LIST,
+     .help = "what it takes of the clusters, an object each: cluster, slots and connections while "
+             "it moves, slots_left, bytes of disk at most"},
     {.key = "problems",
      .kind = OUTPUT_LIST,
      .help = "what the move would fail for, an object each: what, remedy (or null)"},
@@ -232,6 +236,20 @@ static json_t *problem_list(const struct move_problem *problems, size_t count)
     return list;
 }
 
+static json_t *need_list(const struct move_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < array_size(plan->needs) && plan->needs[i].cluster; i++) {
+        const struct move_need *need = &plan->needs[i];
+        json_array_append_new(
+            list, json_pack("{s:o, s:I, s:I, s:I, s:I}", "cluster", output_text(need->cluster),
+                            "slots", (json_int_t)need->slots, "slots_left",
+                            (json_int_t)need->slots_left, "connections",
+                            (json_int_t)need->connections, "bytes", (json_int_t)need->bytes));
+    }
+    return list;
+}
+
 /* `done` NULL: it was to be planned alone. */
 static json_t *plan_record(const struct move_spec *spec, const struct move_plan *plan,
                            const struct catalog_move *done)
@@ -249,6 +267,7 @@ static json_t *plan_record(const struct move_spec *spec, const struct move_plan 
                         json_integer((done ? done->pause_us : plan->pause_us) / TIME_MS));
     json_object_set_new(record, "copy_s",
                         done ? json_null() : json_integer(plan->copy_us / TIME_S));
+    json_object_set_new(record, "needs", need_list(plan));
     json_object_set_new(record, "problems", problem_list(plan->problems, plan->problem_count));
     json_object_set_new(record, "remarks", problem_list(plan->remarks, plan->remark_count));
     return record;

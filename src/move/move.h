@@ -46,6 +46,7 @@ struct move_need {
     int64_t slots;       /* replication slots while it moves; behind it, the target's keeps one */
     int64_t slots_left;  /* that the server has free now */
     int64_t connections;
+    int64_t bytes; /* of its disk, at most, as far as is known */
 };
 
 struct move_plan {

@@ -11,8 +11,9 @@ enum {
     SLOW_SLOT_S = 10             /* a transaction that is this old is worth telling */
 };
 
-/* Copying writes this much WAL at most for each byte of the tables and their indexes. */
-static const double wal_for_a_byte = 1.5;
+/* For each byte of the tables and their indexes copying writes this much WAL at most, and takes
+ * this much room: rows that go into shared tables pass through a temporary table. */
+static const double wal_for_a_byte = 1.5, room_for_a_byte = 1.2, room_in_shared_tables = 2.2;
 
 static int add_each(struct planning *planning, bool problems, struct pg_connection *admin,
                     const char *sql, const char *parameter, const char *cluster, struct error *err)
@@ -67,8 +68,35 @@ static void check_wal(struct planning *planning, const struct move_spec *spec,
                              "raise max_slot_wal_keep_size, or move with --offline");
 }
 
+/* A server does not tell how large its disk is; somebody may have said. */
+static int check_disk(struct planning *planning, const struct catalog_cluster *cluster,
+                      struct pg_connection *admin, const struct move_need *need, struct error *err)
+{
+    if (cluster->disk_bytes == 0 || need->bytes == 0)
+        return 0;
+    _cleanup_pg_result_ struct pg_result *used = NULL;
+    int r = pg_query(admin, sql_move_disk_used, 0, NULL, &used, err);
+    if (r < 0)
+        return r;
+    int64_t left = cluster->disk_bytes - pg_i64(used, 0, 0) - pg_i64(used, 0, 1);
+    if (need->bytes <= left)
+        return 0;
+    planning_add_problem(
+        planning,
+        arena_printf(planning->arena,
+                     "cluster \"%s\" has about %lld MB of its disk left, and the move may need "
+                     "%lld MB",
+                     need->cluster, (long long)((left > 0 ? left : 0) >> 20),
+                     (long long)(need->bytes >> 20)),
+        arena_printf(planning->arena,
+                     "make room there, and `reeve cluster set %s --disk` says how large it is",
+                     need->cluster));
+    return 0;
+}
+
 static int look_at_server(struct planning *planning, const struct move_spec *spec,
-                          struct pg_connection *admin, struct move_need *need, struct error *err)
+                          const struct catalog_cluster *cluster, struct pg_connection *admin,
+                          struct move_need *need, struct error *err)
 {
     _cleanup_pg_result_ struct pg_result *facts = NULL;
     int r = pg_query(admin, sql_move_server_facts, 0, NULL, &facts, err);
@@ -77,6 +105,9 @@ static int look_at_server(struct planning *planning, const struct move_spec *spe
     need->slots_left = pg_i64(facts, 0, 0);
     check_left(planning, need, "connections", need->connections, pg_i64(facts, 0, 2),
                "max_connections, or lower --jobs");
+    r = check_disk(planning, cluster, admin, need, err);
+    if (r < 0)
+        return r;
     if (spec->offline)
         return 0;
     check_left(planning, need, "replication slots", need->slots, need->slots_left,
@@ -101,10 +132,16 @@ static void count_needs(struct planning *planning, const struct move_spec *spec)
         .cluster = from->site.cluster.name, .slots = slots, .connections = connections};
     needs[1] = (struct move_need){
         .cluster = to->site.cluster.name, .slots = slots, .connections = connections};
+    bool shares = isolation_shares_tables(to->isolated.isolation);
+    needs[1].bytes =
+        (int64_t)((double)planning->bytes * (shares ? room_in_shared_tables : room_for_a_byte));
     if (from->site.cluster.id != to->site.cluster.id)
         return;
     needs[0].slots *= 2;
     needs[0].connections *= 2;
+    needs[0].bytes = needs[1].bytes;
+    if (!spec->offline)
+        needs[0].bytes += (int64_t)((double)planning->bytes * wal_for_a_byte);
     needs[1] = (struct move_need){0};
     planning->one_server = true;
 }
@@ -114,8 +151,10 @@ int planning_look_at_servers(struct planning *planning, const struct move_spec *
                              struct error *err)
 {
     count_needs(planning, spec);
-    int r = look_at_server(planning, spec, source, &planning->needs[0], err);
+    int r = look_at_server(planning, spec, &planning->from->site.cluster, source,
+                           &planning->needs[0], err);
     if (r == 0 && planning->needs[1].cluster)
-        r = look_at_server(planning, spec, target, &planning->needs[1], err);
+        r = look_at_server(planning, spec, &planning->to->site.cluster, target, &planning->needs[1],
+                           err);
     return r;
 }

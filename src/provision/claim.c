@@ -57,6 +57,23 @@ int claim_server(struct pg_connection *admin, const char *cluster, const char *i
     return strcmp(found, claim) == 0 ? 0 : refuse(cluster, found, err);
 }
 
+int claim_check(struct pg_connection *admin, const char *cluster, const char *installation,
+                struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    const char *found = NULL;
+    int r = find(admin, &arena, &found, err);
+    if (r < 0)
+        return r;
+    if (found && strcmp(found, arena_printf(&arena, CLAIM_PREFIX "%s", installation)) == 0)
+        return 0;
+    if (found)
+        return refuse(cluster, found, err);
+    error_set(err, ERROR_STATE, "the server there is not what cluster \"%s\" is on", cluster);
+    error_hint(err, "it has no role reeve_claim; a copy of the server has");
+    return -ERROR_STATE;
+}
+
 int claim_drop(struct pg_connection *admin, struct error *err)
 {
     return pg_execute_script(admin, "DROP ROLE IF EXISTS reeve_claim", err);

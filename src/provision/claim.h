@@ -15,6 +15,9 @@
  * administrator's, to any database. ERROR_STATE: it is another's; nothing was changed. */
 int claim_server(struct pg_connection *admin, const char *cluster, const char *installation,
                  struct error *err);
+/* The same, but a server that is nobody's stays so: ERROR_STATE. */
+int claim_check(struct pg_connection *admin, const char *cluster, const char *installation,
+                struct error *err);
 /* Nobody's again; the caller has made sure that it was claimed. */
 int claim_drop(struct pg_connection *admin, struct error *err);
 

@@ -164,6 +164,55 @@ int provision_cluster_add(const struct job_context *context,
     return r;
 }
 
+/* ---- set ---- */
+
+/* A server that nobody has claimed is not claimed for this: it would have none of the tenants. */
+static int check_same_server(const struct job_context *context,
+                             const struct catalog_cluster *cluster, struct error *err)
+{
+    struct server server;
+    server_init(&server, context, cluster);
+    server.claimed = true;
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    int r = server_connect(&server, NULL, &admin, err);
+    if (r == 0)
+        r = check_server(admin, cluster, err);
+    return r < 0 ? r : claim_check(admin, cluster->name, cluster->installation, err);
+}
+
+int provision_cluster_set(const struct job_context *context, const char *name,
+                          const struct provision_cluster_change *change, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_cluster cluster;
+    int r = change->conninfo ? pg_conninfo_check_server(change->conninfo, err) : 0;
+    if (r == 0)
+        r = catalog_open(context->control, &catalog, err);
+    if (r == 0)
+        r = catalog_cluster_find(catalog, &arena, name, &cluster, err);
+    if (r < 0)
+        return r;
+    if (change->conninfo)
+        cluster.conninfo = change->conninfo;
+    if (change->max_backends > 0)
+        cluster.max_backends = change->max_backends;
+    if (change->disk_bytes != 0)
+        cluster.disk_bytes = change->disk_bytes > 0 ? change->disk_bytes : 0;
+    if (change->conninfo)
+        r = check_same_server(context, &cluster, err);
+    if (r == 0)
+        r = catalog_begin(catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
+    r = catalog_cluster_set(transaction, &cluster, err);
+    if (r == 0)
+        r = audit(context, transaction, &arena, "cluster.set", cluster.name, err);
+    return r < 0 ? r : catalog_commit(transaction, err);
+}
+
 /* ---- remove ---- */
 
 static int check_unused(struct catalog *catalog, struct arena *arena,

@@ -121,6 +121,23 @@ def test_wal(world, tenant):
             admin.execute("SELECT pg_reload_conf()")
 
 
+def test_disk(world, tenant):
+    """As somebody has said how large it is."""
+    found = plan(world, tenant, "--to", "row")
+    [need] = found["needs"]
+    assert need["cluster"] == "few" and need["slots"] == 2 and need["slots_left"] == SLOTS
+    assert 2 * found["bytes"] < need["bytes"] < 4 * found["bytes"]
+    assert [one["cluster"] for one in plan(world, tenant, "--cluster", "local")["needs"]] == ["few", "local"]
+    assert world.reeve.cli("cluster", "set", "few", "--disk", "1100MB", json=True).json["disk_bytes"] == 1100 << 20
+    assert len(problems(plan(world, tenant, "--to", "row"))) == 0
+    world.reeve.cli("cluster", "set", "few", "--disk", "1GB")  # as much as max_wal_size
+    [what] = problems(plan(world, tenant, "--to", "row", "--offline"))
+    assert what.startswith('cluster "few" has about 0 MB of its disk left')
+    assert problems(plan(world, tenant, "--cluster", "local")) == []
+    assert world.reeve.cli("cluster", "set", "few", "--disk", 0, json=True).json["disk_bytes"] is None
+    assert problems(plan(world, tenant, "--to", "row")) == []
+
+
 def test_what_a_slot_waits_for(world, tenant):
     """It is told, and is no problem: it may be over soon."""
     with world.few.connect(autocommit=False) as late:

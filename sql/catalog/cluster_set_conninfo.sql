@@ -1,1 +1,0 @@
-UPDATE reeve.cluster SET conninfo = $2 WHERE id = $1
