@@ -151,7 +151,7 @@ static const struct audit_check checks[] = {
      {VALUE_EXPECTED_DATABASES}},
     {"orphan-database", "every database of Reeve's has its placement or service",
      sql_audit_orphan_database, AUDIT_WARNING, AUDIT_OF_CLUSTER, EVERYTHING | COMPARES,
-     {VALUE_DATABASES}},
+     {VALUE_DATABASES, VALUE_OWNER_ROLES}},
     {"database-open", "PUBLIC has no privileges on databases",
      sql_audit_database_open, AUDIT_CRITICAL, AUDIT_OF_CLUSTER, 0,
      {VALUE_DATABASES}},
