@@ -120,7 +120,7 @@ def test_offline_and_finish(world, mode):
     assert_clean(world, tenant)
 
 
-@pytest.mark.parametrize("options, at", [([], "move.copying"), (["--offline"], "move.copy.before")])
+@pytest.mark.parametrize("options, at", [([], "move.copied"), (["--offline"], "move.copy.before")])
 def test_undone(world, options, at):
     """The tenant is where it was; the database stays, for whoever is next."""
     tenant = new_tenant(world, "row")
