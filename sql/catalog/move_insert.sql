@@ -5,10 +5,12 @@
 INSERT INTO reeve.move (placement_id, offline, from_isolation, from_cluster, to_isolation, to_cluster,
                         cluster_id, isolation, enforcement, database, schema, role, role_password,
                         ro_role, ro_password, enter_role, enter_ro_role, generation,
-                        wal_limit, keep_us, tables, bytes_total, rows_total)
+                        wal_limit, keep_us, tables, bytes_total, rows_total,
+                        from_database, to_database)
 SELECT p.id, $2::boolean, p.isolation, f.name, $4::reeve.isolation, t.name,
-       t.id, $4::reeve.isolation, $5, $6, $7, $8, $9::bytea, $10, $11::bytea, $12, $13, $14::bigint,
-       $15::bigint, $16::bigint, $17::integer, $18::bigint, $19::bigint
+       t.id, $4::reeve.isolation, $5, $6::text, $7, $8, $9::bytea, $10, $11::bytea, $12, $13, $14::bigint,
+       $15::bigint, $16::bigint, $17::integer, $18::bigint, $19::bigint,
+       p.database, $6::text
 FROM reeve.placement p
 JOIN reeve.cluster f ON f.id = p.cluster_id
 JOIN reeve.cluster t ON t.id = $3::bigint

@@ -12,7 +12,8 @@ SELECT p.id, p.tenant_id, p.service_id, coalesce(m.cluster_id, 0), t.slug, s.nam
        reeve.unix_us(m.started_at), coalesce(reeve.unix_us(m.ended_at), 0), coalesce(m.error, ''),
        CASE WHEN m.released_at IS NULL THEN coalesce(reeve.unix_us(m.held_at), 0) ELSE 0 END,
        m.wal_limit, m.keep_us, coalesce(m.lag_bytes, -1), m.rows_total, reeve.unix_us(m.phase_at),
-       coalesce(m.version, ''), m.abandoned
+       coalesce(m.version, ''), m.abandoned,
+       coalesce(m.from_database, ''), coalesce(m.to_database, '')
 FROM reeve.move m
 JOIN reeve.placement p ON p.id = m.placement_id
 JOIN reeve.tenant t ON t.id = p.tenant_id

@@ -1,9 +1,9 @@
 -- Tenants' objects that keep a service from being dropped: (name).
--- $1 owner role, $2 shared database or '', $3 template database or '', $4 group roles
+-- $1 owner role, $2 shared databases, $3 template database or '', $4 group roles
 SELECT 'database ' || d.datname AS name
 FROM pg_catalog.pg_database d
 JOIN pg_catalog.pg_roles r ON r.oid = d.datdba
-WHERE r.rolname = $1::text::name AND d.datname NOT IN ($2::text::name, $3::text::name)
+WHERE r.rolname = $1::text::name AND d.datname <> $3::text::name AND d.datname <> ALL ($2::text[]::name[])
 UNION ALL
 SELECT DISTINCT 'role ' || u.rolname
 FROM pg_catalog.pg_auth_members m

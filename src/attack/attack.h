@@ -49,10 +49,11 @@ struct attack_result {
     const char *why;   /* of the verdict, where it does not speak for itself; or NULL */
 };
 
-/* One service in one isolation and enforcement on one cluster. */
+/* One service in one isolation and enforcement on one cluster, in one shared database. */
 struct attack_target {
     int64_t service_id, cluster_id;
     const char *service, *isolation, *cluster;
+    const char *database;          /* the shared one; NULL: of its own, or the default one */
     const char *enforcement;       /* "guard" or "login": how the server knows a tenant */
     int64_t placements;            /* that are in it now */
     const char *attacker, *victim; /* slugs */

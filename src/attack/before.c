@@ -121,8 +121,8 @@ int before_tenants(const struct attack_options *options, struct catalog *catalog
     struct isolation_target base;
     const struct isolation *isolation = isolation_find(target->isolation);
     *ret_applies = *ret_refused = false;
-    int result =
-        site_load(options->job, catalog, arena, target->service_id, target->cluster_id, &site, err);
+    int result = site_load_at(options->job, catalog, arena, target->service_id, target->cluster_id,
+                              target->database, &site, err);
     /* Without an owner role nothing of the service is on this cluster yet. */
     if (result < 0 || site.login.owner_password.length == 0 ||
         !isolation_base_target(arena, &site.isolation, isolation, &base))

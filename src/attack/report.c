@@ -44,6 +44,8 @@ static void put_target(struct buffer *out, const struct attack_target *target)
                   target->service, target->isolation, target->cluster, target->enforcement,
                   (long long)target->placements, target->attacker, target->victim,
                   target->shares_sessions ? "yes" : "no");
+    if (target->database)
+        put_line(out, "shared database: ", target->database);
     put_line(out, "tables with rows to steal: ", *target->filled ? target->filled : "none");
     put_line(out, "tables that took no row: ", *target->unfilled ? target->unfilled : "none");
     for (size_t i = 0; i < target->count; i++)
@@ -119,6 +121,7 @@ static json_t *target_json(const struct attack_target *target)
     set_text(object, "service", target->service);
     set_text(object, "isolation", target->isolation);
     set_text(object, "cluster", target->cluster);
+    set_text(object, "database", target->database);
     set_text(object, "enforcement", target->enforcement);
     json_object_set_new(object, "placements", json_integer(target->placements));
     set_text(object, "attacker", target->attacker);

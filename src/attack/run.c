@@ -66,14 +66,15 @@ static int find_targets(struct run *run, struct error *err)
     for (size_t i = 0; i < pg_rows(rows); i++) {
         if (!is_wanted(run->options, pg_text(rows, i, 2), pg_i64(rows, i, 5)))
             continue;
-        report->targets[report->target_count++] =
-            (struct attack_target){.service_id = pg_i64(rows, i, 0),
-                                   .service = pg_text_copy(rows, i, 1, arena),
-                                   .isolation = pg_text_copy(rows, i, 2, arena),
-                                   .cluster_id = pg_i64(rows, i, 3),
-                                   .cluster = pg_text_copy(rows, i, 4, arena),
-                                   .enforcement = pg_text_copy(rows, i, 6, arena),
-                                   .placements = pg_i64(rows, i, 5)};
+        report->targets[report->target_count++] = (struct attack_target){
+            .service_id = pg_i64(rows, i, 0),
+            .service = pg_text_copy(rows, i, 1, arena),
+            .isolation = pg_text_copy(rows, i, 2, arena),
+            .cluster_id = pg_i64(rows, i, 3),
+            .cluster = pg_text_copy(rows, i, 4, arena),
+            .enforcement = pg_text_copy(rows, i, 6, arena),
+            .database = pg_is_null(rows, i, 7) ? NULL : pg_text_copy(rows, i, 7, arena),
+            .placements = pg_i64(rows, i, 5)};
     }
     return report->target_count > 0 ? 0 : no_target(run->options, err);
 }

@@ -39,7 +39,8 @@ static int attach(struct attack_stage *stage, struct attack_side *side, struct e
     const struct provision_attach_spec spec = {.tenant = side->slug,
                                                .service = stage->target->service,
                                                .isolation = stage->target->isolation,
-                                               .cluster = stage->target->cluster};
+                                               .cluster = stage->target->cluster,
+                                               .database = stage->target->database};
     const struct job_context *job = stage->options->job;
     int64_t id = 0;
     int result = provision_attach(job, &spec, &id, err);

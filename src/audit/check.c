@@ -154,7 +154,7 @@ static const struct audit_check checks[] = {
      {VALUE_EXPECTED_DATABASES}},
     {"orphan-database", "every database of Reeve's has its placement or service",
      sql_audit_orphan_database, AUDIT_WARNING, AUDIT_OF_CLUSTER, EVERYTHING | COMPARES,
-     {VALUE_DATABASES}},
+     {VALUE_DATABASES, VALUE_OWNER_ROLES}},
     {"orphan-slot", "every replication slot of a move has its open move",
      sql_audit_orphan_slot, AUDIT_WARNING, AUDIT_OF_CLUSTER, EVERYTHING | COMPARES,
      {VALUE_STREAMS}},

@@ -91,15 +91,20 @@ void audit_facts_stream(struct audit_facts *facts, const char *name)
 
 /* ---- services ---- */
 
-static void service_roles(struct audit_facts *facts, const struct isolation_service *service,
-                          bool prepared)
+static void owner_role(struct audit_facts *facts, const struct isolation_service *service,
+                       bool prepared)
+{
+    add(facts->arena, &facts->owner_roles, service->owner_role);
+    add(facts->arena, &facts->known_roles, service->owner_role);
+    if (prepared)
+        add(facts->arena, &facts->expected_roles, service->owner_role);
+}
+
+static void group_roles(struct audit_facts *facts, const struct isolation_service *service,
+                        bool prepared)
 {
     struct arena *arena = facts->arena;
     const char *const groups[] = {service->use_role, service->run_role, service->run_ro_role};
-    add(arena, &facts->owner_roles, service->owner_role);
-    add(arena, &facts->known_roles, service->owner_role);
-    if (prepared)
-        add(arena, &facts->expected_roles, service->owner_role);
     for (size_t i = 0; i < array_size(groups); i++) {
         add(arena, &facts->group_roles, groups[i]);
         add(arena, &facts->session_roles, groups[i]);
@@ -111,19 +116,19 @@ static void service_roles(struct audit_facts *facts, const struct isolation_serv
         add_pair(arena, &facts->members, &facts->member_of, groups[i], service->use_role);
 }
 
-static void service_databases(struct audit_facts *facts, const struct isolation_service *service,
-                              bool prepared)
+static void service_database(struct audit_facts *facts, const char *name, bool prepared)
 {
-    const char *const names[] = {service->shared_database, service->template_database};
-    for (size_t i = 0; i < array_size(names); i++) {
-        if (!names[i])
-            continue;
-        struct audit_database *database = add_database(facts, names[i]);
-        if (prepared)
-            expect_database(facts, database);
-    }
-    if (!service->shared_database)
-        return;
+    struct audit_database *database = name ? add_database(facts, name) : NULL;
+    if (database && prepared)
+        expect_database(facts, database);
+}
+
+/* One shared database, and who may connect to it. */
+static void shared_database(struct audit_facts *facts, const struct isolation_service *service,
+                            bool prepared)
+{
+    group_roles(facts, service, prepared);
+    service_database(facts, service->shared_database, prepared);
     add_pair(facts->arena, &facts->connect_roles, &facts->connect_databases, service->use_role,
              service->shared_database);
     add_pair(facts->arena, &facts->connect_roles, &facts->connect_databases, POOL_ROLE,
@@ -133,10 +138,17 @@ static void service_databases(struct audit_facts *facts, const struct isolation_
 void audit_facts_service(struct audit_facts *facts, const struct isolation_service *service,
                          const struct audit_service_facts *about)
 {
-    service_roles(facts, service, about->prepared);
-    service_databases(facts, service, about->prepared);
-    struct isolation_target targets[ISOLATION_BASE_TARGETS];
-    size_t count = isolation_base_targets(facts->arena, service, targets);
+    owner_role(facts, service, about->prepared);
+    for (size_t i = 0; i < service->shared_count; i++) {
+        struct isolation_service of = *service;
+        isolation_service_choose(facts->arena, &of, service->shared_databases[i]);
+        shared_database(facts, &of, about->prepared);
+    }
+    if (service->shared_count == 0)
+        group_roles(facts, service, about->prepared);
+    service_database(facts, service->template_database, about->prepared);
+    const struct isolation_target *targets;
+    size_t count = isolation_base_targets(facts->arena, service, &targets);
     for (size_t i = 0; i < count; i++) {
         struct audit_database *database = find_database(facts, targets[i].database);
         add(facts->arena, &database->schemas, targets[i].schema);
@@ -158,8 +170,7 @@ static void placement_roles(struct audit_facts *facts, const struct isolation_se
         const char *role, *granted;
     } roles[] = {{placement->role, target->grant_role},
                  {placement->ro_role, target->grant_ro_role}};
-    bool shared =
-        service->shared_database && strcmp(placement->database, service->shared_database) == 0;
+    bool shared = isolation_shares_database(placement->isolation);
     /* Under the guard, rows need no role of the tenant's own: who it is stands in the session. */
     if (placement->guarded && target->tenant_id == 0)
         return;
@@ -206,14 +217,19 @@ void audit_facts_placement(struct audit_facts *facts, const struct isolation_ser
 {
     struct isolation_target target;
     isolation_target(facts->arena, service, placement, &target);
+    const struct isolation_service of = isolation_service_of(facts->arena, service, placement);
     struct audit_database *database = find_database(facts, target.database);
-    if (!database)
+    if (!database && isolation_shares_database(placement->isolation)) {
+        shared_database(facts, &of, false); /* its first placement is being made */
+        database = find_database(facts, target.database);
+    } else if (!database) {
         database = add_database(facts, target.database);
+    }
     if (about->placed)
         expect_database(facts, database);
     if (about->placed && placement->guarded && database->pool_roles.count == 0)
         add(facts->arena, &database->pool_roles, POOL_ROLE);
-    placement_roles(facts, service, placement, &target, about);
+    placement_roles(facts, &of, placement, &target, about);
     bool shared_tables = target.tenant_id == 0; /* then they are a target of the service's */
     placement_mapping(facts->arena, database, placement, about->placed, shared_tables);
     database->audited |= about->placed && about->audited;

@@ -44,6 +44,7 @@ struct catalog_move {
     bool abandoned;   /* the other place's server is gone for good: nobody asks it */
     bool stop_wanted; /* somebody wants it to be aborted */
     const char *from_isolation, *from_cluster, *to_isolation, *to_cluster;
+    const char *from_database, *to_database; /* "": begun by an older Reeve */
     int64_t tables, bytes_total, rows_total; /* as it was planned: estimates */
     int64_t bytes_done, rows_done;
     int64_t pause_us; /* that the tenant waited, the last time; 0: it has not, or still does */

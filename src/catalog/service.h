@@ -63,14 +63,19 @@ struct catalog_service_database {
     const char *database;
     const char *schema_version; /* "" before the first migration */
 };
-/* Stores it unless that kind is there for (service, cluster); ret_id may be NULL. */
+/* Stores it unless the service has it there; a template is one at most. ERROR_EXISTS: another
+ * service has a database of that name there. ret_id may be NULL. */
 int catalog_service_database_ensure(struct catalog *catalog,
                                     const struct catalog_service_database *database,
                                     int64_t *ret_id, struct error *err);
-/* Of one service; cluster_id 0: on all clusters. By cluster and kind. */
+/* Of one service; cluster_id 0: on all clusters. By cluster and kind, the shared ones by age. */
 int catalog_service_database_list(struct catalog *catalog, struct arena *arena, int64_t service_id,
                                   int64_t cluster_id, struct catalog_service_database **ret,
                                   size_t *ret_count, struct error *err);
+/* Whether anybody but the service has, or is to have, a database of that name on the cluster. */
+int catalog_service_database_taken(struct catalog *catalog, int64_t cluster_id,
+                                   const char *database, int64_t service_id, bool *ret,
+                                   struct error *err);
 int catalog_service_database_set_version(struct catalog *catalog, int64_t id, const char *version,
                                          struct error *err);
 /* All of a service on a cluster; nothing when there are none. */

@@ -75,8 +75,9 @@ int catalog_service_database_ensure(struct catalog *catalog,
                       (long long)database->service_id);
     if (r == 0)
         r = catalog_scope_commit(&scope, err);
-    if (r == 0 && ret_id)
-        *ret_id = stored[0].id;
+    for (size_t i = 0; r == 0 && ret_id && i < count; i++)
+        if (strcmp(stored[i].database, database->database) == 0)
+            *ret_id = stored[i].id;
     return r;
 }
 
@@ -85,6 +86,21 @@ int catalog_service_database_list(struct catalog *catalog, struct arena *arena, 
                                   size_t *ret_count, struct error *err)
 {
     return list(catalog, arena, service_id, cluster_id, NULL, ret, ret_count, err);
+}
+
+int catalog_service_database_taken(struct catalog *catalog, int64_t cluster_id,
+                                   const char *database, int64_t service_id, bool *ret,
+                                   struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_pg_result_ struct pg_result *result = NULL;
+    const char *const parameters[] = {pg_from_i64(&arena, cluster_id), database,
+                                      pg_from_i64(&arena, service_id)};
+    int r = pg_query(catalog_connection(catalog), sql_catalog_service_database_taken, 3, parameters,
+                     &result, err);
+    if (r == 0)
+        *ret = pg_bool(result, 0, 0);
+    return r;
 }
 
 int catalog_service_database_set_version(struct catalog *catalog, int64_t id, const char *version,

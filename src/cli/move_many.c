@@ -27,10 +27,12 @@ static const struct output_field table_fields[] = {
 static const char *command_of(const struct move_many *many, const struct many_item *item)
 {
     struct arena *arena = &many->cli->arena;
-    return arena_printf(arena, "reeve move%s%s%s%s%s %s %s", item->isolation ? " --to " : "",
+    const char *database = many->options.how.database;
+    return arena_printf(arena, "reeve move%s%s%s%s%s%s%s %s %s", item->isolation ? " --to " : "",
                         item->isolation ? item->isolation : "", item->cluster ? " --cluster " : "",
-                        item->cluster ? item->cluster : "",
-                        many->options.how.offline ? " --offline" : "", item->tenant, item->service);
+                        item->cluster ? item->cluster : "", database ? " --database " : "",
+                        database ? database : "", many->options.how.offline ? " --offline" : "",
+                        item->tenant, item->service);
 }
 
 static json_t *error_object(const struct error *why)
@@ -247,18 +249,25 @@ static int read_filter(struct cli *cli, struct fleet_filter *ret, struct error *
     return result;
 }
 
+static const char *describe(struct cli *cli, const char *isolation, const char *database,
+                            const char *cluster)
+{
+    return arena_printf(&cli->arena, "%s%s%s on %s", isolation, database ? " in " : "",
+                        database ? database : "", cluster);
+}
+
 static struct many_item make_item(struct cli *cli, const struct fleet_placement *one,
                                   const struct move_spec *how)
 {
     const struct catalog_placement *at = &one->placement;
-    const char *skip = fleet_skip(one, how->isolation, how->cluster, &cli->arena);
+    const char *skip = fleet_skip(one, how->isolation, how->cluster, how->database, &cli->arena);
     return (struct many_item){
         .placement_id = at->id,
         .tenant = at->tenant,
         .service = at->service,
-        .from = arena_printf(&cli->arena, "%s on %s", at->isolation, at->cluster),
-        .to = arena_printf(&cli->arena, "%s on %s", how->isolation ? how->isolation : at->isolation,
-                           how->cluster ? how->cluster : at->cluster),
+        .from = describe(cli, at->isolation, how->database ? at->database : NULL, at->cluster),
+        .to = describe(cli, how->isolation ? how->isolation : at->isolation, how->database,
+                       how->cluster ? how->cluster : at->cluster),
         .isolation = how->isolation,
         .cluster = how->cluster,
         .status = skip ? MANY_SKIPPED : MANY_PLANNED,

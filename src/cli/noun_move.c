@@ -30,6 +30,11 @@ static const struct cli_parameter move_options[] = {
      .value = "NAME",
      .kind = CLI_TEXT,
      .help = "the new cluster; without it: as it is"},
+    {.name = "database",
+     .value = "NAME",
+     .kind = CLI_TEXT,
+     .help = "the service's shared database there, which is made if it is not there (row, schema); "
+             "without it: as it is, or the default one"},
     {.name = "offline", .kind = CLI_FLAG, .help = "copy while the tenant waits"},
     {.name = "dry-run", .kind = CLI_FLAG, .help = "say what would be done and change nothing"},
     MOVE_KEEP_OPTIONS,
@@ -78,6 +83,10 @@ static const struct output_field fields[] = {
      .title = "TO",
      .kind = OUTPUT_TEXT,
      .help = "isolation and cluster of the new place"},
+    {.key = "from_database",
+     .kind = OUTPUT_TEXT,
+     .help = "the database before; null: an older Reeve has begun the move"},
+    {.key = "to_database", .kind = OUTPUT_TEXT, .help = "the database of the new place, likewise"},
     {.key = "tables", .kind = OUTPUT_NUMBER, .help = "tables that are copied"},
     {.key = "rows", .title = "ROWS", .kind = OUTPUT_NUMBER, .help = "rows that were copied"},
     {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER, .help = "bytes that were copied"},
@@ -119,6 +128,9 @@ static const struct output_field plan_fields[] = {
     {.key = "dry_run", .kind = OUTPUT_BOOLEAN, .help = "whether nothing was to be changed"},
     {.key = "from", .title = "FROM", .kind = OUTPUT_TEXT, .help = "the old place"},
     {.key = "to", .title = "TO", .kind = OUTPUT_TEXT, .help = "the new place"},
+    {.key = "makes_database",
+     .kind = OUTPUT_BOOLEAN,
+     .help = "whether a shared database is made for it"},
     {.key = "tables",
      .title = "TABLES",
      .kind = OUTPUT_NUMBER,
@@ -150,9 +162,21 @@ static const struct output_field plan_fields[] = {
 
 /* ---- what it prints ---- */
 
-static json_t *place_text(struct cli *cli, const char *isolation, const char *cluster)
+/* `database` NULL: it goes without saying. */
+static json_t *place_text(struct cli *cli, const char *isolation, const char *database,
+                          const char *cluster)
 {
-    return output_text(arena_printf(&cli->arena, "%s on %s", isolation, cluster));
+    return output_text(
+        database ? arena_printf(&cli->arena, "%s in %s on %s", isolation, database, cluster)
+                 : arena_printf(&cli->arena, "%s on %s", isolation, cluster));
+}
+
+/* Nothing else tells the two places apart. */
+static bool is_between_databases(const struct catalog_move *move)
+{
+    return strcmp(move->from_isolation, move->to_isolation) == 0 &&
+           strcmp(move->from_cluster, move->to_cluster) == 0 && *move->from_database &&
+           *move->to_database;
 }
 
 static json_t *time_left(const struct catalog_move *move)
@@ -170,8 +194,17 @@ static json_t *move_record(struct cli *cli, const struct catalog_move *move)
     json_object_set_new(record, "tenant", output_text(move->place.tenant));
     json_object_set_new(record, "service", output_text(move->place.service));
     json_object_set_new(record, "phase", output_text(catalog_move_phase_name(move->phase)));
-    json_object_set_new(record, "from", place_text(cli, move->from_isolation, move->from_cluster));
-    json_object_set_new(record, "to", place_text(cli, move->to_isolation, move->to_cluster));
+    bool named = is_between_databases(move);
+    json_object_set_new(record, "from",
+                        place_text(cli, move->from_isolation, named ? move->from_database : NULL,
+                                   move->from_cluster));
+    json_object_set_new(
+        record, "to",
+        place_text(cli, move->to_isolation, named ? move->to_database : NULL, move->to_cluster));
+    json_object_set_new(record, "from_database",
+                        output_text(*move->from_database ? move->from_database : NULL));
+    json_object_set_new(record, "to_database",
+                        output_text(*move->to_database ? move->to_database : NULL));
     json_object_set_new(record, "tables", json_integer(move->tables));
     json_object_set_new(record, "rows", json_integer(move->rows_done));
     json_object_set_new(record, "bytes", json_integer(move->bytes_done));
@@ -260,6 +293,7 @@ static json_t *plan_record(const struct move_spec *spec, const struct move_plan 
     json_object_set_new(record, "dry_run", json_boolean(!done));
     json_object_set_new(record, "from", output_text(plan->from));
     json_object_set_new(record, "to", output_text(plan->to));
+    json_object_set_new(record, "makes_database", json_boolean(plan->makes_database));
     json_object_set_new(record, "tables", json_integer(plan->tables));
     json_object_set_new(record, "rows", json_integer(done ? done->rows_done : plan->rows));
     json_object_set_new(record, "bytes", json_integer(done ? done->bytes_done : plan->bytes));
@@ -333,8 +367,9 @@ static int run_move(struct cli *cli, struct error *err)
     if (spec.pause_us == 0)
         spec.pause_us = move_options_pause_us(&spec);
     struct move_plan plan = {0};
-    if (!spec.isolation && !spec.cluster)
-        return error_set(err, ERROR_USAGE, "--to, --cluster or both say where to");
+    spec.database = cli_text(cli, "database");
+    if (!spec.isolation && !spec.cluster && !spec.database)
+        return error_set(err, ERROR_USAGE, "--to, --cluster, --database or several say where to");
     if (move_many_is_meant(cli))
         return move_many_run(cli, &spec, err);
     int result = move_many_check_one(cli, err);
@@ -349,6 +384,8 @@ static int run_move(struct cli *cli, struct error *err)
         output_record(cli, plan_record(&spec, &plan, NULL));
         tell(cli, "it would fail: ", plan.problems, plan.problem_count);
     }
+    if (!cli->json && plan.makes_database)
+        output_note("the database is not there yet, and %s made", is_dry ? "would be" : "is");
     tell(cli, "", plan.remarks, plan.remark_count);
     return is_dry ? 0 : carry_out(cli, &context, &spec, &plan, err);
 }

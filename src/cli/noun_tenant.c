@@ -62,6 +62,12 @@ static const struct cli_parameter attach_options[] = {
      .kind = CLI_TEXT,
      .fallback = "the service's",
      .help = "where its data is put"},
+    {.name = "database",
+     .value = "NAME",
+     .kind = CLI_TEXT,
+     .fallback = "the default one",
+     .help = "the service's shared database that it is put into, which is made if it is not there "
+             "(row, schema)"},
     {0},
 };
 
@@ -413,7 +419,8 @@ static int run_attach(struct cli *cli, struct error *err)
     const struct provision_attach_spec spec = {.tenant = cli_text(cli, "SLUG"),
                                                .service = cli_text(cli, "SERVICE"),
                                                .isolation = cli_text(cli, "isolation"),
-                                               .cluster = cli_text(cli, "cluster")};
+                                               .cluster = cli_text(cli, "cluster"),
+                                               .database = cli_text(cli, "database")};
     struct catalog_placement placement = {0};
     int64_t id = 0;
     int result = context_open_catalog(cli, &context, &catalog, err);

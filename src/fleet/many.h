@@ -45,7 +45,8 @@ struct many_item {
 };
 
 struct many_options {
-    struct move_spec how; /* tenant, service, isolation and cluster are the items' own */
+    struct move_spec how; /* tenant, service, isolation and cluster are the items' own; the shared
+                           * database, if one is named, is the same for all */
     int parallel;         /* 1 to MANY_MAX_PARALLEL */
     size_t max_failures;  /* so many and no more begin; 0: however many */
     bool finish;          /* the old place goes as soon as the tenant has moved */

@@ -5,11 +5,19 @@
 
 enum { TERMS_MAX = 64, KEY_MAX = 63 };
 
-enum key { KEY_SLUG, KEY_SERVICE, KEY_CLUSTER, KEY_ISOLATION, KEY_TAG, KEY_TAG_VALUE };
+enum key {
+    KEY_SLUG,
+    KEY_SERVICE,
+    KEY_CLUSTER,
+    KEY_DATABASE,
+    KEY_ISOLATION,
+    KEY_TAG,
+    KEY_TAG_VALUE
+};
 
 static const char *const key_names[] = {
-    [KEY_SLUG] = "slug",           [KEY_SERVICE] = "service", [KEY_CLUSTER] = "cluster",
-    [KEY_ISOLATION] = "isolation", [KEY_TAG] = "tag",
+    [KEY_SLUG] = "slug",         [KEY_SERVICE] = "service",     [KEY_CLUSTER] = "cluster",
+    [KEY_DATABASE] = "database", [KEY_ISOLATION] = "isolation", [KEY_TAG] = "tag",
 };
 
 struct term {
@@ -140,6 +148,8 @@ static bool term_holds(const struct term *term, const struct match_subject *subj
         return is_like(str_of(subject->service), term->pattern);
     case KEY_CLUSTER:
         return is_like(str_of(subject->cluster), term->pattern);
+    case KEY_DATABASE:
+        return is_like(str_of(subject->database), term->pattern);
     case KEY_ISOLATION:
         return strcmp(subject->isolation, term->pattern) == 0;
     case KEY_TAG:

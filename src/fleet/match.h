@@ -4,6 +4,7 @@
  * A term is KEY=VALUE. Of different keys all must hold; of several terms with one key, any. Keys:
  *
  *   slug, service, cluster    by name
+ *   database                  that it is in, by name: a shared one, or its own
  *   isolation                 by name, which must be one that there is
  *   tag                       the tenant has a tag of that name, whatever its value
  *   any other                 the tenant has the tag of that name with that value: plan=enterprise
@@ -20,7 +21,7 @@ struct match;
 
 /* What is looked at; all but the tags must be set. */
 struct match_subject {
-    const char *slug, *service, *isolation, *cluster;
+    const char *slug, *service, *isolation, *cluster, *database;
     const char *const *tags; /* "plan=enterprise", "regulated" */
     size_t tag_count;
 };

@@ -43,7 +43,7 @@ static int measure_group(const struct job_context *context, struct catalog *cata
     struct isolation_size *sizes = arena_zalloc(arena, count * sizeof(*sizes));
     struct site site;
     _cleanup_pg_connection_ struct pg_connection *owner = NULL;
-    int r = site_load(context, catalog, arena, first->service_id, first->cluster_id, &site, err);
+    int r = site_load_of(context, catalog, arena, first, &site, err);
     for (size_t i = 0; r == 0 && i < count; i++)
         r = site_placement(arena, &site, subjects[i].placement, &isolated[i], err);
     if (r == 0)

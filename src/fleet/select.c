@@ -83,13 +83,18 @@ static const char *find_busy(const struct known *known, const struct catalog_pla
 }
 
 const char *fleet_skip(const struct fleet_placement *placement, const char *isolation,
-                       const char *cluster, struct arena *arena)
+                       const char *cluster, const char *database, struct arena *arena)
 {
     const struct catalog_placement *at = &placement->placement;
     if ((!isolation || strcmp(isolation, at->isolation) == 0) &&
-        (!cluster || strcmp(cluster, at->cluster) == 0))
-        return arena_printf(arena, "it is in isolation %s on cluster \"%s\" already", at->isolation,
-                            at->cluster);
+        (!cluster || strcmp(cluster, at->cluster) == 0) &&
+        (!database || strcmp(database, at->database) == 0))
+        return database ? arena_printf(
+                              arena,
+                              "it is in isolation %s in database \"%s\" on cluster \"%s\" already",
+                              at->isolation, at->database, at->cluster)
+                        : arena_printf(arena, "it is in isolation %s on cluster \"%s\" already",
+                                       at->isolation, at->cluster);
     return placement->busy;
 }
 
@@ -101,6 +106,7 @@ static bool is_meant(const struct fleet_placement *one, const struct match *matc
                                           .service = one->placement.service,
                                           .isolation = one->placement.isolation,
                                           .cluster = one->placement.cluster,
+                                          .database = one->placement.database,
                                           .tags = one->tags,
                                           .tag_count = one->tag_count};
     return match_holds(match, &subject);

@@ -26,6 +26,6 @@ int fleet_select(struct catalog *catalog, const struct fleet_filter *filter, str
 /* Why a move of the placement to there (NULL: as it is) is not begun at all, for people; NULL:
  * it can be tried. */
 const char *fleet_skip(const struct fleet_placement *placement, const char *isolation,
-                       const char *cluster, struct arena *arena);
+                       const char *cluster, const char *database, struct arena *arena);
 
 #endif

@@ -95,6 +95,89 @@ static bool allows(const struct isolation_service *service, const struct isolati
     return service->allowed & mode_bit(isolation);
 }
 
+/* Roles of the whole server, like databases: those of a database that was given a name are called
+ * after it. No service has a '$' in front of a letter in its stem, so nobody else's are called so.
+ */
+static void name_groups(struct arena *arena, struct isolation_service *service)
+{
+    const char *stem = service_stem(arena, service->id, service->name);
+    const char *chosen = service->shared_database;
+    if (chosen && strcmp(chosen, isolation_default_database(arena, service)) != 0) {
+        service->use_role = arena_printf(arena, "use_$%s", chosen);
+        service->run_role = arena_printf(arena, "run_$%s", chosen);
+        service->run_ro_role = arena_printf(arena, "run_ro_$%s", chosen);
+        return;
+    }
+    service->use_role = arena_printf(arena, "use_%s", stem);
+    service->run_role = arena_printf(arena, "run_%s", stem);
+    service->run_ro_role = arena_printf(arena, "run_%s_ro", stem);
+}
+
+static bool uses_shared_database(const struct isolation_service *service)
+{
+    for (size_t i = 0; i < array_size(modes); i++)
+        if (modes[i]->uses_shared_database && allows(service, modes[i]))
+            return true;
+    return false;
+}
+
+const char *isolation_default_database(struct arena *arena, const struct isolation_service *service)
+{
+    if (!uses_shared_database(service))
+        return NULL;
+    return arena_printf(arena, "svc_%s", service_stem(arena, service->id, service->name));
+}
+
+void isolation_service_choose(struct arena *arena, struct isolation_service *service,
+                              const char *database)
+{
+    if (!uses_shared_database(service))
+        return;
+    service->shared_database = database && *database ? arena_strdup(arena, database)
+                                                     : isolation_default_database(arena, service);
+    name_groups(arena, service);
+}
+
+struct isolation_service isolation_service_of(struct arena *arena,
+                                              const struct isolation_service *service,
+                                              const struct isolation_placement *placement)
+{
+    struct isolation_service of = *service;
+    if (placement->isolation->uses_shared_database)
+        isolation_service_choose(arena, &of, placement->database);
+    return of;
+}
+
+/* Names of roles that are made of it are six letters longer. */
+enum { LONGEST_SHARED_DATABASE = 50 };
+
+int isolation_check_database_name(const char *name, struct error *err)
+{
+    /* What Reeve and PostgreSQL call databases, and words of pg_hba.conf. */
+    static const char *const prefixes[] = {"svc_", "tpl_", "d_", "reeve", "pg_", "template"};
+    static const char *const words[] = {"postgres", "all",       "sameuser",
+                                        "samerole", "samegroup", "replication"};
+    size_t length = strlen(name);
+    if (length == 0 || length > LONGEST_SHARED_DATABASE ||
+        strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != length || name[0] < 'a') {
+        error_set(err, ERROR_INVALID, "\"%.80s\" is no name for a shared database", name);
+        error_hint(err,
+                   "it begins with a letter, and has lowercase letters, digits and _, %d at most",
+                   LONGEST_SHARED_DATABASE);
+        return -ERROR_INVALID;
+    }
+    bool reserved = false;
+    for (size_t i = 0; i < array_size(prefixes); i++)
+        reserved |= strncmp(name, prefixes[i], strlen(prefixes[i])) == 0;
+    for (size_t i = 0; i < array_size(words); i++)
+        reserved |= strcmp(name, words[i]) == 0;
+    if (!reserved)
+        return 0;
+    error_set(err, ERROR_INVALID, "a shared database cannot be named \"%s\"", name);
+    error_hint(err, "names that begin with svc_, tpl_, d_, reeve, pg_ or template are taken");
+    return -ERROR_INVALID;
+}
+
 void isolation_service_init(struct arena *arena, int64_t service_id, const char *service_name,
                             const struct isolation *const *allowed, size_t allowed_count,
                             struct isolation_service *ret)
@@ -104,17 +187,21 @@ void isolation_service_init(struct arena *arena, int64_t service_id, const char 
         .id = service_id,
         .name = arena_strdup(arena, service_name),
         .owner_role = arena_printf(arena, "own_%s", stem),
-        .use_role = arena_printf(arena, "use_%s", stem),
-        .run_role = arena_printf(arena, "run_%s", stem),
-        .run_ro_role = arena_printf(arena, "run_%s_ro", stem),
     };
     for (size_t i = 0; i < allowed_count; i++) {
         service.allowed |= mode_bit(allowed[i]);
         service.shaped |= allowed[i]->needs_shape;
-        if (allowed[i]->uses_shared_database && !service.shared_database)
-            service.shared_database = arena_printf(arena, "svc_%s", stem);
         if (allowed[i]->uses_template_database && !service.template_database)
             service.template_database = arena_printf(arena, "tpl_%s", stem);
+    }
+    name_groups(arena, &service);
+    isolation_service_choose(arena, &service, NULL);
+    if (service.shared_database) {
+        const char **all =
+            arena_zalloc(arena, sizeof(*all)); /* NOLINT(bugprone-sizeof-expression) */
+        all[0] = service.shared_database;
+        service.shared_databases = all;
+        service.shared_count = 1;
     }
     *ret = service;
 }
@@ -210,16 +297,27 @@ bool isolation_base_target(struct arena *arena, const struct isolation_service *
 void isolation_target(struct arena *arena, const struct isolation_service *service,
                       const struct isolation_placement *placement, struct isolation_target *ret)
 {
-    placement->isolation->target(arena, service, placement, ret);
+    const struct isolation_service of = isolation_service_of(arena, service, placement);
+    placement->isolation->target(arena, &of, placement, ret);
 }
 
 size_t isolation_base_targets(struct arena *arena, const struct isolation_service *service,
-                              struct isolation_target ret[ISOLATION_BASE_TARGETS])
+                              const struct isolation_target **ret)
 {
+    struct isolation_target *targets =
+        arena_zalloc(arena, (array_size(modes) * (service->shared_count + 1)) * sizeof(*targets));
     size_t count = 0;
-    for (size_t i = 0; i < array_size(modes) && count < ISOLATION_BASE_TARGETS; i++)
-        if (allows(service, modes[i]) &&
-            isolation_base_target(arena, service, modes[i], &ret[count]))
-            count++;
+    for (size_t i = 0; i < array_size(modes); i++) {
+        if (!allows(service, modes[i]))
+            continue;
+        size_t databases = modes[i]->uses_shared_database ? service->shared_count : 1;
+        for (size_t at = 0; at < databases; at++) {
+            struct isolation_service of = *service;
+            if (modes[i]->uses_shared_database)
+                isolation_service_choose(arena, &of, service->shared_databases[at]);
+            count += isolation_base_target(arena, &of, modes[i], &targets[count]);
+        }
+    }
+    *ret = targets;
     return count;
 }

@@ -28,6 +28,7 @@
 #include "base/arena.h"
 #include "base/error.h"
 
+struct isolation_placement;
 struct pg_connection;
 
 /* ---- modes ---- */
@@ -62,14 +63,17 @@ struct isolation_guard {
 struct isolation_service {
     int64_t id;
     const char *name;
-    unsigned int allowed;          /* the modes, a bit each */
-    bool shaped;                   /* an allowed mode needs every table in shape (DESIGN 6) */
-    const char *shared_database;   /* "svc_orders"; NULL when no allowed mode uses it */
+    unsigned int allowed;                /* the modes, a bit each */
+    bool shaped;                         /* an allowed mode needs every table in shape (DESIGN 6) */
+    const char *shared_database;         /* the one that is meant: "svc_orders", unless another was
+                                          * chosen; NULL when no allowed mode uses it */
+    const char *const *shared_databases; /* all that there are; of a new service, the one above */
+    size_t shared_count;
     const char *template_database; /* "tpl_orders"; NULL likewise */
     const char *owner_role;        /* "own_orders": LOGIN, owns databases, schemas and tables */
-    const char *use_role;          /* "use_orders": CONNECT on the shared database */
-    const char *run_role;          /* "run_orders", "run_orders_ro": privileges on the shared */
-    const char *run_ro_role;       /* schema `app` (row isolation) */
+    const char *use_role;          /* "use_orders": CONNECT on shared_database, on no other */
+    const char *run_role;          /* "run_orders", "run_orders_ro": privileges on its schema */
+    const char *run_ro_role;       /* `app` (row isolation) */
     const char *owner_verifier;    /* SCRAM verifier; NULL keeps the role's password */
     const struct isolation_guard *guard; /* NULL: the cluster has none */
 };
@@ -78,6 +82,21 @@ struct isolation_service {
 void isolation_service_init(struct arena *arena, int64_t service_id, const char *service_name,
                             const struct isolation *const *allowed, size_t allowed_count,
                             struct isolation_service *ret);
+
+/* Another of its shared databases is meant from here on (NULL or "": the default one,
+ * "svc_orders"), with the group roles of that one. Which there are (shared_databases) stays as it
+ * is. Strings in the arena. Of a service that has no shared database, nothing changes. */
+void isolation_service_choose(struct arena *arena, struct isolation_service *service,
+                              const char *database);
+/* "svc_orders"; NULL when no allowed mode uses one. In the arena. */
+const char *isolation_default_database(struct arena *arena,
+                                       const struct isolation_service *service);
+/* The service with that placement's shared database chosen. */
+struct isolation_service isolation_service_of(struct arena *arena,
+                                              const struct isolation_service *service,
+                                              const struct isolation_placement *placement);
+/* Whether a shared database may get that name; ERROR_INVALID. */
+int isolation_check_database_name(const char *name, struct error *err);
 
 /* Strings as above; the verifiers are the caller's. */
 struct isolation_placement {
@@ -158,15 +177,21 @@ int isolation_prepare_cluster(const struct isolation_server *server, struct erro
 /* The same for one more database, such as the control database. */
 int isolation_close_database(const struct isolation_server *server, const char *database,
                              struct error *err);
-/* Owner role, group roles, shared and template database, each with the schemas `reeve` and `app`.
- * owner_verifier is needed when the owner role is not there yet (ERROR_STATE). */
+/* Owner role, group roles, the shared database that is meant and the template, each with the
+ * schemas `reeve` and `app`. owner_verifier is needed when the owner role is not there yet
+ * (ERROR_STATE). ERROR_EXISTS: isolation_check_foreign. */
 int isolation_prepare_service(const struct isolation_server *server,
                               const struct isolation_service *service, struct error *err);
-/* The same, but believes no mark that the shared database has it all: somebody may have been there
- * by hand. */
+/* ERROR_EXISTS when the server has a database with the name of the one that is meant, which is not
+ * this service's: nobody's database is taken over. The default one's name is Reeve's own. */
+int isolation_check_foreign(const struct isolation_server *server,
+                            const struct isolation_service *service, struct error *err);
+/* The same for every shared database, but believes no mark that it has it all: somebody may have
+ * been there by hand. */
 int isolation_renew_service(const struct isolation_server *server,
                             const struct isolation_service *service, struct error *err);
-/* Drops all that isolation_prepare_service made. ERROR_STATE while a tenant's objects are left. */
+/* Drops all that isolation_prepare_service made, for every shared database. ERROR_STATE while a
+ * tenant's objects are left. */
 int isolation_drop_service(const struct isolation_server *server,
                            const struct isolation_service *service, struct error *err);
 
@@ -224,18 +249,18 @@ struct isolation_target {
     const char *description; /* "the shared tables of service orders", "tenant place t_000042" */
 };
 
-/* What of the service must be at the newest version before isolation_create. False: nothing. */
+/* What of the service must be at the newest version before isolation_create, in the database that
+ * is meant. False: nothing. */
 bool isolation_base_target(struct arena *arena, const struct isolation_service *service,
                            const struct isolation *isolation, struct isolation_target *ret);
 /* Where the placement's own migrations run (for row isolation, the same as the base target). */
 void isolation_target(struct arena *arena, const struct isolation_service *service,
                       const struct isolation_placement *placement, struct isolation_target *ret);
 
-/* Every target that `reeve migrate` must visit for the service itself: template and shared tables.
- * At most ISOLATION_BASE_TARGETS; returns how many. */
-enum { ISOLATION_BASE_TARGETS = 4 };
+/* Every target that `reeve migrate` must visit for the service itself: the template, and the shared
+ * tables of every shared database. In the arena; returns how many. */
 size_t isolation_base_targets(struct arena *arena, const struct isolation_service *service,
-                              struct isolation_target ret[ISOLATION_BASE_TARGETS]);
+                              const struct isolation_target **ret);
 
 /*
  * Runs inside the caller's transaction on a connection as the owner role, first thing in it: sets

@@ -255,7 +255,7 @@ static int add_lines(struct pg_connection *connection, const char *sql, int coun
 }
 
 static int inspect_rows(struct pg_connection *data, const struct isolation_work *work,
-                        struct isolation_report *report, struct error *err)
+                        const char *database, struct isolation_report *report, struct error *err)
 {
     const char *schema = ISOLATION_APP_SCHEMA;
     _cleanup_pg_result_ struct pg_result *tables = NULL;
@@ -270,23 +270,21 @@ static int inspect_rows(struct pg_connection *data, const struct isolation_work 
         r = pg_query(data, sql, 1, &tenant, &count, err);
         if (r == 0 && pg_i64(count, 0, 0) > 0)
             isolation_report_add(report, "%lld rows in %s.%s in database %s",
-                                 (long long)pg_i64(count, 0, 0), schema, table,
-                                 work->service->shared_database);
+                                 (long long)pg_i64(count, 0, 0), schema, table, database);
     }
     return r;
 }
 
-static int inspect_shared(const struct isolation_work *work, struct isolation_report *report,
-                          struct error *err)
+static int inspect_shared(const struct isolation_work *work, const char *database,
+                          struct isolation_report *report, struct error *err)
 {
     bool exists;
     const struct isolation_placement *placement = work->placement;
-    int r = isolation_server_database_exists(work->maintenance, work->service->shared_database,
-                                             &exists, err);
+    int r = isolation_server_database_exists(work->maintenance, database, &exists, err);
     if (r < 0 || !exists)
         return r;
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
-    r = isolation_server_connect(work->server, work->service->shared_database, &data, err);
+    r = isolation_server_connect(work->server, database, &data, err);
     const char *prepared = "reeve.role_tenant";
     if (r == 0)
         r = isolation_server_ask(data, "SELECT pg_catalog.to_regclass($1) IS NOT NULL", 1,
@@ -297,7 +295,7 @@ static int inspect_shared(const struct isolation_work *work, struct isolation_re
                                       isolation_own_name(work->arena, "t", placement)};
     r = add_lines(data, sql_isolation_inspect_database, 3, parameters, report, err);
     if (r == 0)
-        r = inspect_rows(data, work, report, err);
+        r = inspect_rows(data, work, database, report, err);
     return r;
 }
 
@@ -314,7 +312,7 @@ int isolation_inspect(const struct isolation_server *server,
                                       isolation_own_name(&arena, "d", placement)};
     if (r == 0)
         r = add_lines(work.maintenance, sql_isolation_inspect_server, 3, parameters, ret, err);
-    if (r == 0 && service->shared_database)
-        r = inspect_shared(&work, ret, err);
+    for (size_t i = 0; r == 0 && i < service->shared_count; i++)
+        r = inspect_shared(&work, service->shared_databases[i], ret, err);
     return r;
 }

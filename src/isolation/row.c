@@ -36,7 +36,8 @@ static void base_target(struct arena *arena, const struct isolation_service *ser
         .grant_ro_role = service->run_ro_role,
         .shaped = service->shaped,
         .row_security = true,
-        .description = arena_printf(arena, "the shared tables of service %s", service->name),
+        .description = arena_printf(arena, "the shared tables of service %s in database %s",
+                                    service->name, service->shared_database),
     };
 }
 

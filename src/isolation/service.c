@@ -180,6 +180,36 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
     return pg_commit(transaction, err);
 }
 
+/* Its name was given by an operator: what the server has of that name may be anybody's. Who owns a
+ * database is said as it is made, so one that was left half made is known as well. */
+static int check_foreign(struct pg_connection *maintenance, struct arena *arena,
+                         const struct isolation_service *service, struct error *err)
+{
+    const char *database = service->shared_database;
+    if (!database || strcmp(database, isolation_default_database(arena, service)) == 0)
+        return 0;
+    const char *const parameters[] = {database, service->owner_role};
+    bool foreign;
+    int r = isolation_server_ask(maintenance, sql_isolation_database_foreign, 2, parameters,
+                                 &foreign, err);
+    if (r < 0 || !foreign)
+        return r;
+    error_set(err, ERROR_EXISTS, "the server has a database \"%s\" that is not service \"%s\"'s",
+              database, service->name);
+    error_hint(err, "choose another name");
+    return -ERROR_EXISTS;
+}
+
+int isolation_check_foreign(const struct isolation_server *server,
+                            const struct isolation_service *service, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
+    return r < 0 ? r : check_foreign(maintenance, &arena, service, err);
+}
+
 static int prepare_database(const struct isolation_server *server,
                             struct pg_connection *maintenance, struct arena *arena,
                             const struct isolation_service *service, const char *database,
@@ -222,6 +252,22 @@ static int begin_service(const struct isolation_server *server, struct arena *ar
     return r;
 }
 
+static int prepare_all(const struct isolation_server *server, struct pg_connection *maintenance,
+                       struct arena *arena, const struct isolation_service *service,
+                       struct error *err)
+{
+    int r = check_foreign(maintenance, arena, service, err);
+    if (r == 0)
+        r = prepare_roles(maintenance, arena, service, err);
+    if (r == 0 && service->shared_database)
+        r = prepare_database(server, maintenance, arena, service, service->shared_database, true,
+                             err);
+    if (r == 0 && service->template_database)
+        r = prepare_database(server, maintenance, arena, service, service->template_database, false,
+                             err);
+    return r;
+}
+
 int isolation_prepare_service(const struct isolation_server *server,
                               const struct isolation_service *service, struct error *err)
 {
@@ -229,14 +275,17 @@ int isolation_prepare_service(const struct isolation_server *server,
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
     int r = begin_service(server, &arena, service, &maintenance, err);
-    if (r == 0)
-        r = prepare_roles(maintenance, &arena, service, err);
-    if (r == 0 && service->shared_database)
-        r = prepare_database(server, maintenance, &arena, service, service->shared_database, true,
-                             err);
-    if (r == 0 && service->template_database)
-        r = prepare_database(server, maintenance, &arena, service, service->template_database,
-                             false, err);
+    return r < 0 ? r : prepare_all(server, maintenance, &arena, service, err);
+}
+
+static int forget_prepared(struct pg_connection *maintenance, struct arena *arena,
+                           const char *database, struct error *err)
+{
+    bool exists = false;
+    int r = isolation_server_database_exists(maintenance, database, &exists, err);
+    if (r == 0 && exists)
+        r = isolation_server_run(maintenance, err, "COMMENT ON DATABASE %s IS NULL",
+                                 pg_identifier(arena, database));
     return r;
 }
 
@@ -246,27 +295,60 @@ int isolation_renew_service(const struct isolation_server *server,
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
-    bool exists = false;
     int r = begin_service(server, &arena, service, &maintenance, err);
-    if (r == 0 && service->shared_database)
-        r = isolation_server_database_exists(maintenance, service->shared_database, &exists, err);
-    if (r == 0 && exists)
-        r = isolation_server_run(maintenance, err, "COMMENT ON DATABASE %s IS NULL",
-                                 pg_identifier(&arena, service->shared_database));
-    maintenance = pg_close(maintenance);
-    return r < 0 ? r : isolation_prepare_service(server, service, err);
+    for (size_t i = 0; r == 0 && i < service->shared_count; i++) {
+        struct isolation_service of = *service;
+        isolation_service_choose(&arena, &of, service->shared_databases[i]);
+        r = check_foreign(maintenance, &arena, &of, err);
+        if (r == 0)
+            r = forget_prepared(maintenance, &arena, of.shared_database, err);
+        if (r == 0)
+            r = prepare_all(server, maintenance, &arena, &of, err);
+    }
+    /* One that has no shared database, or whose own is still to come. */
+    return r < 0 || service->shared_count > 0
+               ? r
+               : prepare_all(server, maintenance, &arena, service, err);
 }
 
 /* ---- dropping a service ---- */
 
-static int refuse_while_used(struct pg_connection *maintenance, struct arena *arena,
-                             const struct isolation_service *service, struct error *err)
+/* Every shared database, and the group roles of each; the default one's come last, whether there
+ * is one or not. */
+struct remains {
+    const char **databases, **groups;
+    size_t database_count, group_count;
+};
+
+static void find_remains(struct arena *arena, const struct isolation_service *service,
+                         struct remains *ret)
 {
-    const char *const groups[] = {service->use_role, service->run_role, service->run_ro_role};
-    const char *const parameters[] = {service->owner_role,
-                                      service->shared_database ? service->shared_database : "",
-                                      service->template_database ? service->template_database : "",
-                                      pg_from_text_array(arena, groups, array_size(groups))};
+    enum { GROUPS = 3 };
+    size_t most = service->shared_count + 1;
+    ret->databases = arena_zalloc(arena, most * sizeof(char *));
+    ret->groups = arena_zalloc(arena, most * GROUPS * sizeof(char *));
+    for (size_t i = 0; i < most; i++) {
+        struct isolation_service of = *service;
+        const char *database = i < service->shared_count ? service->shared_databases[i] : NULL;
+        isolation_service_choose(arena, &of, database);
+        if (of.shared_database)
+            ret->databases[ret->database_count++] = of.shared_database;
+        /* Roles that are members of others go first. */
+        ret->groups[ret->group_count++] = of.run_role;
+        ret->groups[ret->group_count++] = of.run_ro_role;
+        ret->groups[ret->group_count++] = of.use_role;
+    }
+}
+
+static int refuse_while_used(struct pg_connection *maintenance, struct arena *arena,
+                             const struct isolation_service *service, const struct remains *remains,
+                             struct error *err)
+{
+    const char *const parameters[] = {
+        service->owner_role,
+        pg_from_text_array(arena, (const char *const *)remains->databases, remains->database_count),
+        service->template_database ? service->template_database : "",
+        pg_from_text_array(arena, (const char *const *)remains->groups, remains->group_count)};
     _cleanup_pg_result_ struct pg_result *left = NULL;
     int r = pg_query(maintenance, sql_isolation_service_objects, 4, parameters, &left, err);
     if (r < 0 || pg_rows(left) == 0)
@@ -277,24 +359,35 @@ static int refuse_while_used(struct pg_connection *maintenance, struct arena *ar
     return r;
 }
 
+/* One that has come to be somebody else's is not dropped. */
+static int drop_shared(struct pg_connection *maintenance, struct arena *arena,
+                       const struct isolation_service *service, const char *database,
+                       struct error *err)
+{
+    struct isolation_service of = *service;
+    isolation_service_choose(arena, &of, database);
+    int r = check_foreign(maintenance, arena, &of, err);
+    return r < 0 ? r : isolation_server_drop_database(maintenance, arena, database, err);
+}
+
 int isolation_drop_service(const struct isolation_server *server,
                            const struct isolation_service *service, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    struct remains remains = {0};
+    find_remains(&arena, service, &remains);
     int r = begin_service(server, &arena, service, &maintenance, err);
     if (r == 0)
-        r = refuse_while_used(maintenance, &arena, service, err);
+        r = refuse_while_used(maintenance, &arena, service, &remains, err);
     if (r == 0 && service->template_database)
         r = isolation_server_drop_database(maintenance, &arena, service->template_database, err);
-    if (r == 0 && service->shared_database)
-        r = isolation_server_drop_database(maintenance, &arena, service->shared_database, err);
+    for (size_t i = 0; r == 0 && i < remains.database_count; i++)
+        r = drop_shared(maintenance, &arena, service, remains.databases[i], err);
     if (r == 0)
         r = isolation_contents_allow(server, service, false, err);
-    const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role,
-                                 service->owner_role};
-    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
-        r = isolation_server_drop_role(maintenance, &arena, roles[i], err);
-    return r;
+    for (size_t i = 0; r == 0 && i < remains.group_count; i++)
+        r = isolation_server_drop_role(maintenance, &arena, remains.groups[i], err);
+    return r < 0 ? r : isolation_server_drop_role(maintenance, &arena, service->owner_role, err);
 }

@@ -87,8 +87,8 @@ static int migrate_one(struct fleet *fleet, struct catalog *catalog, const struc
 static int migrate_site_bases(struct fleet *fleet, struct catalog *catalog, const struct site *site,
                               struct arena *arena, struct error *err)
 {
-    struct isolation_target targets[ISOLATION_BASE_TARGETS];
-    size_t count = isolation_base_targets(arena, &site->isolation, targets);
+    const struct isolation_target *targets;
+    size_t count = isolation_base_targets(arena, &site->isolation, &targets);
     if (count == 0 || site->login.owner_password.length == 0)
         return 0;
     int r = site_lock(fleet->context, catalog, site, err);
@@ -144,8 +144,7 @@ static int migrate_locked(struct fleet *fleet, struct catalog *catalog, int64_t 
     struct site site;
     struct isolation_placement isolated;
     if (r == 0)
-        r = site_load(fleet->context, catalog, arena, placement.service_id, placement.cluster_id,
-                      &site, err);
+        r = site_load_of(fleet->context, catalog, arena, &placement, &site, err);
     if (r == 0)
         r = site_placement(arena, &site, &placement, &isolated, err);
     if (r != 0)

@@ -46,8 +46,73 @@ static int load_owner(struct catalog *catalog, struct arena *arena, struct site 
     return r;
 }
 
+static bool has_database(const struct isolation_service *service, const char *database)
+{
+    for (size_t i = 0; i < service->shared_count; i++)
+        if (strcmp(service->shared_databases[i], database) == 0)
+            return true;
+    return false;
+}
+
+/* All that the catalog has, and the one that is asked for. The default one is among them without
+ * being asked for only where there is no other. */
+static int find_databases(struct catalog *catalog, struct arena *arena, const char *asked,
+                          struct site *site, struct error *err)
+{
+    struct isolation_service *service = &site->isolation;
+    struct catalog_service_database *databases;
+    size_t count;
+    if (!service->shared_database)
+        return 0;
+    int r = catalog_service_database_list(catalog, arena, site->service.id, site->cluster.id,
+                                          &databases, &count, err);
+    if (r < 0)
+        return r;
+    const char **all =
+        arena_zalloc(arena, (count + 1) * sizeof(*all)); /* NOLINT(bugprone-sizeof-expression) */
+    service->shared_databases = all;
+    service->shared_count = 0;
+    for (size_t i = 0; i < count; i++)
+        if (databases[i].kind == CATALOG_DATABASE_SHARED)
+            all[service->shared_count++] = databases[i].database;
+    isolation_service_choose(arena, service, asked);
+    bool wanted = (asked && *asked) || service->shared_count == 0;
+    site->to_be_made = !has_database(service, service->shared_database);
+    if (wanted && site->to_be_made)
+        all[service->shared_count++] = service->shared_database;
+    return 0;
+}
+
 int site_load(const struct job_context *context, struct catalog *catalog, struct arena *arena,
               int64_t service_id, int64_t cluster_id, struct site *ret, struct error *err)
+{
+    return site_load_at(context, catalog, arena, service_id, cluster_id, NULL, ret, err);
+}
+
+/* The placement's shared database; NULL for one that has none, or none yet. */
+static int shared_database_of(const struct catalog_placement *placement, const char **ret,
+                              struct error *err)
+{
+    const struct isolation *mode;
+    int r = isolation_parse(placement->isolation, &mode, err);
+    if (r == 0)
+        *ret = isolation_shares_database(mode) ? placement->database : NULL;
+    return r;
+}
+
+int site_load_of(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 const struct catalog_placement *placement, struct site *ret, struct error *err)
+{
+    const char *database = NULL;
+    int r = shared_database_of(placement, &database, err);
+    return r < 0 ? r
+                 : site_load_at(context, catalog, arena, placement->service_id,
+                                placement->cluster_id, database, ret, err);
+}
+
+int site_load_at(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 int64_t service_id, int64_t cluster_id, const char *database, struct site *ret,
+                 struct error *err)
 {
     struct site site = {0};
     const struct isolation **modes = NULL;
@@ -61,6 +126,9 @@ int site_load(const struct job_context *context, struct catalog *catalog, struct
     isolation_service_init(arena, site.service.id, site.service.name, modes,
                            site.service.allowed_count, &site.isolation);
     find_guard(arena, &site);
+    r = find_databases(catalog, arena, database, &site, err);
+    if (r < 0)
+        return r;
     site.login = (struct migrate_login){
         .cluster_id = site.cluster.id,
         .conninfo = site.cluster.conninfo,
@@ -79,15 +147,20 @@ int site_placement(struct arena *arena, const struct site *site,
                    struct error *err)
 {
     const struct isolation *mode;
+    const char *database = NULL;
     int r = isolation_parse(placement->isolation, &mode, err);
+    if (r == 0)
+        r = shared_database_of(placement, &database, err);
     if (r < 0)
         return r;
-    isolation_placement_init(arena, &site->isolation, mode, placement->id, placement->tenant_id,
-                             ret);
-    isolation_placement_set_generation(arena, &site->isolation, ret, placement->generation);
+    struct isolation_service there = site->isolation;
+    if (database && *database)
+        isolation_service_choose(arena, &there, database);
+    isolation_placement_init(arena, &there, mode, placement->id, placement->tenant_id, ret);
+    isolation_placement_set_generation(arena, &there, ret, placement->generation);
     ret->tenant_slug = placement->tenant;
     if (strcmp(placement->enforcement, CATALOG_GUARD) == 0)
-        isolation_placement_guard(&site->isolation, ret);
+        isolation_placement_guard(&there, ret);
     return 0;
 }
 
@@ -156,8 +229,8 @@ static int placements_follow(struct catalog *catalog, const struct site *site,
 bool site_is_base(struct arena *arena, const struct site *site,
                   const struct isolation_target *target)
 {
-    struct isolation_target base[ISOLATION_BASE_TARGETS];
-    size_t count = isolation_base_targets(arena, &site->isolation, base);
+    const struct isolation_target *base;
+    size_t count = isolation_base_targets(arena, &site->isolation, &base);
     for (size_t i = 0; i < count; i++)
         if (strcmp(base[i].database, target->database) == 0 &&
             strcmp(base[i].schema, target->schema) == 0)

@@ -1,5 +1,6 @@
 /*
- * site.h - a service on one cluster: what migrating and provisioning both begin with.
+ * site.h - a service on one cluster, with the shared database there that is meant: what migrating
+ * and provisioning both begin with.
  */
 #ifndef MIGRATE_SITE_H
 #define MIGRATE_SITE_H
@@ -15,13 +16,23 @@ struct site {
     struct catalog_service service;
     struct catalog_cluster cluster;
     struct isolation_service isolation; /* names of the service's objects there */
+    bool to_be_made;                    /* the catalog has not the shared database that is meant */
     struct migrate_login login; /* owner_password has length 0 before the owner role was made */
 };
 
-/* In the arena. ERROR_NOT_FOUND. */
+/* With every shared database that the service has there; the default one is meant. In the arena.
+ * ERROR_NOT_FOUND. */
 int site_load(const struct job_context *context, struct catalog *catalog, struct arena *arena,
               int64_t service_id, int64_t cluster_id, struct site *ret, struct error *err);
-/* The isolation's view of a placement at the site; its verifiers are NULL. */
+/* The same with another one meant, which may be one that is to be made; NULL or "": the default. */
+int site_load_at(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 int64_t service_id, int64_t cluster_id, const char *database, struct site *ret,
+                 struct error *err);
+/* Where the placement is: with its shared database, if its isolation has one. */
+int site_load_of(const struct job_context *context, struct catalog *catalog, struct arena *arena,
+                 const struct catalog_placement *placement, struct site *ret, struct error *err);
+/* The isolation's view of a placement on the cluster, in whichever database it is; its verifiers
+ * are NULL. */
 int site_placement(struct arena *arena, const struct site *site,
                    const struct catalog_placement *placement, struct isolation_placement *ret,
                    struct error *err);

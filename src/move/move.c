@@ -27,6 +27,8 @@ int move_plan(const struct job_context *context, const struct move_spec *spec, s
         .from =
             isolation_describe(arena, &planning.from->isolated, planning.from->site.cluster.name),
         .to = isolation_describe(arena, &planning.to->isolated, planning.to->site.cluster.name),
+        .makes_database = isolation_shares_database(planning.to->isolated.isolation) &&
+                          planning.to->site.to_be_made,
         .tables = planning.tables,
         .bytes = planning.bytes,
         .rows = planning.rows,

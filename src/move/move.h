@@ -23,15 +23,17 @@ enum { MOVE_MAX_JOBS = 32 };
 
 struct move_spec {
     const char *tenant, *service;
-    const char *isolation;   /* NULL: as it is */
-    const char *cluster;     /* NULL: as it is */
-    bool offline;            /* copied while the tenant waits */
-    int64_t pause_us;        /* the tenant waits so long at most: then an offline move is given up,
-                              * and an online one lets it go on and tries again */
-    int jobs;                /* tables that are copied at once, 1 to MOVE_MAX_JOBS */
-    int64_t rate;            /* bytes a second that are copied at most; 0: no bound */
-    int64_t wal_limit;       /* bytes of WAL that a slot may keep; 0: no bound */
-    int64_t keep_us;         /* the old place goes so long after the flip; 0: at move_finish */
+    const char *isolation; /* NULL: as it is */
+    const char *cluster;   /* NULL: as it is */
+    const char *database;  /* the shared one; NULL: as it is, or the default one where the isolation
+                            * or the cluster is another */
+    bool offline;          /* copied while the tenant waits */
+    int64_t pause_us;      /* the tenant waits so long at most: then an offline move is given up,
+                            * and an online one lets it go on and tries again */
+    int jobs;              /* tables that are copied at once, 1 to MOVE_MAX_JOBS */
+    int64_t rate;          /* bytes a second that are copied at most; 0: no bound */
+    int64_t wal_limit;     /* bytes of WAL that a slot may keep; 0: no bound */
+    int64_t keep_us;       /* the old place goes so long after the flip; 0: at move_finish */
     bool ignore_unreachable; /* proxies that are gone, or cut off, are not waited for */
 };
 
@@ -51,6 +53,7 @@ struct move_need {
 
 struct move_plan {
     const char *from, *to; /* "schema t_000042 in database svc_orders on cluster local" */
+    bool makes_database;   /* a shared one that is not there yet */
     int64_t tables, bytes, rows;
     int64_t pause_us; /* that the tenant would wait: an estimate */
     int64_t copy_us;  /* that copying would take, likewise */
@@ -61,8 +64,10 @@ struct move_plan {
 };
 
 /* Looks at both ends and changes nothing. In the arena. ERROR_NOT_FOUND, ERROR_INVALID (isolation
- * not allowed), ERROR_STATE (it is there already; it has an open move), ERROR_CONNECTION; what else
- * a move could fail for is among the problems; what may make it slow, among the remarks. */
+ * not allowed; the database's name), ERROR_USAGE (a database that the isolation has not),
+ * ERROR_EXISTS (a database that is not the service's), ERROR_STATE (it is there already; it has an
+ * open move), ERROR_CONNECTION; what else a move could fail for is among the problems; what may
+ * make it slow, among the remarks. */
 int move_plan(const struct job_context *context, const struct move_spec *spec, struct arena *arena,
               struct move_plan *ret, struct error *err);
 /* ERROR_STATE: the first problem of the plan. A failure leaves everything as it was, and the tenant

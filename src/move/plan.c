@@ -61,6 +61,48 @@ static int check_states(const struct planning *planning, struct error *err)
     return 0;
 }
 
+/* The same place again? Rows and schemas are told apart by their database, too. */
+static int check_elsewhere(const struct catalog_placement *placement, const char *isolation,
+                           int64_t cluster_id, const char *database, struct error *err)
+{
+    if (cluster_id != placement->cluster_id || strcmp(isolation, placement->isolation) != 0)
+        return 0;
+    if (!database)
+        return error_set(err, ERROR_STATE,
+                         "tenant \"%s\" is in isolation %s on cluster \"%s\" already",
+                         placement->tenant, isolation, placement->cluster);
+    if (strcmp(database, placement->database) != 0)
+        return 0;
+    return error_set(
+        err, ERROR_STATE,
+        "tenant \"%s\" is in isolation %s in database \"%s\" on cluster \"%s\" already",
+        placement->tenant, isolation, database, placement->cluster);
+}
+
+/* A named database needs an isolation that has one: which, the tenant's own may not say. */
+static int check_named(const struct move_spec *spec, const struct catalog_placement *placement,
+                       struct error *err)
+{
+    const struct isolation *mode = isolation_find(placement->isolation);
+    if (!spec->database || spec->isolation || !mode || isolation_shares_database(mode))
+        return 0;
+    error_set(err, ERROR_USAGE, "tenant \"%s\" has a database of its own: --to is needed",
+              placement->tenant);
+    error_hint(err, "--to row and --to schema are in shared databases");
+    return -ERROR_USAGE;
+}
+
+/* What was not asked for stays as it is, where it can. */
+static const char *stays_in(const struct catalog_placement *placement, const char *isolation,
+                            int64_t cluster_id)
+{
+    const struct isolation *before = isolation_find(placement->isolation);
+    const struct isolation *after = isolation_find(isolation);
+    bool stays = cluster_id == placement->cluster_id && before && after &&
+                 isolation_shares_database(before) && isolation_shares_database(after);
+    return stays ? placement->database : NULL;
+}
+
 static int find_target(const struct job_context *context, struct catalog *catalog,
                        struct arena *arena, const struct move_spec *spec, struct planning *planning,
                        struct error *err)
@@ -68,28 +110,33 @@ static int find_target(const struct job_context *context, struct catalog *catalo
     const struct catalog_placement *placement = &planning->from->placement;
     const char *isolation = spec->isolation ? spec->isolation : placement->isolation;
     int64_t cluster_id = placement->cluster_id, generation = 0;
-    int r = place_check_isolation(&planning->from->site.service, isolation, err);
+    int r = check_named(spec, placement, err);
+    if (r == 0)
+        r = place_check_isolation(&planning->from->site.service, isolation, err);
     if (r == 0 && spec->cluster) {
         struct catalog_cluster cluster;
         r = catalog_cluster_find(catalog, arena, spec->cluster, &cluster, err);
         cluster_id = r == 0 ? cluster.id : 0;
     }
-    if (r < 0)
-        return r;
-    if (cluster_id == placement->cluster_id && strcmp(isolation, placement->isolation) == 0)
-        return error_set(err, ERROR_STATE,
-                         "tenant \"%s\" is in isolation %s on cluster \"%s\" already",
-                         placement->tenant, isolation, placement->cluster);
-    r = catalog_move_generation(catalog, placement->id, &generation, err);
+    const char *database =
+        spec->database ? spec->database : stays_in(placement, isolation, cluster_id);
     if (r == 0)
-        r = place_design(context, catalog, arena, placement, isolation, cluster_id, generation,
-                         &planning->where, err);
+        r = check_elsewhere(placement, isolation, cluster_id, spec->database, err);
+    if (r == 0)
+        r = place_check_database(context, catalog, arena, &planning->from->site.service, isolation,
+                                 cluster_id, spec->database, err);
+    if (r == 0)
+        r = catalog_move_generation(catalog, placement->id, &generation, err);
+    if (r == 0)
+        r = place_design(context, catalog, arena, placement, isolation, cluster_id, database,
+                         generation, &planning->where, err);
     if (r < 0)
         return r;
     struct catalog_placement *there = arena_zalloc(arena, sizeof(*there));
     *there = *placement;
     there->isolation = isolation;
     there->cluster_id = cluster_id;
+    there->database = planning->where.database;
     there->generation = generation;
     there->enforcement = planning->where.enforcement;
     return place_load_at(context, catalog, arena, there, &planning->to, err);

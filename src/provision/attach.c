@@ -121,6 +121,7 @@ struct request {
     struct catalog_service service;
     const char *isolation;
     int64_t cluster_id;
+    const char *database; /* NULL: the default one */
 };
 
 static int check_tenant(const struct catalog_tenant *tenant, struct error *err)
@@ -131,7 +132,7 @@ static int check_tenant(const struct catalog_tenant *tenant, struct error *err)
                      catalog_tenant_status_name(tenant->status));
 }
 
-static int resolve(struct catalog *catalog, struct arena *arena,
+static int resolve(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                    const struct provision_attach_spec *spec, struct request *ret, struct error *err)
 {
     int r = catalog_tenant_find(catalog, arena, spec->tenant, &ret->tenant, err);
@@ -153,14 +154,19 @@ static int resolve(struct catalog *catalog, struct arena *arena,
             return r;
         ret->cluster_id = cluster.id;
     }
+    ret->database = spec->database;
+    r = place_check_database(context, catalog, arena, &ret->service, ret->isolation,
+                             ret->cluster_id, ret->database, err);
+    if (r < 0)
+        return r;
     struct migration_set ignored; /* before anything is made */
     return migrate_check_folder(ret->service.migrations_dir, arena, &ignored, err);
 }
 
 /* A placement whose job was cut off is gone on with; any other is in the way. */
 static int take_up_existing(const struct job_context *context, struct catalog *catalog,
-                            const struct catalog_placement *placement, const char *isolation,
-                            struct error *err)
+                            const struct catalog_placement *placement,
+                            const struct provision_attach_spec *spec, struct error *err)
 {
     int64_t job_id = 0;
     if (placement->state == CATALOG_PLACEMENT_PROVISIONING) {
@@ -168,7 +174,8 @@ static int take_up_existing(const struct job_context *context, struct catalog *c
         if (r < 0)
             return r;
     }
-    if (job_id != 0 && (!isolation || strcmp(isolation, placement->isolation) == 0))
+    if (job_id != 0 && (!spec->isolation || strcmp(spec->isolation, placement->isolation) == 0) &&
+        (!spec->database || strcmp(spec->database, placement->database) == 0))
         return job_run(context, job_id, err);
     error_set(err, ERROR_EXISTS, "tenant \"%s\" is attached to service \"%s\" already (%s, %s)",
               placement->tenant, placement->service, placement->isolation,
@@ -194,7 +201,7 @@ static int submit(const struct job_context *context, struct catalog *catalog, st
     r = catalog_placement_create(transaction, request->tenant.id, request->service.id,
                                  request->cluster_id, request->isolation, &spec.placement_id, err);
     if (r == 0)
-        r = place_assign(context, transaction, arena, spec.placement_id, err);
+        r = place_assign(context, transaction, arena, spec.placement_id, request->database, err);
     int64_t job_id = 0;
     if (r == 0)
         r = job_submit(context, transaction, &spec, &job_id, err);
@@ -217,7 +224,7 @@ int provision_attach(const struct job_context *context, const struct provision_a
     if (r < 0)
         return r;
     struct request request;
-    r = resolve(catalog, &arena, spec, &request, err);
+    r = resolve(context, catalog, &arena, spec, &request, err);
     if (r < 0)
         return r;
     struct catalog_placement existing;
@@ -225,7 +232,7 @@ int provision_attach(const struct job_context *context, const struct provision_a
     int64_t placement_id = 0, job_id = 0;
     if (r == 0) {
         placement_id = existing.id;
-        r = take_up_existing(context, catalog, &existing, spec->isolation, err);
+        r = take_up_existing(context, catalog, &existing, spec, err);
     } else if (r == -ERROR_NOT_FOUND) {
         error_clear(err);
         r = submit(context, catalog, &arena, &request, &placement_id, &job_id, err);

@@ -179,19 +179,37 @@ static void add_owner(struct picture *picture, const char *name, const char *ten
 }
 
 /* A placement's schema has its role's name, where it has one of its own. */
-static void add_placement_owners(struct picture *picture, const struct isolation_service *service,
+static void add_placement_owners(struct picture *picture,
                                  const struct isolation_placement *isolated,
                                  const struct catalog_placement *placement)
 {
-    bool shared =
-        service->shared_database && strcmp(service->shared_database, isolated->database) == 0;
     add_owner(picture, isolated->role, placement->tenant, placement->service);
     add_owner(picture, isolated->ro_role, placement->tenant, placement->service);
-    if (!shared)
+    if (!isolation_shares_database(isolated->isolation))
         add_owner(picture, isolated->database, placement->tenant, placement->service);
 }
 
-static void add_service_facts(struct picture *picture)
+enum { SERVICE_NAMES = 5, DATABASE_NAMES = 4, PLACEMENT_NAMES = 3 };
+
+static void add_service_owners(struct arena *arena, struct picture *picture,
+                               const struct isolation_service *service)
+{
+    const char *const own[SERVICE_NAMES] = {service->owner_role, service->template_database,
+                                            service->use_role, service->run_role,
+                                            service->run_ro_role};
+    for (size_t i = 0; i < array_size(own); i++)
+        add_owner(picture, own[i], NULL, service->name);
+    for (size_t i = 0; i < service->shared_count; i++) {
+        struct isolation_service of = *service;
+        isolation_service_choose(arena, &of, service->shared_databases[i]);
+        const char *const names[DATABASE_NAMES] = {of.shared_database, of.use_role, of.run_role,
+                                                   of.run_ro_role};
+        for (size_t n = 0; n < array_size(names); n++)
+            add_owner(picture, names[n], NULL, service->name);
+    }
+}
+
+static void add_service_facts(struct arena *arena, struct picture *picture)
 {
     for (size_t i = 0; i < picture->service_count; i++) {
         const struct place_service *service = &picture->services[i];
@@ -199,11 +217,7 @@ static void add_service_facts(struct picture *picture)
         const struct audit_service_facts about = {.prepared = service->prepared,
                                                   .audited = service->audited};
         audit_facts_service(&picture->facts, isolation, &about);
-        const char *const names[] = {isolation->owner_role,      isolation->use_role,
-                                     isolation->run_role,        isolation->run_ro_role,
-                                     isolation->shared_database, isolation->template_database};
-        for (size_t n = 0; n < array_size(names); n++)
-            add_owner(picture, names[n], NULL, isolation->name);
+        add_service_owners(arena, picture, isolation);
     }
 }
 
@@ -226,7 +240,7 @@ static int add_place_facts(struct audit_job *job, struct picture *picture,
                              sizeof(int64_t), compare_ids),
     };
     audit_facts_placement(&picture->facts, &service->site.isolation, isolated, &about);
-    add_placement_owners(picture, &service->site.isolation, isolated, placement);
+    add_placement_owners(picture, isolated, placement);
     return 0;
 }
 
@@ -260,7 +274,6 @@ static int add_streams(struct audit_job *job, struct picture *picture, struct er
 static int picture_load(struct audit_job *job, const struct catalog_cluster *cluster,
                         struct picture *ret, struct error *err)
 {
-    enum { SERVICE_NAMES = 6, PLACEMENT_NAMES = 3 };
     audit_facts_init(&ret->facts, job->arena, is_everything(job));
     int r = load_suspended(job, ret, err);
     if (r == 0)
@@ -271,8 +284,10 @@ static int picture_load(struct audit_job *job, const struct catalog_cluster *clu
         return r;
     size_t most = SERVICE_NAMES * ret->service_count +
                   PLACEMENT_NAMES * (ret->placement_count + ret->move_count);
+    for (size_t i = 0; i < ret->service_count; i++)
+        most += DATABASE_NAMES * ret->services[i].site.isolation.shared_count;
     ret->owners = arena_zalloc(job->arena, (most + 1) * sizeof(*ret->owners));
-    add_service_facts(ret);
+    add_service_facts(job->arena, ret);
     r = add_placement_facts(job, ret, err);
     if (r == 0)
         r = add_streams(job, ret, err);

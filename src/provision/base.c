@@ -77,9 +77,13 @@ static int is_prepared(struct catalog *catalog, struct arena *arena, const struc
                                           &databases, &count, err);
     if (r < 0)
         return r;
-    size_t wanted =
-        (site->isolation.shared_database ? 1U : 0U) + (site->isolation.template_database ? 1U : 0U);
-    *ret = site->login.owner_password.length > 0 && count == wanted;
+    bool shared = !site->isolation.shared_database, template = !site->isolation.template_database;
+    for (size_t i = 0; i < count; i++) {
+        template |= databases[i].kind == CATALOG_DATABASE_TEMPLATE;
+        shared |= databases[i].kind == CATALOG_DATABASE_SHARED && site->isolation.shared_database &&
+                  strcmp(databases[i].database, site->isolation.shared_database) == 0;
+    }
+    *ret = site->login.owner_password.length > 0 && shared && template;
     return 0;
 }
 

@@ -8,8 +8,9 @@
 #include "migrate/site.h"
 #include "provision/server.h"
 
-/* Owner role (its password sealed in the catalog before the server hears of it), group roles and
- * databases, unless the catalog says that they are there. Fills site->login.owner_password. */
+/* For the shared database that the site means, and the template: owner role (its password sealed in
+ * the catalog before the server hears of it), group roles and databases, unless the catalog says
+ * that they are there. Fills site->login.owner_password. */
 int base_prepare(struct catalog *catalog, struct arena *arena, struct site *site,
                  struct server *server, struct error *err);
 /* Brings one shared target to the folder's newest version. */

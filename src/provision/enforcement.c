@@ -84,7 +84,7 @@ int enforcement_choose(struct server *server, struct arena *arena, const char *w
 
 /* ---- a cluster that is there ---- */
 
-/* The guard's functions in the service's shared database, and policies that ask them. */
+/* The guard's functions in the service's shared databases, and policies that ask them. */
 static int renew_service(const struct job_context *context, struct catalog *catalog,
                          struct arena *arena, int64_t service_id,
                          const struct catalog_cluster *cluster, struct error *err)
@@ -99,8 +99,8 @@ static int renew_service(const struct job_context *context, struct catalog *cata
     if (r < 0)
         return r;
     r = isolation_renew_service(&server.isolation, &site.isolation, err);
-    struct isolation_target targets[ISOLATION_BASE_TARGETS];
-    size_t count = isolation_base_targets(arena, &site.isolation, targets);
+    const struct isolation_target *targets;
+    size_t count = isolation_base_targets(arena, &site.isolation, &targets);
     for (size_t i = 0; r == 0 && i < count; i++) {
         if (targets[i].row_security)
             r = migrate_finish(&site.login, &targets[i], arena, err);

@@ -7,8 +7,7 @@ int place_load_at(const struct job_context *context, struct catalog *catalog, st
 {
     struct place *place = arena_zalloc(arena, sizeof(*place));
     place->placement = *placement;
-    int r = site_load(context, catalog, arena, placement->service_id, placement->cluster_id,
-                      &place->site, err);
+    int r = site_load_of(context, catalog, arena, placement, &place->site, err);
     if (r == 0)
         r = site_placement(arena, &place->site, placement, &place->isolated, err);
     if (r < 0)
@@ -50,15 +49,63 @@ int place_check_isolation(const struct catalog_service *service, const char *iso
     return -ERROR_INVALID;
 }
 
+/* What is asked for may be another service's, or nobody's that Reeve knows. */
+static int check_free(const struct job_context *context, struct catalog *catalog,
+                      const struct site *site, struct error *err)
+{
+    struct server server;
+    bool taken = false;
+    const char *database = site->isolation.shared_database;
+    int r = catalog_service_database_taken(catalog, site->cluster.id, database, site->service.id,
+                                           &taken, err);
+    if (r < 0)
+        return r;
+    if (taken)
+        return error_set(err, ERROR_EXISTS,
+                         "database \"%s\" on cluster \"%s\" is another service's", database,
+                         site->cluster.name);
+    server_init(&server, context, &site->cluster);
+    return isolation_check_foreign(&server.isolation, &site->isolation, err);
+}
+
+int place_check_database(const struct job_context *context, struct catalog *catalog,
+                         struct arena *arena, const struct catalog_service *service,
+                         const char *isolation, int64_t cluster_id, const char *database,
+                         struct error *err)
+{
+    const struct isolation *mode;
+    struct site site;
+    if (!database)
+        return 0;
+    int r = isolation_parse(isolation, &mode, err);
+    if (r == 0 && !isolation_shares_database(mode)) {
+        error_set(
+            err, ERROR_USAGE,
+            "--database names a shared database, and in isolation %s a tenant has one of its own",
+            isolation);
+        error_hint(err, "its name comes from Reeve; --database goes with row and schema");
+        return -ERROR_USAGE;
+    }
+    if (r == 0)
+        r = site_load(context, catalog, arena, service->id, cluster_id, &site, err);
+    if (r < 0 || strcmp(database, isolation_default_database(arena, &site.isolation)) == 0)
+        return r;
+    r = isolation_check_database_name(database, err);
+    if (r == 0)
+        r = site_load_at(context, catalog, arena, service->id, cluster_id, database, &site, err);
+    return r < 0 ? r : check_free(context, catalog, &site, err);
+}
+
 int place_design(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                  const struct catalog_placement *placement, const char *isolation,
-                 int64_t cluster_id, int64_t generation, struct catalog_place *ret,
-                 struct error *err)
+                 int64_t cluster_id, const char *database, int64_t generation,
+                 struct catalog_place *ret, struct error *err)
 {
     struct catalog_placement there = *placement;
     struct place *place;
     there.isolation = isolation;
     there.cluster_id = cluster_id;
+    there.database = database;
     there.generation = generation;
     there.enforcement = CATALOG_LOGIN;
     int r = place_load_at(context, catalog, arena, &there, &place, err);
@@ -85,14 +132,14 @@ int place_design(const struct job_context *context, struct catalog *catalog, str
 }
 
 int place_assign(const struct job_context *context, struct catalog *catalog, struct arena *arena,
-                 int64_t placement_id, struct error *err)
+                 int64_t placement_id, const char *database, struct error *err)
 {
     struct catalog_placement placement;
     struct catalog_place where = {0};
     int r = catalog_placement_get(catalog, arena, placement_id, &placement, err);
     if (r == 0)
         r = place_design(context, catalog, arena, &placement, placement.isolation,
-                         placement.cluster_id, placement.generation, &where, err);
+                         placement.cluster_id, database, placement.generation, &where, err);
     return r < 0 ? r : catalog_placement_set_place(catalog, placement_id, &where, err);
 }
 

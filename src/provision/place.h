@@ -25,16 +25,24 @@ int place_load_at(const struct job_context *context, struct catalog *catalog, st
 /* ERROR_USAGE: there is no such isolation; ERROR_INVALID: the service does not allow it. */
 int place_check_isolation(const struct catalog_service *service, const char *isolation,
                           struct error *err);
+/* Whether a place in that isolation may be in the shared database of that name (NULL: of no name),
+ * which may be one that is to be made. ERROR_USAGE: the isolation has none; ERROR_INVALID: the
+ * name; ERROR_EXISTS: somebody else has it. Asks the server. */
+int place_check_database(const struct job_context *context, struct catalog *catalog,
+                         struct arena *arena, const struct catalog_service *service,
+                         const char *isolation, int64_t cluster_id, const char *database,
+                         struct error *err);
 /* What a place of the placement would be in that isolation, on that cluster and of that generation,
- * with new passwords; in the arena. */
+ * with new passwords; in the arena. database: the shared one, if the isolation has one (NULL: the
+ * default). */
 int place_design(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                  const struct catalog_placement *placement, const char *isolation,
-                 int64_t cluster_id, int64_t generation, struct catalog_place *ret,
-                 struct error *err);
+                 int64_t cluster_id, const char *database, int64_t generation,
+                 struct catalog_place *ret, struct error *err);
 /* Where the catalog says that its data is, and its sealed passwords: for a placement that was just
- * created. In the caller's transaction. */
+ * created. database as above. In the caller's transaction. */
 int place_assign(const struct job_context *context, struct catalog *catalog, struct arena *arena,
-                 int64_t placement_id, struct error *err);
+                 int64_t placement_id, const char *database, struct error *err);
 
 /* The server's objects, with the passwords that the catalog has. */
 int place_create(struct place *place, struct arena *arena, struct error *err);

@@ -74,9 +74,11 @@ struct provision_attach_spec {
     const char *service;
     const char *isolation; /* NULL: the service's default */
     const char *cluster;   /* NULL: the service's default */
+    const char *database;  /* a shared one, which is made if it is not there; NULL: the default */
 };
-/* ERROR_NOT_FOUND, ERROR_EXISTS, ERROR_STATE (tenant not active), ERROR_INVALID (isolation not
- * allowed), ERROR_MIGRATION. A failure leaves no database, schema, role or placement. */
+/* ERROR_NOT_FOUND, ERROR_EXISTS (also: somebody else has that database), ERROR_STATE (tenant not
+ * active), ERROR_INVALID (isolation not allowed), ERROR_MIGRATION. A failure leaves no database,
+ * schema, role or placement. */
 int provision_attach(const struct job_context *context, const struct provision_attach_spec *spec,
                      int64_t *ret_placement_id, struct error *err);
 /* Drops the placement's data. The caller has asked for confirmation. */

@@ -59,8 +59,8 @@ static int migrate_locked(struct job_run *run, const struct site *site, struct e
 {
     struct migration_set set;
     int r = migrate_check_folder(site->service.migrations_dir, run->arena, &set, err);
-    struct isolation_target targets[ISOLATION_BASE_TARGETS];
-    size_t count = isolation_base_targets(run->arena, &site->isolation, targets);
+    const struct isolation_target *targets;
+    size_t count = isolation_base_targets(run->arena, &site->isolation, &targets);
     for (size_t i = 0; r == 0 && i < count; i++)
         r = base_migrate(run->catalog, run->arena, site, &targets[i], &set, err);
     return r;

@@ -227,12 +227,13 @@ class Reeve:
         version = self.status()["catalog"]["route_version"]
         process.wait_until(is_heard, "the proxy has heard of a change", 30)
 
-    def add_tenant(self, slug, service, mode=None, credentials=True, cluster=None):
+    def add_tenant(self, slug, service, mode=None, credentials=True, cluster=None, database=None):
         """Creates a tenant and, with a service, its placement."""
         self.cli("tenant", "create", slug)
         if service:
             isolation = ["--isolation", mode] if mode else []
             where = ["--cluster", cluster] if cluster else []
+            where += ["--database", database] if database else []
             self.cli("tenant", "attach", slug, service, *isolation, *where)
         if not credentials:
             return Tenant(slug, mode, service, None, None)

@@ -248,7 +248,6 @@ static void test_service_databases(void **state)
     database.database = "s_shared";
     database.schema_version = "0001";
     works(catalog_service_database_ensure(catalog, &database, &id, &err));
-    database.database = "other name";
     works(catalog_service_database_ensure(catalog, &database, &same, &err));
     assert_int_equal(same, id);
     works(catalog_service_database_ensure(catalog, &database, NULL, &err));
@@ -271,6 +270,31 @@ static void test_service_databases(void **state)
     assert_string_equal(list[0].schema_version, "0002");
     works(catalog_service_database_list(catalog, &arena, second, 0, &list, &count, &err));
     assert_int_equal(count, 0);
+    /* several shared ones, each with its version; one template */
+    bool taken = true;
+    database.cluster_id = cluster;
+    database.database = "s_pool";
+    works(catalog_service_database_taken(catalog, cluster, "s_pool", second, &taken, &err));
+    assert_false(taken);
+    works(catalog_service_database_ensure(catalog, &database, &same, &err));
+    assert_int_not_equal(same, id);
+    works(catalog_service_database_set_version(catalog, same, "0003", &err));
+    works(catalog_service_database_list(catalog, &arena, service, cluster, &list, &count, &err));
+    assert_int_equal(count, 3);
+    assert_string_equal(list[0].schema_version, "0002");
+    assert_string_equal(list[1].database, "s_pool");
+    assert_string_equal(list[1].schema_version, "0003");
+    works(catalog_service_database_taken(catalog, cluster, "s_pool", service, &taken, &err));
+    assert_false(taken);
+    works(catalog_service_database_taken(catalog, cluster, "s_pool", second, &taken, &err));
+    assert_true(taken);
+    database.service_id = second;
+    refuses(ERROR_EXISTS, "another service",
+            catalog_service_database_ensure(catalog, &database, NULL, &err));
+    database.service_id = service;
+    database.kind = CATALOG_DATABASE_TEMPLATE;
+    database.database = "s_template_2";
+    assert_true(catalog_service_database_ensure(catalog, &database, NULL, &err) < 0);
     refuses(ERROR_STATE, "databases", catalog_cluster_delete(catalog, other, &err));
     works(catalog_service_database_delete(catalog, service, other, &err));
     works(catalog_service_database_delete(catalog, service, other, &err));

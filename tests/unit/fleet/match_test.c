@@ -13,6 +13,7 @@ static const struct match_subject acme = {.slug = "acme-eu",
                                           .service = "orders",
                                           .isolation = "row",
                                           .cluster = "local",
+                                          .database = "svc_orders",
                                           .tags = acme_tags,
                                           .tag_count = 3};
 
@@ -46,6 +47,8 @@ static void names(void **state reeve_unused)
     assert_false(holds("service=billing"));
     assert_true(holds("cluster=local"));
     assert_false(holds("cluster=c2"));
+    assert_true(holds("database=svc_*"));
+    assert_false(holds("database=pool7"));
     assert_true(holds("isolation=row"));
     assert_false(holds("isolation=schema"));
     assert_true(holds(NULL));

@@ -416,6 +416,14 @@ static void test_names(void **state)
     assert_string_equal(service.shared_database, "svc_a_b");
     assert_null(service.template_database);
     assert_true(service.shaped);
+    isolation_service_choose(&fixture_arena, &service, "pool7");
+    assert_string_equal(service.shared_database, "pool7");
+    assert_string_equal(service.use_role, "use_$pool7");
+    assert_string_equal(service.run_role, "run_$pool7");
+    assert_string_equal(service.run_ro_role, "run_ro_$pool7");
+    isolation_service_choose(&fixture_arena, &service, "");
+    assert_string_equal(service.shared_database, "svc_a_b");
+    assert_string_equal(service.run_ro_role, "run_a_b_ro");
     isolation_service_init(&fixture_arena, 7, "a-b", &database, 1, &service);
     assert_string_equal(service.owner_role, "own_a_b$7");
     assert_string_equal(service.template_database, "tpl_a_b$7");
@@ -426,6 +434,30 @@ static void test_names(void **state)
                            1, &service);
     assert_true(strlen(service.run_ro_role) <= 63);
     struct error err = {0};
+    static const char *const wrong[] = {"",
+                                        "7pool",
+                                        "Pool",
+                                        "po ol",
+                                        "po\"ol",
+                                        "pool$7",
+                                        "svc_orders",
+                                        "tpl_x",
+                                        "d_000042",
+                                        "reeve",
+                                        "reeve_x",
+                                        "postgres",
+                                        "pg_x",
+                                        "template1",
+                                        "all",
+                                        "replication",
+                                        "sameuser",
+                                        "p\xc3\xb6ol",
+                                        "_pool",
+                                        "po-ol",
+                                        "a12345678901234567890123456789012345678901234567890"};
+    for (size_t i = 0; i < array_size(wrong); i++)
+        assert_int_equal(isolation_check_database_name(wrong[i], &err), -ERROR_INVALID);
+    assert_int_equal(isolation_check_database_name("pool_7", &err), 0);
     const struct isolation *found = NULL;
     assert_int_equal(isolation_parse("rows", &found, &err), -ERROR_USAGE);
     assert_string_equal(err.hint, "Use one of: row, schema, database.");
