@@ -6,8 +6,8 @@
  *   REEVE_STOP_AT=name       stops it there with SIGSTOP, until SIGCONT
  *   REEVE_FAIL_AT=name       makes failpoint_fails(name) true
  *   REEVE_MUTATE=name,name   makes mutation(name) true: the defence of that name is taken out
- *   REEVE_X=number           is failpoint_number("REEVE_X", otherwise): a constant that tests make small
- * Names are listed where they stand: grep for failpoint( and mutation(.
+ *   REEVE_X=number           is failpoint_number("REEVE_X", otherwise): a constant that tests make
+ * small Names are listed where they stand: grep for failpoint( and mutation(.
  */
 #ifndef BASE_FAILPOINT_H
 #define BASE_FAILPOINT_H

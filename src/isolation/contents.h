@@ -24,7 +24,7 @@ struct isolation_table {
     const char *key;     /* the primary key's, likewise; NULL: it has none */
     bool binary;         /* COPY's binary format means the same in another database */
     int64_t bytes, rows; /* of the whole table, other tenants' rows too; rows are an estimate */
-    int64_t blocks; /* that can be read in parts; 0: it is read as a whole */
+    int64_t blocks;      /* that can be read in parts; 0: it is read as a whole */
 };
 
 /* Whether the administrator may give what isolation_contents_allow gives; ERROR_DENIED, with the

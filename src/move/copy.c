@@ -228,8 +228,7 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
 {
     pthread_t members[MOVE_MAX_JOBS];
     const struct moving *moving = team->moving;
-    int wanted =
-        (size_t)moving->jobs < team->units.count ? moving->jobs : (int)team->units.count;
+    int wanted = (size_t)moving->jobs < team->units.count ? moving->jobs : (int)team->units.count;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
@@ -490,5 +489,7 @@ int compare_all(struct job_run *run, struct moving *moving, struct error *err)
     int r = plan_comparison(moving, &arena, &team.units, err);
     if (r == 0)
         r = run_team(run, &team, err);
-    return r < 0 ? r : check_done(&team, err);
+    if (r == 0)
+        r = check_done(&team, err);
+    return r;
 }

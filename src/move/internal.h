@@ -82,7 +82,7 @@ int pause_check(struct job_run *run, const struct moving *moving, struct error *
  * flipped, the other one is closed. */
 int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
 
-/* ---- copying and comparing, several tables at once ---- */
+/* ---- copying and comparing, several tables, or parts of them, at once ---- */
 
 /* `again`: the place has had the tenant's rows, which go first; else it must have none. */
 int copy_all(struct job_run *run, struct moving *moving, bool again, struct error *err);

@@ -57,8 +57,9 @@ static const struct isolation_table *find_table(const struct isolation_table *ta
 void units_to_compare(const struct moving *moving, const struct isolation_table *there,
                       size_t there_count, struct arena *arena, struct units *ret)
 {
+    size_t count = moving->table_count + 1;
     const struct isolation_table **others =
-        arena_zalloc(arena, (moving->table_count + 1) * sizeof(*others));
+        arena_zalloc(arena, count * sizeof(*others)); /* NOLINT(bugprone-sizeof-expression) */
     size_t most = 0;
     for (size_t i = 0; i < moving->table_count; i++) {
         others[i] = find_table(there, there_count, moving->tables[i].name);
@@ -192,7 +193,8 @@ int parts_look_at_indexes(const struct moving *moving, struct pg_result **ret, s
     int r = find_missing(moving, ret, err);
     for (size_t i = 0; r == 0 && i < pg_rows(*ret); i++)
         log_write(LOG_WARNING,
-                  "move %lld: the new place has no index \"%s\" of table \"%s\", as no migration makes it",
+                  "move %lld: the new place has no index \"%s\" of table \"%s\", as no migration "
+                  "makes it",
                   (long long)moving->move.id, pg_text(*ret, i, 1), pg_text(*ret, i, 0));
     return r;
 }

@@ -71,8 +71,8 @@ static void test_sums(void **state)
     assert_true(isolation_sum_parse("85070591730234615847396907784232501249", &sum));
     assert_true(sum == (isolation_sum)INT64_MAX * INT64_MAX);
     sum = 7;
-    static const char *const wrong[] = {"", "-", "1.5", "NaN", " 1", "1 ", "+1",
-                                        "100000000000000000000000000000000000000"};
+    static const char *const wrong[] = {
+        "", "-", "1.5", "NaN", " 1", "1 ", "+1", "100000000000000000000000000000000000000"};
     for (size_t i = 0; i < array_size(wrong); i++)
         assert_false(isolation_sum_parse(wrong[i], &sum));
     assert_true(sum == 7);
