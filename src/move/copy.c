@@ -410,7 +410,7 @@ int copy_all(struct job_run *run, struct moving *moving, bool again, struct erro
     if (r == 0)
         r = check_done(&team, err);
     if (r == 0)
-        r = parts_drop_record(moving, &team.units, err);
+        r = parts_drop_record(moving, err);
     if (r == 0)
         r = parts_check_indexes(moving, missing, err);
     if (r == 0)

@@ -154,24 +154,41 @@ int parts_put_indexes_away(const struct moving *moving, struct pg_connection *ow
     return r;
 }
 
-int parts_drop_record(const struct moving *moving, const struct units *units, struct error *err)
+/* One that a copy before this one has made, too. */
+static int look_into_record(struct pg_connection *admin, const char *name, bool *ret_there,
+                            struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_pg_result_ struct pg_result *there = NULL;
+    _cleanup_pg_result_ struct pg_result *rest = NULL;
+    int r = pg_query(admin, "SELECT pg_catalog.to_regclass($1::text) IS NOT NULL", 1, &name, &there,
+                     err);
+    if (r == 0)
+        *ret_there = pg_bool(there, 0, 0);
+    if (r < 0 || !*ret_there)
+        return r;
+    r = pg_query(admin, arena_printf(&arena, "SELECT table_name FROM %s", name), 0, NULL, &rest,
+                 err);
+    return r < 0 || pg_rows(rest) == 0
+               ? r
+               : error_set(err, ERROR_INTERNAL, "indexes of table \"%s\" were not made again",
+                           pg_text(rest, 0, 0));
+}
+
+int parts_drop_record(const struct moving *moving, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
     _cleanup_pg_connection_ struct pg_connection *admin = NULL;
-    _cleanup_pg_result_ struct pg_result *rest = NULL;
-    if (!needs_record(moving, units))
-        return 0;
     const char *name = pg_qualified(&arena, "reeve", record_name(moving, &arena));
+    bool there = false;
+    if (isolation_shares_tables(moving->to->isolated.isolation))
+        return 0;
     int r = connect_as_admin(moving, &admin, err);
     if (r == 0)
-        r = pg_query(admin, arena_printf(&arena, "SELECT table_name FROM %s", name), 0, NULL, &rest,
-                     err);
-    if (r == 0 && pg_rows(rest) > 0)
-        r = error_set(err, ERROR_INTERNAL, "indexes of table \"%s\" were not made again",
-                      pg_text(rest, 0, 0));
-    return r < 0 ? r
-                 : pg_execute_script(admin, arena_printf(&arena, "DROP TABLE IF EXISTS %s", name),
-                                     err);
+        r = look_into_record(admin, name, &there, err);
+    return r < 0 || !there
+               ? r
+               : pg_execute_script(admin, arena_printf(&arena, "DROP TABLE %s", name), err);
 }
 
 /* ---- all of them ---- */

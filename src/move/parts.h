@@ -44,8 +44,8 @@ int parts_put_indexes_back_of(const struct moving *moving, struct pg_connection 
 /* Of tables that are copied in parts those are dropped that can be made again. */
 int parts_put_indexes_away(const struct moving *moving, struct pg_connection *owner,
                            const struct units *units, struct error *err);
-/* The record goes. ERROR_INTERNAL: an index is still in it. */
-int parts_drop_record(const struct moving *moving, const struct units *units, struct error *err);
+/* The record goes, if there is one. ERROR_INTERNAL: an index is still in it. */
+int parts_drop_record(const struct moving *moving, struct error *err);
 
 /* What the target lacked before the copy, it may lack. The caller frees *ret. */
 int parts_look_at_indexes(const struct moving *moving, struct pg_result **ret, struct error *err);

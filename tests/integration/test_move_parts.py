@@ -232,22 +232,38 @@ def test_killed_while_indexes_are_gone(bank, pair, at):
     bank.reeve.cli("move", "finish", tenant.slug, SERVICE)
 
 
-@pytest.mark.parametrize("how, at", [("killed", "move.remaking"), ("working", "move.copying")])
-def test_aborted_in_between(bank, how, at):
+def reads(bank, where):
+    """Transactions that have read the table, and would not let it be rewritten."""
+    cluster, database, schema = where
+    with bank.connect(cluster, database) as admin:
+        return admin.execute("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND granted"
+                             " AND mode = 'AccessShareLock'", [f"{schema}.big"]).fetchone()[0]
+
+
+def test_killed_offline_and_aborted(bank):
+    """As the first table's parts are all there: whoever has read one still keeps it as it is."""
     before, after = PAIRS["schema-schema"]
     tenant, was = tenant_at(bank, *before)
     made = indexes(bank, place(bank, tenant))
-    with stopped_at(bank, at, *command(tenant, *after)) as running:
-        if how == "killed":
-            running.kill()
-            running.wait()
-            bank.reeve.cli("move", "abort", tenant.slug, SERVICE)
-        else:
-            with started(bank, "abort", tenant.slug, SERVICE) as abort:
-                wait_until(lambda: bank.reeve.query("SELECT stop_wanted FROM reeve.move ORDER BY id DESC LIMIT 1")
-                           == [(True,)], "it is to stop", SOON_SECONDS)
-                assert let_go(running) != 0 and "it was aborted" in running.err
-                assert abort.wait(SOON_SECONDS) == 0
+    with stopped_at(bank, "move.remaking", *command(tenant, *after, "--offline")) as running:
+        assert reads(bank, place(bank, tenant)) > 0 and len(records(bank)) == 1
+        running.kill()
+        running.wait()
+        bank.reeve.cli("move", "abort", tenant.slug, SERVICE)
+    assert bank.phase(tenant) == "aborted"
+    assert_same(bank, tenant, was, made)
+
+
+def test_aborted_within_a_part(bank):
+    before, after = PAIRS["schema-schema"]
+    tenant, was = tenant_at(bank, *before)
+    made = indexes(bank, place(bank, tenant))
+    with stopped_at(bank, "move.copying", *command(tenant, *after)) as running:
+        with started(bank, "abort", tenant.slug, SERVICE) as abort:
+            wait_until(lambda: bank.reeve.query("SELECT stop_wanted FROM reeve.move ORDER BY id DESC LIMIT 1")
+                       == [(True,)], "it is to stop", SOON_SECONDS)
+            assert let_go(running) != 0 and "it was aborted" in running.err
+            assert abort.wait(SOON_SECONDS) == 0
     assert bank.phase(tenant) == "aborted"
     assert_same(bank, tenant, was, made)
 
