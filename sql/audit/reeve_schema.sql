@@ -1,5 +1,6 @@
 -- Reeve's own objects in a database: who a session is must be Reeve's word alone. Tenants may ask
--- reeve.tenant_id(); an owner role may write the ledger, and how far a change stream was applied.
+-- reeve.tenant_id(); an owner role may write the ledger, how far a change stream was applied, and which
+-- indexes are to be made behind a copy.
 WITH object(class, oid, kind, name, owner, acl, is_function) AS (
     SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, n.oid, 'SCHEMA', format('%I', n.nspname),
            n.nspowner, n.nspacl, false
@@ -45,6 +46,9 @@ WITH object(class, oid, kind, name, owner, acl, is_function) AS (
       AND NOT (o.name = 'reeve.migration' AND a.privilege_type IN ('SELECT', 'INSERT')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
       AND NOT (o.name ~ '^reeve\.reeve_(move|back)_[0-9]+$' AND a.privilege_type IN ('SELECT', 'UPDATE')
+               AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
+      AND NOT (o.name ~ '^reeve\.reeve_move_[0-9]+_index$'
+               AND a.privilege_type IN ('SELECT', 'INSERT', 'DELETE')
                AND pg_catalog.pg_get_userbyid(a.grantee) ~ '^own_')
     GROUP BY o.kind, o.name, a.grantee
     UNION ALL

@@ -18,6 +18,12 @@ bool failpoint_chosen(const char *variable, const char *name)
     return false;
 }
 
+long long failpoint_number(const char *variable, long long otherwise)
+{
+    const char *text = getenv(variable); /* NOLINT(concurrency-mt-unsafe): likewise */
+    return text && *text ? strtoll(text, NULL, 10) : otherwise;
+}
+
 void failpoint_hit(const char *name)
 {
     if (failpoint_chosen("REEVE_CRASH_AT", name))

@@ -31,7 +31,7 @@
          .minimum = 1,                                                                             \
          .maximum = MOVE_MAX_JOBS,                                                                 \
          .fallback = "4",                                                                          \
-         .help = "tables that are copied at once"},                                                \
+         .help = "tables, or parts of large ones, that are copied at once"},                       \
     {                                                                                              \
         .name = "ignore-unreachable", .kind = CLI_FLAG,                                            \
         .help = "do not wait for proxies that are gone, or cut off from the control database"      \

@@ -12,7 +12,7 @@ static const char settings[] =
     "SET session_replication_role = replica; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';"
     " SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;"
     " SET lc_monetary = 'C'; SET xmloption = content;"
-    " SET lock_timeout = '10s'; SET synchronous_commit = on;"
+    " SET lock_timeout = '10s'; SET synchronous_commit = on; SET enable_tidscan = on;"
     " SET idle_in_transaction_session_timeout = 0;"
     " SELECT pg_catalog.set_config('transaction_timeout', '0', false)"
     " WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
@@ -89,6 +89,7 @@ int isolation_contents_tables(struct pg_connection *data,
             .bytes = pg_i64(result, i, 3),
             .rows = pg_i64(result, i, 4),
             .key = pg_text(result, i, 5) ? pg_text_copy(result, i, 5, arena) : NULL,
+            .blocks = placement->isolation->shares_tables ? 0 : pg_i64(result, i, 6),
         };
     *ret = tables;
     *ret_count = count;
@@ -110,6 +111,13 @@ static void put_filter(struct buffer *sql, const struct isolation_placement *pla
         buffer_printf(sql, " WHERE tenant_id = %lld", (long long)placement->tenant_id);
 }
 
+static void put_part(struct buffer *sql, const struct isolation_placement *placement,
+                     const struct isolation_part *part)
+{
+    put_filter(sql, placement);
+    isolation_part_put(sql, placement->isolation->shares_tables ? "AND" : "WHERE", part);
+}
+
 static int too_many_columns(const struct isolation_table *table, struct error *err)
 {
     return error_set(err, ERROR_LIMIT, "table \"%s\" has too many columns", table->name);
@@ -121,12 +129,13 @@ static const char *finish(struct arena *arena, const struct buffer *sql)
 }
 
 const char *isolation_copy_out(struct arena *arena, const struct isolation_placement *placement,
-                               const struct isolation_table *table)
+                               const struct isolation_table *table,
+                               const struct isolation_part *part)
 {
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_printf(&sql, "COPY (SELECT %s FROM ONLY ", table->columns);
     put_table(&sql, placement, table);
-    put_filter(&sql, placement);
+    put_part(&sql, placement, part);
     buffer_append_string(&sql, table->binary ? ") TO STDOUT (FORMAT binary)" : ") TO STDOUT");
     return finish(arena, &sql);
 }
@@ -161,34 +170,14 @@ static int make_stage(struct pg_connection *data, const struct isolation_placeme
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
 }
 
-/* To make an index of rows that are there costs less than to keep it up row by row. */
-static int drop_indexes(struct pg_connection *data, const struct isolation_placement *placement,
-                        const struct isolation_table *table, struct arena *arena,
-                        struct isolation_copy *ret, struct error *err)
-{
-    const char *const parameters[] = {placement->schema, table->name};
-    _cleanup_pg_result_ struct pg_result *result = NULL;
-    int r = pg_query(data, sql_isolation_content_indexes, 2, parameters, &result, err);
-    if (r < 0)
-        return r;
-    size_t count = pg_rows(result);
-    const char **indexes = arena_zalloc(arena, (count + 1) * sizeof(*indexes));
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        indexes[i] = pg_text_copy(result, i, 1, arena);
-        r = pg_execute(data, pg_text(result, i, 0), 0, NULL, NULL, err);
-    }
-    *ret = (struct isolation_copy){.indexes = indexes, .count = count};
-    return r;
-}
-
 int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
-                         const struct isolation_table *table, struct arena *arena,
-                         struct isolation_copy *ret, struct error *err)
+                         const struct isolation_table *table, bool whole, struct arena *arena,
+                         struct isolation_indexes *ret, struct error *err)
 {
-    *ret = (struct isolation_copy){0};
-    return placement->isolation->shares_tables
-               ? make_stage(data, placement, table, err)
-               : drop_indexes(data, placement, table, arena, ret, err);
+    *ret = (struct isolation_indexes){0};
+    if (placement->isolation->shares_tables)
+        return make_stage(data, placement, table, err);
+    return whole ? isolation_indexes_drop(data, placement, table->name, arena, ret, err) : 0;
 }
 
 static int empty_stage(struct pg_connection *data, const struct isolation_placement *placement,
@@ -205,13 +194,11 @@ static int empty_stage(struct pg_connection *data, const struct isolation_placem
 }
 
 int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
-                       const struct isolation_table *table, const struct isolation_copy *copy,
+                       const struct isolation_table *table, const struct isolation_indexes *indexes,
                        struct error *err)
 {
     int r = placement->isolation->shares_tables ? empty_stage(data, placement, table, err) : 0;
-    for (size_t i = 0; r == 0 && i < copy->count; i++)
-        r = pg_execute(data, copy->indexes[i], 0, NULL, NULL, err);
-    return r;
+    return r < 0 ? r : isolation_indexes_make(data, indexes, err);
 }
 
 int isolation_copy_settle(struct pg_connection *data, const struct isolation_placement *placement,
@@ -283,7 +270,8 @@ int isolation_contents_must_be_empty(struct pg_connection *owner,
 
 int isolation_contents_fingerprint(struct pg_connection *data,
                                    const struct isolation_placement *placement,
-                                   const struct isolation_table *table, struct arena *arena,
+                                   const struct isolation_table *table,
+                                   const struct isolation_part *part,
                                    struct isolation_fingerprint *ret, struct error *err)
 {
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
@@ -292,15 +280,17 @@ int isolation_contents_fingerprint(struct pg_connection *data,
                   "ROW(%s)::text COLLATE \"C\", 0)::numeric), 0) FROM ONLY ",
                   table->columns);
     put_table(&sql, placement, table);
-    put_filter(&sql, placement);
+    put_part(&sql, placement, part);
     if (sql.failed)
         return too_many_columns(table, err);
     _cleanup_pg_result_ struct pg_result *result = NULL;
     int r = pg_query(data, buffer_string(&sql), 0, NULL, &result, err);
     if (r < 0)
         return r;
-    *ret = (struct isolation_fingerprint){.rows = pg_i64(result, 0, 0),
-                                          .sum = pg_text_copy(result, 0, 1, arena)};
+    struct isolation_fingerprint found = {.rows = pg_i64(result, 0, 0)};
+    if (!isolation_sum_parse(pg_text(result, 0, 1), &found.sum))
+        return error_set(err, ERROR_SERVER, "the sum of a table's hashes cannot be read");
+    *ret = found;
     return 0;
 }
 

@@ -14,7 +14,9 @@
 #ifndef ISOLATION_CONTENTS_H
 #define ISOLATION_CONTENTS_H
 
+#include "isolation/indexes.h"
 #include "isolation/isolation.h"
+#include "isolation/parts.h"
 
 struct isolation_table {
     const char *name;
@@ -22,6 +24,7 @@ struct isolation_table {
     const char *key;     /* the primary key's, likewise; NULL: it has none */
     bool binary;         /* COPY's binary format means the same in another database */
     int64_t bytes, rows; /* of the whole table, other tenants' rows too; rows are an estimate */
+    int64_t blocks;      /* that can be read in parts; 0: it is read as a whole */
 };
 
 /* Whether the administrator may give what isolation_contents_allow gives; ERROR_DENIED, with the
@@ -52,20 +55,18 @@ int isolation_contents_must_be_empty(struct pg_connection *owner,
                                      struct error *err);
 
 /* For pg_copy; in the arena. What comes in does so in a transaction of the caller's, between
- * isolation_copy_begin and isolation_copy_end. */
+ * isolation_copy_begin and isolation_copy_end. `whole`: it is all of the table, and its indexes are
+ * made anew behind it. Else they are the caller's concern. */
 const char *isolation_copy_out(struct arena *arena, const struct isolation_placement *placement,
-                               const struct isolation_table *table);
+                               const struct isolation_table *table,
+                               const struct isolation_part *part);
 const char *isolation_copy_in(struct arena *arena, const struct isolation_placement *placement,
                               const struct isolation_table *table);
-struct isolation_copy {
-    const char *const *indexes; /* that are made again behind the data; in the arena */
-    size_t count;
-};
 int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
-                         const struct isolation_table *table, struct arena *arena,
-                         struct isolation_copy *ret, struct error *err);
+                         const struct isolation_table *table, bool whole, struct arena *arena,
+                         struct isolation_indexes *ret, struct error *err);
 int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
-                       const struct isolation_table *table, const struct isolation_copy *copy,
+                       const struct isolation_table *table, const struct isolation_indexes *indexes,
                        struct error *err);
 /* Behind that transaction: the planner knows a table that is the tenant's alone (if nobody else
  * works on it). */
@@ -73,14 +74,15 @@ int isolation_copy_settle(struct pg_connection *data, const struct isolation_pla
                           const struct isolation_table *table, struct error *err);
 
 /* Rows, and a number that is the same when and only when (but for chance, 1 in 2^64 a row) the same
- * rows are there, whatever their order. */
+ * rows are there, whatever their order. Those of a table's parts add up to the table's. */
 struct isolation_fingerprint {
     int64_t rows;
-    const char *sum; /* decimal, in the arena */
+    isolation_sum sum;
 };
 int isolation_contents_fingerprint(struct pg_connection *data,
                                    const struct isolation_placement *placement,
-                                   const struct isolation_table *table, struct arena *arena,
+                                   const struct isolation_table *table,
+                                   const struct isolation_part *part,
                                    struct isolation_fingerprint *ret, struct error *err);
 
 /* What the two ends have not in common: a row that only one has, or that differs. *ret says it for

@@ -1,10 +1,15 @@
 /*
- * copy.c - a team of threads, each with a connection to either end, that takes the tables one after
- * the other, the largest first.
+ * copy.c - a team of threads, each with a connection to either end, that takes tables and parts of
+ * tables one after the other, the largest tables first.
+ *
+ * Parts are ranges of the blocks that a table has at the end that is read (isolation/parts.h). Each
+ * member's transaction there lasts until nobody reads any more: whoever has read a part holds its
+ * lock on the table until all parts are read, so nothing takes rows from one part to another
+ * meanwhile, and all see the same ones.
  */
 #include "base/failpoint.h"
 #include "base/time.h"
-#include "move/internal.h"
+#include "move/parts.h"
 #include "pg/copy.h"
 #include "pg/quote.h"
 
@@ -16,16 +21,18 @@ static const int64_t look_every_us = 500 * TIME_MS;
 
 struct team {
     struct moving *moving;
-    /* What is done with a table. */
+    struct units units;
+    bool compares; /* else it copies */
     int (*work)(struct team *team, struct pg_connection *source, struct pg_connection *target,
-                const struct isolation_table *table, struct error *err);
+                const struct unit *unit, struct error *err);
     atomic_bool halt; /* the members' connections give up what they are at */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int64_t began_us;
     /* Under the lock. */
-    size_t next; /* table */
+    size_t next; /* unit */
+    size_t busy; /* units that are worked on */
     int working; /* threads */
     int64_t bytes, rows;
     bool stop;
@@ -48,21 +55,38 @@ static void fail(struct team *team, int result, const struct error *why)
     pthread_mutex_unlock(&team->lock);
 }
 
-static bool take_table(struct team *team, const struct isolation_table **ret)
+/* The one that was taken before, NULL at first, is done. */
+static bool take_unit(struct team *team, const struct unit **unit)
 {
     pthread_mutex_lock(&team->lock);
-    bool there = !team->stop && team->next < team->moving->table_count;
-    if (there)
-        *ret = &team->moving->tables[team->next++];
+    if (*unit && --team->busy == 0)
+        pthread_cond_broadcast(&team->changed);
+    bool there = !team->stop && team->next < team->units.count;
+    if (there) {
+        *unit = &team->units.units[team->next++];
+        team->busy++;
+    }
     pthread_mutex_unlock(&team->lock);
     return there;
 }
 
-static int import_snapshot(struct pg_connection *source, const char *snapshot, struct error *err)
+/* With one's transactions open. */
+static void wait_for_others(struct team *team)
+{
+    pthread_mutex_lock(&team->lock);
+    while (team->busy > 0 && !team->stop)
+        pthread_cond_wait(&team->changed, &team->lock);
+    pthread_mutex_unlock(&team->lock);
+}
+
+/* What is read is read in one transaction; without a snapshot nobody writes there. */
+static int begin_reading(struct pg_connection *connection, const char *snapshot, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
+    if (!snapshot)
+        return pg_execute_script(connection, "BEGIN READ ONLY", err);
     return pg_execute_script(
-        source,
+        connection,
         arena_printf(&arena,
                      "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s",
                      pg_literal(&arena, snapshot)),
@@ -72,13 +96,14 @@ static int import_snapshot(struct pg_connection *source, const char *snapshot, s
 static int open_both(struct team *team, struct pg_connection **source,
                      struct pg_connection **target, struct error *err)
 {
-    int r = moving_open_in_time(team->moving, team->moving->from, source, err);
+    const struct moving *moving = team->moving;
+    int r = moving_open_in_time(moving, moving->from, source, err);
     if (r == 0)
-        r = moving_open_in_time(team->moving, team->moving->to, target, err);
-    if (r == 0 && team->moving->snapshot)
-        r = import_snapshot(*source, team->moving->snapshot, err);
-    if (r == 0 && team->moving->to_snapshot)
-        r = import_snapshot(*target, team->moving->to_snapshot, err);
+        r = moving_open_in_time(moving, moving->to, target, err);
+    if (r == 0)
+        r = begin_reading(*source, moving->snapshot, err);
+    if (r == 0 && team->compares)
+        r = begin_reading(*target, moving->to_snapshot, err);
     if (r < 0)
         return r;
     pg_set_cancel_flag(*source, &team->halt);
@@ -86,22 +111,29 @@ static int open_both(struct team *team, struct pg_connection **source,
     return 0;
 }
 
-static int work_on_tables(struct team *team, struct error *err)
+static const struct isolation_table *table_of(const struct team *team, const struct unit *unit)
+{
+    return &team->moving->tables[unit->table];
+}
+
+static int work_on_units(struct team *team, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *source = NULL;
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
-    const struct isolation_table *table;
+    const struct unit *unit = NULL;
     int r = 0;
-    while (r == 0 && take_table(team, &table)) {
+    while (r == 0 && take_unit(team, &unit)) {
         if (!target)
             r = open_both(team, &source, &target, err);
         if (r == 0)
-            r = team->work(team, source, target, table, err);
+            r = team->work(team, source, target, unit, err);
         if (r < 0) {
-            error_prefix(err, "table \"%s\"", table->name);
+            error_prefix(err, "table \"%s\"", table_of(team, unit)->name);
             error_detail(err, "%s", ""); /* which may show a row */
         }
     }
+    if (r == 0)
+        wait_for_others(team);
     return r;
 }
 
@@ -109,7 +141,7 @@ static void *run_member(void *argument)
 {
     struct team *team = argument;
     struct error err = {0};
-    int r = work_on_tables(team, &err);
+    int r = work_on_units(team, &err);
     if (r < 0)
         fail(team, r, &err);
     pthread_mutex_lock(&team->lock);
@@ -196,8 +228,7 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
 {
     pthread_t members[MOVE_MAX_JOBS];
     const struct moving *moving = team->moving;
-    int wanted =
-        (size_t)moving->jobs < moving->table_count ? moving->jobs : (int)moving->table_count;
+    int wanted = (size_t)moving->jobs < team->units.count ? moving->jobs : (int)team->units.count;
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
@@ -245,22 +276,24 @@ static int count_bytes(void *owner, size_t bytes, struct error *err)
 }
 
 static int copy_in_transaction(struct team *team, struct pg_connection *source,
-                               struct pg_connection *target, const struct isolation_table *table,
+                               struct pg_connection *target, const struct unit *unit,
                                int64_t *ret_rows, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
+    const struct isolation_table *table = table_of(team, unit);
     const struct isolation_placement *from = &team->moving->from->isolated;
     const struct isolation_placement *to = &team->moving->to->isolated;
-    const struct pg_copy_spec spec = {.out = isolation_copy_out(&arena, from, table),
+    const struct pg_copy_spec spec = {.out = isolation_copy_out(&arena, from, table, &unit->part),
                                       .in = isolation_copy_in(&arena, to, table),
                                       .passed = count_bytes,
                                       .owner = team};
-    struct isolation_copy copy;
+    struct isolation_indexes indexes;
     int64_t bytes;
-    int r = isolation_copy_begin(target, to, table, &arena, &copy, err);
+    bool whole = !team->units.tables[unit->table].in_parts;
+    int r = isolation_copy_begin(target, to, table, whole, &arena, &indexes, err);
     if (r == 0)
         r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
-    return r < 0 ? r : isolation_copy_end(target, to, table, &copy, err);
+    return r < 0 ? r : isolation_copy_end(target, to, table, &indexes, err);
 }
 
 /* Of each table, or of one. */
@@ -285,39 +318,66 @@ static int reeve_unused lose_row(struct pg_connection *target, const struct movi
     return pg_execute(target, sql, 0, NULL, NULL, err);
 }
 
-static int copy_table(struct team *team, struct pg_connection *source, struct pg_connection *target,
-                      const struct isolation_table *table, struct error *err)
+static int copy_rows(struct team *team, struct pg_connection *source, struct pg_connection *target,
+                     const struct unit *unit, int64_t *ret_rows, struct error *err)
 {
-    int64_t rows = 0;
     int r = pg_begin(target, err);
     if (r < 0)
         return r;
     _cleanup_pg_rollback_ struct pg_connection *transaction = target;
-    r = copy_in_transaction(team, source, transaction, table, &rows, err);
-    if (r == 0 && is_to_lose(table))
-        r = lose_row(transaction, team->moving, table, err);
+    r = copy_in_transaction(team, source, transaction, unit, ret_rows, err);
+    if (r == 0 && is_to_lose(table_of(team, unit)))
+        r = lose_row(transaction, team->moving, table_of(team, unit), err);
     failpoint("move.copying");
-    if (r == 0)
-        r = pg_commit(transaction, err);
+    return r < 0 ? r : pg_commit(transaction, err);
+}
+
+/* Whoever has copied the last part makes the indexes, while others go on. */
+static int copy_unit(struct team *team, struct pg_connection *source, struct pg_connection *target,
+                     const struct unit *unit, struct error *err)
+{
+    struct table_work *work = &team->units.tables[unit->table];
+    int64_t rows = 0;
+    int r = copy_rows(team, source, target, unit, &rows, err);
     if (r < 0)
         return r;
     pthread_mutex_lock(&team->lock);
     team->rows += rows;
+    bool last = --work->left == 0;
     pthread_mutex_unlock(&team->lock);
-    return isolation_copy_settle(target, &team->moving->to->isolated, table, err);
+    if (last && work->in_parts)
+        r = parts_put_indexes_back_of(team->moving, target, table_of(team, unit), err);
+    if (r < 0 || !last)
+        return r;
+    return isolation_copy_settle(target, &team->moving->to->isolated, table_of(team, unit), err);
+}
+
+/* Whatever the members say, none of it may have been left out. */
+static int check_done(const struct team *team, struct error *err)
+{
+    for (size_t i = 0; i < team->moving->table_count; i++)
+        if (team->units.tables[i].left > 0)
+            return error_set(err, ERROR_INTERNAL, "a part of table \"%s\" was left out",
+                             team->moving->tables[i].name);
+    return 0;
 }
 
 /* A new place is empty. If it is not, it is not what was thought, and nothing of it is touched. */
-static int make_room(struct moving *moving, bool again, struct error *err)
+static int make_room(struct moving *moving, const struct units *units, bool again,
+                     struct pg_result **ret_missing, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    const struct isolation_placement *to = &moving->to->isolated;
     int r = moving_open_in_time(moving, moving->to, &target, err);
-    if (r < 0)
-        return r;
-    return again ? isolation_contents_clear(target, &moving->to->isolated, moving->tables,
-                                            moving->table_count, err)
-                 : isolation_contents_must_be_empty(target, &moving->to->isolated, moving->tables,
-                                                    moving->table_count, err);
+    if (r == 0)
+        r = again ? isolation_contents_clear(target, to, moving->tables, moving->table_count, err)
+                  : isolation_contents_must_be_empty(target, to, moving->tables,
+                                                     moving->table_count, err);
+    if (r == 0)
+        r = parts_put_indexes_back(moving, target, err);
+    if (r == 0)
+        r = parts_look_at_indexes(moving, ret_missing, err);
+    return r < 0 ? r : parts_put_indexes_away(moving, target, units, err);
 }
 
 static int settle(struct moving *moving, struct error *err)
@@ -337,13 +397,22 @@ static int settle(struct moving *moving, struct error *err)
 
 int copy_all(struct job_run *run, struct moving *moving, bool again, struct error *err)
 {
-    struct team team = {.moving = moving, .work = copy_table};
+    _cleanup_arena_ struct arena arena = {0};
+    _cleanup_pg_result_ struct pg_result *missing = NULL; /* indexes, before */
+    struct team team = {.moving = moving, .work = copy_unit};
     bool ignored;
+    units_to_copy(moving, &arena, &team.units);
     int r = catalog_move_set_size(run->catalog, moving->move.id, (int64_t)moving->table_count, err);
     if (r == 0)
-        r = make_room(moving, again, err);
+        r = make_room(moving, &team.units, again, &missing, err);
     if (r == 0)
         r = run_team(run, &team, err);
+    if (r == 0)
+        r = check_done(&team, err);
+    if (r == 0)
+        r = parts_drop_record(moving, err);
+    if (r == 0)
+        r = parts_check_indexes(moving, missing, err);
     if (r == 0)
         r = catalog_move_set_done(run->catalog, moving->move.id, team.bytes, team.rows, &ignored,
                                   err);
@@ -375,29 +444,56 @@ static int tell_difference(struct team *team, struct pg_connection *source,
                      difference ? difference : "but not row by row");
 }
 
-static int compare_table(struct team *team, struct pg_connection *source,
-                         struct pg_connection *target, const struct isolation_table *table,
-                         struct error *err)
+/* Whoever has read the last part of either end compares. */
+static int compare_unit(struct team *team, struct pg_connection *source,
+                        struct pg_connection *target, const struct unit *unit, struct error *err)
 {
-    _cleanup_arena_ struct arena arena = {0};
-    struct isolation_fingerprint here = {.sum = ""}, there = {.sum = ""};
-    int r = isolation_contents_fingerprint(source, &team->moving->from->isolated, table, &arena,
-                                           &here, err);
-    if (r == 0)
-        r = isolation_contents_fingerprint(target, &team->moving->to->isolated, table, &arena,
-                                           &there, err);
+    const struct isolation_table *table = table_of(team, unit);
+    const struct place *place = unit->at_target ? team->moving->to : team->moving->from;
+    struct table_work *work = &team->units.tables[unit->table];
+    struct isolation_fingerprint found;
+    int r = isolation_contents_fingerprint(unit->at_target ? target : source, &place->isolated,
+                                           table, &unit->part, &found, err);
     if (r < 0)
         return r;
-    if (here.rows == there.rows && strcmp(here.sum, there.sum) == 0)
+    struct isolation_fingerprint *sum = unit->at_target ? &work->there : &work->here;
+    pthread_mutex_lock(&team->lock);
+    sum->rows += found.rows;
+    sum->sum += found.sum;
+    bool last = --work->left == 0;
+    pthread_mutex_unlock(&team->lock);
+    if (!last || (work->here.rows == work->there.rows && work->here.sum == work->there.sum))
         return 0;
-    return tell_difference(team, source, target, table, &here, &there, err);
+    return tell_difference(team, source, target, table, &work->here, &work->there, err);
+}
+
+/* The other end's tables are split as they are there. */
+static int plan_comparison(const struct moving *moving, struct arena *arena, struct units *ret,
+                           struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *target = NULL;
+    struct isolation_table *there = NULL;
+    size_t count = 0;
+    int r = moving_open_in_time(moving, moving->to, &target, err);
+    if (r == 0)
+        r = isolation_contents_tables(target, &moving->to->isolated, arena, &there, &count, err);
+    if (r == 0)
+        units_to_compare(moving, there, count, arena, ret);
+    return r;
 }
 
 int compare_all(struct job_run *run, struct moving *moving, struct error *err)
 {
+    _cleanup_arena_ struct arena arena = {0};
     struct team team = {.moving = moving,
-                        .work = compare_table,
+                        .compares = true,
+                        .work = compare_unit,
                         .bytes = moving->move.bytes_done,
                         .rows = moving->move.rows_done};
-    return run_team(run, &team, err);
+    int r = plan_comparison(moving, &arena, &team.units, err);
+    if (r == 0)
+        r = run_team(run, &team, err);
+    if (r == 0)
+        r = check_done(&team, err);
+    return r;
 }

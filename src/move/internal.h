@@ -90,7 +90,7 @@ int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
 #define MOVE_ERROR_SETTLE "the stream that it came by is not dropped: "
 #define MOVE_ERROR_BEHIND "its old place falls behind: "
 
-/* ---- copying and comparing, several tables at once ---- */
+/* ---- copying and comparing, several tables, or parts of them, at once ---- */
 
 /* `again`: the place has had the tenant's rows, which go first; else it must have none. */
 int copy_all(struct job_run *run, struct moving *moving, bool again, struct error *err);

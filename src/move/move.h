@@ -30,7 +30,7 @@ struct move_spec {
     bool offline;          /* copied while the tenant waits */
     int64_t pause_us;      /* the tenant waits so long at most: then an offline move is given up,
                             * and an online one lets it go on and tries again */
-    int jobs;              /* tables that are copied at once, 1 to MOVE_MAX_JOBS */
+    int jobs;              /* tables or parts that are copied at once, 1 to MOVE_MAX_JOBS */
     int64_t rate;          /* bytes a second that are copied at most; 0: no bound */
     int64_t wal_limit;     /* bytes of WAL that a slot may keep; 0: no bound */
     int64_t keep_us;       /* the old place goes so long after the flip; 0: at move_finish */

@@ -6,6 +6,7 @@
  * undoes all of it. The flip is one transaction in the catalog, the last thing that is done.
  */
 #include "move/flip.h"
+#include "move/parts.h"
 #include "provision/stream.h"
 
 /* ---- the new place ---- */
@@ -115,6 +116,8 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
         r = pause_undo(run, moving, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
+    if (r == 0) /* the record of indexes */
+        r = moving_drop_stream(moving, STREAM_FORWARD, err);
     if (r == 0)
         r = moving_drop_other(moving, err);
     return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_ABORTED, run->why->message, err);
@@ -180,12 +183,25 @@ static int leave_stream(struct job_run *run, struct moving *moving, struct error
     return r;
 }
 
+/* A copy back that was cut off may have left the old place without its indexes, which migrations
+ * find. */
+static int mend_indexes(struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *owner = NULL;
+    const struct place *to = moving->to;
+    int r = migrate_open_owner(&to->site.login, to->isolated.database,
+                               to->site.isolation.owner_role, "reeve move", &owner, err);
+    return r < 0 ? r : parts_put_indexes_back(moving, owner, err);
+}
+
 /* A place of its own follows the service's migrations; shared tables are not this job's to migrate.
  */
 static int step_look(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
+    if (r == 0)
+        r = mend_indexes(moving, err);
     if (r == 0 && !flip_is_shared(run, moving->to))
         r = place_migrate(run, &moving->making, false, err);
     if (r == 0)

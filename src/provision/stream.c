@@ -15,6 +15,11 @@ const char *stream_mark_name(struct arena *arena, int64_t move_id, enum stream_w
     return arena_printf(arena, "%s_mark", stream_name(arena, move_id, way));
 }
 
+const char *stream_index_name(struct arena *arena, int64_t move_id)
+{
+    return arena_printf(arena, "%s_index", stream_name(arena, move_id, STREAM_FORWARD));
+}
+
 int stream_drop(struct place *place, int64_t move_id, enum stream_way way, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
@@ -28,12 +33,18 @@ int stream_drop(struct place *place, int64_t move_id, enum stream_way way, struc
     }
     if (r == 0)
         r = pg_execute(admin, sql_provision_slot_drop, 1, &name, NULL, err);
-    return r < 0 ? r
-                 : pg_execute_script(
-                       admin,
-                       arena_printf(&arena,
-                                    "DROP PUBLICATION IF EXISTS %s; DROP PUBLICATION IF EXISTS %s;"
-                                    " DROP TABLE IF EXISTS reeve.%s, reeve.%s",
-                                    name, mark, name, mark),
-                       err);
+    if (r == 0)
+        r = pg_execute_script(
+            admin,
+            arena_printf(&arena,
+                         "DROP PUBLICATION IF EXISTS %s; DROP PUBLICATION IF EXISTS %s;"
+                         " DROP TABLE IF EXISTS reeve.%s, reeve.%s",
+                         name, mark, name, mark),
+            err);
+    if (r == 0 && way == STREAM_FORWARD)
+        r = pg_execute_script(admin,
+                              arena_printf(&arena, "DROP TABLE IF EXISTS reeve.%s",
+                                           stream_index_name(&arena, move_id)),
+                              err);
+    return r;
 }
