@@ -7,6 +7,7 @@
 #include "base/time.h"
 #include "move/apply.h"
 #include "move/flip.h"
+#include "move/spool.h"
 #include "move/stopper.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
@@ -184,6 +185,12 @@ static int set_path(struct follow *follow, struct error *err)
         err);
 }
 
+/* Else they stay on the source's server until they commit. */
+static bool takes_pieces(const struct follow *follow)
+{
+    return pg_server_version(follow->replication) >= IN_PIECES_VERSION && spool_is_possible();
+}
+
 static int follow_open(struct follow *follow, struct error *err)
 {
     struct moving *moving = follow->moving;
@@ -213,7 +220,7 @@ static int follow_open(struct follow *follow, struct error *err)
         .slot = name,
         .publications = {name, stream_mark_name(follow->run->arena, moving->move.id, follow->way)},
         .start_lsn = follow->seen_lsn,
-        .in_pieces = pg_server_version(follow->replication) >= IN_PIECES_VERSION};
+        .in_pieces = takes_pieces(follow)};
     return pg_stream_open(follow->replication, &spec, &follow->stream, err);
 }
 

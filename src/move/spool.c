@@ -64,6 +64,11 @@ const char *spool_directory(void)
     return access("/var/tmp", W_OK | X_OK) == 0 ? "/var/tmp" : "/tmp";
 }
 
+bool spool_is_possible(void)
+{
+    return access(spool_directory(), W_OK | X_OK) == 0;
+}
+
 struct spool *spool_new(const char *directory, uint64_t limit)
 {
     struct spool *spool = xcalloc(1, sizeof(*spool));
@@ -159,11 +164,11 @@ int spool_begin(struct spool *spool, uint32_t xid, bool first, struct error *err
 
 static int file_error(const struct spool *spool, int error_number, struct error *err)
 {
-    int r =
-        error_errno(err, error_number, "what large transactions have written cannot be kept in %s",
-                    spool->directory);
+    (void)error_errno(err, error_number,
+                      "what large transactions have written cannot be kept in %s",
+                      spool->directory);
     error_hint(err, "make room there, or set TMPDIR to a directory that has more");
-    return r;
+    return -ERROR_IO;
 }
 
 static int open_file(const struct spool *spool, struct transaction *transaction, struct error *err)
@@ -419,12 +424,14 @@ static int read_bytes(const struct spool *spool, const struct transaction *trans
     return 0;
 }
 
-/* So many bytes of it from where the replay is, which are there. */
+/* So many bytes of it from where the replay is; fewer than it has are the disk's fault. */
 static int look_at(struct spool *spool, size_t length, char **ret, struct error *err)
 {
     const struct transaction *transaction = spool->replay.transaction;
     uint64_t at = spool->replay.at, left = size_of(transaction) - at;
     uint64_t skip = at - spool->replay.window_at;
+    if (length > left)
+        return file_error(spool, EIO, err);
     if (skip + length > spool->replay.window_length) {
         size_t wanted = length > BLOCK_SIZE ? length : BLOCK_SIZE;
         if (wanted > left)
@@ -465,14 +472,11 @@ int spool_next(struct spool *spool, struct spool_change *ret, struct error *err)
         end_replay(spool);
         return 0;
     }
-    uint64_t left = size_of(transaction) - spool->replay.at;
-    int r = left < sizeof(head) ? file_error(spool, EIO, err)
-                                : look_at(spool, sizeof(head), &bytes, err);
+    int r = look_at(spool, sizeof(head), &bytes, err);
     if (r < 0)
         return r;
     memcpy(&head, bytes, sizeof(head));
-    r = left - sizeof(head) < head.length ? file_error(spool, EIO, err) /* the disk's fault */
-                                          : look_at(spool, sizeof(head) + head.length, &bytes, err);
+    r = look_at(spool, sizeof(head) + head.length, &bytes, err);
     if (r < 0)
         return r;
     spool->replay.at += sizeof(head) + head.length;

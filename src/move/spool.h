@@ -25,6 +25,8 @@ DEFINE_CLEANUP(struct spool *, spool_free);
 /* TMPDIR, where it is an absolute path; else /var/tmp, or where there is none /tmp, which may be in
  * memory. Never NULL; of the process, or static. */
 const char *spool_directory(void);
+/* Files can be made there. */
+bool spool_is_possible(void);
 
 /* The transaction is told of (further). ERROR_PROTOCOL: for the first time, although it is known,
  * or not for the first time and it is not; ERROR_LIMIT: too many are open. */

@@ -304,16 +304,13 @@ static void test_nothing_is_seen(void **state reeve_unused)
 
 static void test_directory(void **state reeve_unused)
 {
-    const char *before = getenv("TMPDIR");
-    _cleanup_free_ char *kept = before ? strdup(before) : NULL;
     setenv("TMPDIR", folder, 1);
     assert_string_equal(spool_directory(), folder);
+    assert_true(spool_is_possible());
+    setenv("TMPDIR", "/nowhere/at/all", 1);
+    assert_false(spool_is_possible());
     setenv("TMPDIR", "somewhere", 1);
     assert_int_equal(*spool_directory(), '/');
-    if (kept)
-        setenv("TMPDIR", kept, 1);
-    else
-        unsetenv("TMPDIR");
 }
 
 int main(void)
