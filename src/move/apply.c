@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/failpoint.h"
 #include "change/pgoutput.h"
+#include "move/pieces.h"
 #include "pg/pipeline.h"
 #include "pg/quote.h"
 #include "pg/stream.h"
@@ -11,6 +12,7 @@
 enum {
     STATEMENT_MAX = 1 << 20,
     PENDING_MAX = 1000,
+    STEP_MAX = 100,          /* of a large transaction, at once */
     MESSAGE_MAX = 128 << 20, /* of a row that changes: a copy of its values is made */
     NAME_SIZE = 64,
 };
@@ -35,6 +37,7 @@ struct applier {
     const struct isolation_placement *target;
     const struct isolation_placement *source;
     struct pgoutput_decoder *decoder;
+    struct pieces *pieces;
     struct relation *relations;
     struct arena values;      /* of the change at hand */
     char progress[NAME_SIZE]; /* a table of the target's */
@@ -85,6 +88,7 @@ int applier_open(const struct moving *moving, enum stream_way way, struct applie
     struct applier *applier = xcalloc(1, sizeof(*applier));
     arena_init(&applier->values, 0);
     applier->decoder = pgoutput_decoder_new();
+    applier->pieces = pieces_new();
     applier->target = &moving->to->isolated;
     applier->source = &moving->from->isolated;
     (void)str_copy(applier->progress, NAME_SIZE,
@@ -121,6 +125,7 @@ struct applier *applier_free(struct applier *applier)
         free_relation(relation);
     }
     pgoutput_decoder_free(applier->decoder);
+    pieces_free(applier->pieces);
     pg_pipeline_free(applier->pipeline);
     pg_close(applier->owner);
     arena_reset(&applier->values);
@@ -439,43 +444,100 @@ static int take_commit(struct applier *applier, const struct pgoutput_message *m
     return applier->pending >= PENDING_MAX ? applier_commit(applier, err) : 0;
 }
 
-int applier_take(struct applier *applier, struct str bytes, struct error *err)
+static int refuse_row(struct error *err)
 {
-    struct pgoutput_message message;
-    if (bytes.length > MESSAGE_MAX)
-        return error_set(err, ERROR_LIMIT, "a row of more than %d MB was written",
-                         MESSAGE_MAX >> 20);
-    int r = pgoutput_decode(applier->decoder, bytes, &message, err);
-    if (r < 0)
-        return r;
-    switch (message.kind) {
+    return error_set(err, ERROR_LIMIT, "a row of more than %d MB was written", MESSAGE_MAX >> 20);
+}
+
+/* What comes outside of pieces, or was in one. */
+static int take_plain(struct applier *applier, const struct pgoutput_message *message,
+                      struct error *err)
+{
+    int r = 0;
+    switch (message->kind) {
     case PGOUTPUT_BEGIN:
-        take_begin(applier, &message);
+        take_begin(applier, message);
         return 0;
     case PGOUTPUT_COMMIT:
-        return take_commit(applier, &message, err);
+        return take_commit(applier, message, err);
     case PGOUTPUT_RELATION:
-        return learn(applier, &message, err);
+        return learn(applier, message, err);
     case PGOUTPUT_INSERT:
     case PGOUTPUT_UPDATE:
     case PGOUTPUT_DELETE:
-        return applier->passing ? 0 : take_row(applier, &message, err);
+        return applier->passing ? 0 : take_row(applier, message, err);
     case PGOUTPUT_TRUNCATE:
         if (applier->passing)
             return 0;
         r = begin_target(applier, err);
-        return r < 0 ? r : truncate(applier, &message, err);
+        return r < 0 ? r : truncate(applier, message, err);
     case PGOUTPUT_MESSAGE:
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_TYPE:
         return 0;
-    case PGOUTPUT_STREAM_START:
-    case PGOUTPUT_STREAM_STOP:
-    case PGOUTPUT_STREAM_COMMIT:
+    case PGOUTPUT_STREAM_START: /* others may be long in coming */
+        r = applier_commit(applier, err);
+        return r < 0 ? r : pieces_start(applier->pieces, message, err);
     case PGOUTPUT_STREAM_ABORT:
+        pieces_abort(applier->pieces, message);
+        return 0;
+    case PGOUTPUT_STREAM_COMMIT:
+        return pieces_commit(applier->pieces, message, err);
+    case PGOUTPUT_STREAM_STOP:
         break;
     }
-    return error_set(err, ERROR_PROTOCOL, "the stream tells of pieces that were not asked for");
+    return error_set(err, ERROR_PROTOCOL, "the stream tells of the end of no piece");
+}
+
+static int take(struct applier *applier, struct str bytes, struct error *err)
+{
+    struct pgoutput_message message;
+    bool kept = pieces_is_within(applier->pieces); /* too large is what is committed */
+    if (bytes.length > MESSAGE_MAX && !kept)
+        return refuse_row(err);
+    int r = pgoutput_decode(applier->decoder, bytes, &message, err);
+    if (r < 0)
+        return r;
+    if (!kept)
+        return take_plain(applier, &message, err);
+    return pieces_add(applier->pieces, &message,
+                      bytes.length > MESSAGE_MAX ? (struct str){0} : bytes, err);
+}
+
+int applier_take(struct applier *applier, struct str bytes, struct error *err)
+{
+    if (pieces_is_replaying(applier->pieces))
+        return error_set(err, ERROR_INTERNAL, "a large transaction is not replayed to its end");
+    return take(applier, bytes, err);
+}
+
+bool applier_is_replaying(const struct applier *applier)
+{
+    return pieces_is_replaying(applier->pieces);
+}
+
+int applier_replay(struct applier *applier, struct error *err)
+{
+    int r = 0;
+    for (int i = 0; r == 0 && i < STEP_MAX && pieces_is_replaying(applier->pieces); i++) {
+        struct str bytes = {0};
+        r = pieces_next(applier->pieces, &bytes, err);
+        if (r == 0 && bytes.length > 0)
+            r = take(applier, bytes, err);
+        else if (r == 0 && !applier->passing)
+            r = refuse_row(err);
+    }
+    return r;
+}
+
+void applier_ask(struct applier *applier, struct pg_connection *source)
+{
+    pieces_ask(applier->pieces, source);
+}
+
+bool applier_keeps(const struct applier *applier)
+{
+    return pieces_size(applier->pieces) > 0;
 }
 
 int applier_commit(struct applier *applier, struct error *err)
@@ -516,7 +578,8 @@ uint64_t applier_lsn(const struct applier *applier)
 
 bool applier_is_clean(const struct applier *applier)
 {
-    return !applier->within && !applier->beyond && applier->lsn == applier->pending_lsn;
+    return !applier->within && !applier->beyond && !pieces_is_replaying(applier->pieces) &&
+           applier->lsn == applier->pending_lsn;
 }
 
 void applier_stop_at(struct applier *applier, uint64_t lsn)

@@ -7,13 +7,14 @@
 #include "base/time.h"
 #include "move/apply.h"
 #include "move/flip.h"
+#include "move/spool.h"
 #include "move/stopper.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
 
 #include <unistd.h>
 
-enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
+enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS, IN_PIECES_VERSION = 140000 };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
@@ -184,6 +185,12 @@ static int set_path(struct follow *follow, struct error *err)
         err);
 }
 
+/* Else they stay on the source's server until they commit. */
+static bool takes_pieces(const struct follow *follow)
+{
+    return pg_server_version(follow->replication) >= IN_PIECES_VERSION && spool_is_possible();
+}
+
 static int follow_open(struct follow *follow, struct error *err)
 {
     struct moving *moving = follow->moving;
@@ -205,13 +212,15 @@ static int follow_open(struct follow *follow, struct error *err)
         r = set_path(follow, err);
     if (r < 0)
         return r;
+    applier_ask(follow->applier, follow->source);
     moving->watch = follow->admin;
     moving->slot = name;
     follow->seen_lsn = applier_lsn(follow->applier);
     const struct pg_stream_spec spec = {
         .slot = name,
         .publications = {name, stream_mark_name(follow->run->arena, moving->move.id, follow->way)},
-        .start_lsn = follow->seen_lsn};
+        .start_lsn = follow->seen_lsn,
+        .in_pieces = takes_pieces(follow)};
     return pg_stream_open(follow->replication, &spec, &follow->stream, err);
 }
 
@@ -225,11 +234,25 @@ static int confirm(struct follow *follow, struct error *err)
     return r < 0 ? r : pg_stream_confirm(follow->stream, applier_lsn(follow->applier), err);
 }
 
-/* One piece of the stream, waited for that long at most. */
+/* The server is told of us meanwhile, that it does not take us for gone. */
+static int confirm_now_and_then(struct follow *follow, bool at_once, struct error *err)
+{
+    bool due = at_once || time_monotonic_us() - follow->confirmed_us > look_us;
+    return due ? confirm(follow, err) : 0;
+}
+
+/* One piece of the stream, waited for that long at most; or some of a large transaction. */
 static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing, struct error *err)
 {
     struct pg_stream_piece piece;
-    int r = pg_stream_next(follow->stream, -1, wait_us, &piece, err);
+    int r = 0;
+    *ret_nothing = false;
+    if (applier_is_replaying(follow->applier)) {
+        failpoint("move.replaying");
+        r = applier_replay(follow->applier, err);
+        return r < 0 ? r : confirm_now_and_then(follow, false, err);
+    }
+    r = pg_stream_next(follow->stream, -1, wait_us, &piece, err);
     if (r < 0)
         return r;
     *ret_nothing = piece.kind == PG_STREAM_NOTHING;
@@ -239,9 +262,7 @@ static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing,
         follow->seen_lsn = piece.end_lsn;
     if (r == 0 && *ret_nothing)
         r = applier_commit(follow->applier, err);
-    if (r == 0 && (piece.answer_expected || time_monotonic_us() - follow->confirmed_us > look_us))
-        r = confirm(follow, err);
-    return r;
+    return r < 0 ? r : confirm_now_and_then(follow, piece.answer_expected, err);
 }
 
 static int ask_lsn(struct pg_connection *connection, const char *sql, uint64_t *ret,
@@ -465,9 +486,11 @@ int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way
     if (r == 0)
         r = emit_marker(&follow, err);
     uint64_t begun_lsn = r == 0 ? applier_lsn(follow.applier) : 0;
-    /* A transaction that takes longer is taken to its end: else it would begin anew each time. */
+    /* A transaction that takes longer is taken to its end, and where there are pieces of some, all
+     * is taken up to the mark: else they would begin anew each time. */
     while (r == 0 && !applier_is_marked(follow.applier) &&
-           (time_monotonic_us() < until_us || applier_lsn(follow.applier) == begun_lsn)) {
+           (time_monotonic_us() < until_us || applier_lsn(follow.applier) == begun_lsn ||
+            applier_keeps(follow.applier))) {
         bool ignored;
         r = take_piece(&follow, turn_us, &ignored, err);
         if (r == 0)
