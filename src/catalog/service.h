@@ -78,8 +78,9 @@ int catalog_service_database_taken(struct catalog *catalog, int64_t cluster_id,
                                    struct error *err);
 int catalog_service_database_set_version(struct catalog *catalog, int64_t id, const char *version,
                                          struct error *err);
-/* All of a service on a cluster; nothing when there are none. */
+/* All of a service on a cluster, or the one of that name (NULL: all); nothing when there are none.
+ */
 int catalog_service_database_delete(struct catalog *catalog, int64_t service_id, int64_t cluster_id,
-                                    struct error *err);
+                                    const char *database, struct error *err);
 
 #endif

@@ -114,11 +114,11 @@ int catalog_service_database_set_version(struct catalog *catalog, int64_t id, co
 }
 
 int catalog_service_database_delete(struct catalog *catalog, int64_t service_id, int64_t cluster_id,
-                                    struct error *err)
+                                    const char *database, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
     const struct catalog_statement statement =
         CATALOG_STATEMENT(sql_catalog_service_database_delete, pg_from_i64(&arena, service_id),
-                          pg_from_i64(&arena, cluster_id));
+                          pg_from_i64(&arena, cluster_id), database);
     return catalog_write(catalog, &statement, NULL, err);
 }

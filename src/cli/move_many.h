@@ -36,7 +36,8 @@ struct cli;
     {                                                                                              \
         .name = "match", .value = "TERMS", .kind = CLI_TEXT,                                       \
         .help = "instead of SLUG, several tenants: KEY=VALUE with commas between, all of which "   \
-                "must hold (of one key given twice, either): slug, service, cluster, isolation, "  \
+                "must hold (of one key given twice, either): slug, service, cluster, database, "   \
+                "isolation, "                                                                      \
                 "plan or another tag of the tenant, tag=NAME; * and ? stand for any characters"    \
     }
 

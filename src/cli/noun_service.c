@@ -40,6 +40,22 @@ static const struct cli_parameter create_options[] = {
     {0},
 };
 
+static const struct cli_parameter database_arguments[] = {
+    {.name = "NAME", .required = true, .kind = CLI_TEXT, .help = "the service"},
+    {.name = "DATABASE", .required = true, .kind = CLI_TEXT, .help = "its shared database"},
+    {0},
+};
+
+static const struct cli_parameter database_options[] = {
+    {.name = "cluster",
+     .value = "NAME",
+     .kind = CLI_TEXT,
+     .fallback = "the service's",
+     .help = "where it is"},
+    CLI_OPTION_YES,
+    {0},
+};
+
 static const struct cli_parameter delete_options[] = {CLI_OPTION_YES, {0}};
 
 #define SERVICE_FIELDS                                                                             \
@@ -263,6 +279,32 @@ static int run_delete(struct cli *cli, struct error *err)
     return result;
 }
 
+/* ---- drop-database ---- */
+
+static const struct output_field database_fields[] = {
+    {.key = "name", .kind = OUTPUT_TEXT, .help = "the service"},
+    {.key = "database", .kind = OUTPUT_TEXT, .help = "the database that was dropped"},
+    {0},
+};
+
+static int run_drop_database(struct cli *cli, struct error *err)
+{
+    _cleanup_context_ struct context context = {0};
+    const char *name = cli_text(cli, "NAME"), *database = cli_text(cli, "DATABASE");
+    const char *what =
+        arena_printf(&cli->arena, "This drops database \"%s\" of service \"%s\".", database, name);
+    int result = context_open(cli, &context, err);
+    if (result == 0)
+        result = prompt_confirm(cli, what, database, err);
+    if (result == 0)
+        result = provision_service_drop_database(&context.job, name, database,
+                                                 cli_text(cli, "cluster"), err);
+    if (result == 0)
+        output_done(cli, json_pack("{s:s, s:s}", "name", name, "database", database),
+                    "Database \"%s\" of service \"%s\" is dropped.", database, name);
+    return result;
+}
+
 /* ---- the table ---- */
 
 static const char *const create_examples[] = {
@@ -296,6 +338,16 @@ static const struct cli_command commands[] = {
      .options = delete_options,
      .fields = name_fields,
      .run = run_delete},
+    {.verb = "drop-database",
+     .summary = "Drop a shared database that no tenant is in",
+     .description =
+         "One that was made for --database of \"reeve tenant attach\" or \"reeve move\", "
+         "with the groups of its tenants. Refused while a tenant is there, or has a place "
+         "there in an open move. Asks for confirmation.",
+     .arguments = database_arguments,
+     .options = database_options,
+     .fields = database_fields,
+     .run = run_drop_database},
     {0},
 };
 

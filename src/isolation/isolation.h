@@ -195,6 +195,11 @@ int isolation_renew_service(const struct isolation_server *server,
 int isolation_drop_service(const struct isolation_server *server,
                            const struct isolation_service *service, struct error *err);
 
+/* Drops the shared database that is meant, with its groups: the caller knows that no tenant is
+ * there. ERROR_EXISTS: isolation_check_foreign. */
+int isolation_drop_shared(const struct isolation_server *server,
+                          const struct isolation_service *service, struct error *err);
+
 /* The placement's roles and its place. New verifiers replace those of roles that are there. */
 int isolation_create(const struct isolation_server *server, const struct isolation_service *service,
                      const struct isolation_placement *placement, struct error *err);

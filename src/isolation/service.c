@@ -391,3 +391,18 @@ int isolation_drop_service(const struct isolation_server *server,
         r = isolation_server_drop_role(maintenance, &arena, remains.groups[i], err);
     return r < 0 ? r : isolation_server_drop_role(maintenance, &arena, service->owner_role, err);
 }
+
+int isolation_drop_shared(const struct isolation_server *server,
+                          const struct isolation_service *service, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    int r = begin_service(server, &arena, service, &maintenance, err);
+    if (r == 0)
+        r = drop_shared(maintenance, &arena, service, service->shared_database, err);
+    const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role};
+    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
+        r = isolation_server_drop_role(maintenance, &arena, roles[i], err);
+    return r;
+}

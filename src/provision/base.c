@@ -125,8 +125,17 @@ int base_drop(struct catalog *catalog, const struct site *site, struct server *s
 {
     int r = isolation_drop_service(&server->isolation, &site->isolation, err);
     if (r == 0)
-        r = catalog_service_database_delete(catalog, site->service.id, site->cluster.id, err);
+        r = catalog_service_database_delete(catalog, site->service.id, site->cluster.id, NULL, err);
     if (r == 0)
         r = catalog_service_owner_delete(catalog, site->service.id, site->cluster.id, err);
     return r;
+}
+
+int base_drop_shared(struct catalog *catalog, const struct site *site, struct server *server,
+                     struct error *err)
+{
+    int r = isolation_drop_shared(&server->isolation, &site->isolation, err);
+    return r < 0 ? r
+                 : catalog_service_database_delete(catalog, site->service.id, site->cluster.id,
+                                                   site->isolation.shared_database, err);
 }

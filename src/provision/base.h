@@ -21,6 +21,11 @@ int base_migrate(struct catalog *catalog, struct arena *arena, const struct site
 int base_drop(struct catalog *catalog, const struct site *site, struct server *server,
               struct error *err);
 
+/* Drops the shared database that the site means, likewise; the caller knows that no tenant is
+ * there. */
+int base_drop_shared(struct catalog *catalog, const struct site *site, struct server *server,
+                     struct error *err);
+
 /* A role's sealed password as a SCRAM verifier, in the arena. */
 int base_verifier(struct arena *arena, const uint8_t key[CRYPTO_KEY_SIZE], const char *context,
                   const struct catalog_sealed *sealed, const char **ret, struct error *err);

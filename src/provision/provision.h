@@ -64,6 +64,10 @@ struct provision_service_spec {
 int provision_service_create(const struct job_context *context,
                              const struct provision_service_spec *spec, int64_t *ret_id,
                              struct error *err);
+/* Drops one of its shared databases, on that cluster (NULL: the service's). ERROR_STATE: a tenant
+ * is there, or has a place there in an open move; it is the default one. ERROR_NOT_FOUND. */
+int provision_service_drop_database(const struct job_context *context, const char *name,
+                                    const char *database, const char *cluster, struct error *err);
 /* ERROR_STATE while it has placements. Drops its databases and roles. */
 int provision_service_delete(const struct job_context *context, const char *name,
                              struct error *err);

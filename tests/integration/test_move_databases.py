@@ -276,6 +276,24 @@ def acl_of(world, database):
                              " FROM pg_database WHERE datname = %s", database)
 
 
+def test_one_is_dropped(world):
+    tenant = new_tenant(world, "row", SMALL, "pool_dropped")
+    drop = ["service", "drop-database", SMALL]
+    assert tenant.slug in refused(world, *drop, "pool_dropped", "--yes")
+    assert "default" in refused(world, *drop, "svc_small", "--yes")
+    for name in ("nowhere", "postgres", "tpl_small", "svc_bank"):
+        assert "no such" in refused(world, *drop, name, "--yes")
+    move(world, tenant, "--database", "svc_small", "--offline")
+    assert "open move" in refused(world, *drop, "pool_dropped", "--yes")
+    world.reeve.cli("move", "finish", tenant.slug, SMALL)
+    world.reeve.cli(*drop, "pool_dropped", "--yes")
+    assert not [name for _kind, name in server_objects(world.reeve) if "pool_dropped" in name]
+    assert_clean(world, tenant)
+    # It is made again when it is wanted again.
+    new_tenant(world, "row", SMALL, "pool_dropped")
+    assert_clean(world, tenant)
+
+
 def test_a_service_goes_with_all_of_them(world, folders):
     create_service(world.reeve, "gone", folders[SMALL])
     tenant = new_tenant(world, "row", "gone", "pool_gone")

@@ -270,6 +270,7 @@ static void test_service_databases(void **state)
     assert_string_equal(list[0].schema_version, "0002");
     works(catalog_service_database_list(catalog, &arena, second, 0, &list, &count, &err));
     assert_int_equal(count, 0);
+    works(catalog_service_database_delete(catalog, service, cluster, "no such", &err));
     /* several shared ones, each with its version; one template */
     bool taken = true;
     database.cluster_id = cluster;
@@ -296,8 +297,8 @@ static void test_service_databases(void **state)
     database.database = "s_template_2";
     assert_true(catalog_service_database_ensure(catalog, &database, NULL, &err) < 0);
     refuses(ERROR_STATE, "databases", catalog_cluster_delete(catalog, other, &err));
-    works(catalog_service_database_delete(catalog, service, other, &err));
-    works(catalog_service_database_delete(catalog, service, other, &err));
+    works(catalog_service_database_delete(catalog, service, other, NULL, &err));
+    works(catalog_service_database_delete(catalog, service, other, NULL, &err));
     works(catalog_cluster_delete(catalog, other, &err));
     works(catalog_service_delete(catalog, service, &err));
     assert_string_equal(fixture_value("SELECT count(*) FROM reeve.service_database"), "0");

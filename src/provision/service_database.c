@@ -1,0 +1,98 @@
+/* service_database.c - a shared database that no tenant is in any more goes. */
+#include "catalog/audit_event.h"
+#include "catalog/move.h"
+#include "provision/base.h"
+#include "provision/provision.h"
+
+static int refuse(const char *database, const struct catalog_placement *place, const char *why,
+                  struct error *err)
+{
+    error_set(err, ERROR_STATE, "tenant \"%s\" %s database \"%s\"", place->tenant, why, database);
+    error_hint(err, "`reeve move` takes it to another");
+    return -ERROR_STATE;
+}
+
+/* Whoever comes in from here on has its row in the catalog first, and waits for the site's lock
+ * then: it finds that the database is to be made. */
+static int check_empty(struct catalog *catalog, struct arena *arena, const struct site *site,
+                       struct error *err)
+{
+    const char *database = site->isolation.shared_database;
+    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
+    filter.service_id = site->service.id;
+    filter.cluster_id = site->cluster.id;
+    const struct catalog_move_filter other = {.cluster_id = site->cluster.id, .open = true};
+    struct catalog_placement *placements;
+    struct catalog_move *moves;
+    size_t count, move_count;
+    int r = catalog_placement_list(catalog, arena, &filter, &placements, &count, err);
+    if (r == 0)
+        r = catalog_move_list(catalog, arena, &other, &moves, &move_count, err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (strcmp(placements[i].database, database) == 0)
+            r = refuse(database, &placements[i], "is in", err);
+    for (size_t i = 0; r == 0 && i < move_count; i++)
+        if (moves[i].place.service_id == site->service.id &&
+            strcmp(moves[i].place.database, database) == 0)
+            r = refuse(database, &moves[i].place, "has an open move, and a place in", err);
+    return r;
+}
+
+static int check_droppable(struct arena *arena, const struct site *site, struct error *err)
+{
+    const char *database = site->isolation.shared_database;
+    if (!database || site->to_be_made)
+        return error_set(err, ERROR_NOT_FOUND,
+                         "service \"%s\" has no such shared database on cluster \"%s\"",
+                         site->service.name, site->cluster.name);
+    if (strcmp(database, isolation_default_database(arena, &site->isolation)) != 0)
+        return 0;
+    return error_set(err, ERROR_STATE, "database \"%s\" is the service's default one", database);
+}
+
+static int drop_locked(const struct job_context *context, struct catalog *catalog,
+                       struct arena *arena, struct site *site, struct error *err)
+{
+    struct server server;
+    server_init(&server, context, &site->cluster);
+    int r = check_empty(catalog, arena, site, err);
+    if (r == 0)
+        r = base_drop_shared(catalog, site, &server, err);
+    const struct catalog_audit_event event = {
+        .actor = context->actor,
+        .action = "service.drop-database",
+        .service_id = site->service.id,
+        .detail = arena_printf(arena, "{\"cluster\":\"%s\",\"database\":\"%s\"}",
+                               site->cluster.name, site->isolation.shared_database),
+    };
+    return r < 0 ? r : catalog_audit_append(catalog, &event, err);
+}
+
+int provision_service_drop_database(const struct job_context *context, const char *name,
+                                    const char *database, const char *cluster_name,
+                                    struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    struct catalog_service service = {0};
+    struct catalog_cluster cluster = {0};
+    struct site site;
+    int r = catalog_open(context->control, &catalog, err);
+    if (r == 0)
+        r = catalog_service_find(catalog, &arena, name, &service, err);
+    if (r == 0 && cluster_name)
+        r = catalog_cluster_find(catalog, &arena, cluster_name, &cluster, err);
+    if (r == 0)
+        r = site_load_at(context, catalog, &arena, service.id,
+                         cluster_name ? cluster.id : service.cluster_id, database, &site, err);
+    if (r == 0)
+        r = check_droppable(&arena, &site, err);
+    if (r == 0)
+        r = site_lock(context, catalog, &site, err);
+    if (r < 0)
+        return r;
+    r = drop_locked(context, catalog, &arena, &site, err);
+    site_unlock(catalog, &site);
+    return r;
+}
