@@ -248,8 +248,8 @@ static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing,
     int r = 0;
     *ret_nothing = false;
     if (applier_is_replaying(follow->applier)) {
-        failpoint("move.replaying");
         r = applier_replay(follow->applier, err);
+        failpoint("move.replaying");
         return r < 0 ? r : confirm_now_and_then(follow, false, err);
     }
     r = pg_stream_next(follow->stream, -1, wait_us, &piece, err);

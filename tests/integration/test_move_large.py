@@ -188,6 +188,37 @@ def test_killed_with_half_of_it(world):
     world.is_over(tenant)
 
 
+def test_killed_while_it_is_replayed(world):
+    """What was applied of it is not there; then all of it is, once."""
+    tenant = world.tenant_at("row")
+    with world.started_move(tenant, "schema", REEVE_CRASH_AT="move.replaying") as moving:
+        wait_until_stopped(moving, "move.catching_up")
+        write(world, tenant, 10000, lambda: None)
+        moving.send_signal(signal.SIGCONT)
+        wait_until(lambda: moving.poll() is not None, "it is killed", SOON_SECONDS)
+        assert moving.returncode == -signal.SIGKILL and os.listdir(world.spool) == []
+    there = world.contents(tenant)
+    with running_serve(world.reeve):
+        wait_for_jobs(world.reeve)
+    assert placement(world, tenant)["isolation"] == "schema" and world.contents(tenant) == there
+    world.reeve.cli("move", "finish", tenant.slug, SERVICE)
+    world.is_over(tenant)
+
+
+def test_a_row_that_is_too_large(world):
+    """It undoes the move."""
+    tenant = world.tenant_at("schema")
+    with world.started_move(tenant, "database") as moving:
+        wait_until_stopped(moving, "move.catching_up")
+        with world.transactions(tenant, 1) as (large,):
+            large.execute(THINGS.format("a", 10001, 11000))
+            large.execute("INSERT INTO brief VALUES (11, repeat('x', 140000000))")
+        assert let_go(moving) != 0
+    assert "a row of more than 128 MB was written" in moving.err
+    assert placement(world, tenant)["isolation"] == "schema"
+    world.is_over(tenant)
+
+
 def test_there_is_no_room(world):
     """The move is undone, and says why."""
     tenant = world.tenant_at("schema")

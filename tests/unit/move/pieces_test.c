@@ -134,6 +134,24 @@ static void test_empty(void **state reeve_unused)
     close_stream(&stream);
 }
 
+/* Instead of a change that is too large, which is only then of interest. */
+static void test_empty_bytes(void **state reeve_unused)
+{
+    struct stream stream = open_stream();
+    struct pgoutput_message message;
+    struct str told = START("");
+    takes(&stream, START("\1"));
+    assert_int_equal(pgoutput_decode(stream.decoder, INSERT(XID, "1"), &message, NULL), 0);
+    assert_int_equal(pieces_add(stream.pieces, &message, (struct str){0}, NULL), 0);
+    takes(&stream, STOP);
+    takes(&stream, COMMIT);
+    gives(&stream, PLAIN_BEGIN);
+    assert_int_equal(pieces_next(stream.pieces, &told, NULL), 0);
+    assert_int_equal(told.length, 0);
+    gives(&stream, PLAIN_COMMIT);
+    close_stream(&stream);
+}
+
 static void test_out_of_turn(void **state reeve_unused)
 {
     struct stream stream = open_stream();
@@ -159,9 +177,9 @@ static void test_nobody_to_ask(void **state reeve_unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_replayed),      cmocka_unit_test(test_rolled_back),
-        cmocka_unit_test(test_empty),         cmocka_unit_test(test_out_of_turn),
-        cmocka_unit_test(test_nobody_to_ask),
+        cmocka_unit_test(test_replayed),    cmocka_unit_test(test_rolled_back),
+        cmocka_unit_test(test_empty),       cmocka_unit_test(test_empty_bytes),
+        cmocka_unit_test(test_out_of_turn), cmocka_unit_test(test_nobody_to_ask),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
