@@ -27,7 +27,7 @@ static const struct output_field table_fields[] = {
 static const char *command_of(const struct move_many *many, const struct many_item *item)
 {
     struct arena *arena = &many->cli->arena;
-    const char *database = many->options.how.database;
+    const char *database = item->database ? item->database : many->options.how.database;
     return arena_printf(arena, "reeve move%s%s%s%s%s%s%s %s %s", item->isolation ? " --to " : "",
                         item->isolation ? item->isolation : "", item->cluster ? " --cluster " : "",
                         item->cluster ? item->cluster : "", database ? " --database " : "",

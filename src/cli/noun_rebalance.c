@@ -25,6 +25,10 @@ static const struct cli_parameter options[] = {
      .value = "NAMES",
      .kind = CLI_TEXT,
      .help = "with commas between: tenants move to these alone; without it: to all"},
+    {.name = "databases-of",
+     .value = "CLUSTER",
+     .kind = CLI_TEXT,
+     .help = "instead of clusters, the shared databases of SERVICE on this one are to be even"},
     {.name = "match",
      .value = "TERMS",
      .kind = CLI_TEXT,
@@ -64,7 +68,8 @@ static const struct output_field fields[] = {
     {.key = "spread_after", .kind = OUTPUT_NUMBER, .help = "the same when all of it is done"},
     {.key = "clusters",
      .kind = OUTPUT_LIST,
-     .help = "one object a cluster: cluster, reached, tenants, bytes, backend_us (null: not "
+     .help = "one object a cluster, or one a database: cluster, database (or null), reached, "
+             "tenants, bytes, backend_us (null: not "
              "asked for), before, after (bytes, tenants or microseconds, as `by` says)"},
     MOVE_MANY_FIELDS(""),
     {0},
@@ -82,6 +87,7 @@ static const struct output_field move_fields[] = {
 
 static const struct output_field cluster_fields[] = {
     {.key = "cluster", .title = "CLUSTER", .kind = OUTPUT_TEXT},
+    {.key = "database", .title = "DATABASE", .kind = OUTPUT_TEXT},
     {.key = "tenants", .title = "TENANTS", .kind = OUTPUT_NUMBER},
     {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER},
     {.key = "before", .title = "BEFORE", .kind = OUTPUT_TEXT},
@@ -193,6 +199,10 @@ static int read_request(struct rebalancing *run, struct error *err)
     for (size_t i = 0; by && rebalance_by_name(i); i++)
         if (strcmp(by, rebalance_by_name(i)) == 0)
             run->request.by = (enum rebalance_by)i;
+    run->request.among = cli_text(cli, "databases-of");
+    if (run->request.among && (!run->request.service || cli_text(cli, "to-clusters")))
+        return error_set(err, ERROR_USAGE,
+                         "--databases-of wants SERVICE, and has no --to-clusters");
     int result = match_parse(cli_text(cli, "match"), &cli->arena, &match, err);
     run->request.match = match;
     return result < 0 ? result : read_clusters(run, err);
@@ -208,7 +218,7 @@ static int propose(struct rebalancing *run, struct error *err)
         result = rebalance_propose(&run->context.job, catalog, &run->request, &run->cli->arena,
                                    &run->proposal, err);
     for (size_t i = 0; result == 0 && i < run->proposal.cluster_count; i++)
-        if (!run->proposal.clusters[i].reached)
+        if (!run->proposal.clusters[i].reached && !(i > 0 && run->request.among))
             remark(run, arena_printf(&run->cli->arena,
                                      "Cluster \"%s\" cannot be reached: nothing moves there, or "
                                      "from there.",
@@ -238,15 +248,18 @@ static struct many_item make_item(struct rebalancing *run, const struct balance_
     struct arena *arena = &run->cli->arena;
     const struct rebalance_placement *placement = &run->proposal.placements[move->tenant];
     const struct catalog_placement *at = &placement->at.placement;
-    const char *from = run->proposal.clusters[move->from].name;
-    const char *to = run->proposal.clusters[move->to].name;
+    const struct rebalance_cluster *giver = &run->proposal.clusters[move->from];
+    const struct rebalance_cluster *taker = &run->proposal.clusters[move->to];
+    const char *from = rebalance_name(giver), *to = rebalance_name(taker);
+    const char *where = run->request.among ? "in" : "on";
     return (struct many_item){
         .placement_id = at->id,
         .tenant = at->tenant,
         .service = at->service,
-        .from = arena_printf(arena, "%s on %s", at->isolation, from),
-        .to = arena_printf(arena, "%s on %s", at->isolation, to),
-        .cluster = to,
+        .from = arena_printf(arena, "%s %s %s", at->isolation, where, from),
+        .to = arena_printf(arena, "%s %s %s", at->isolation, where, to),
+        .cluster = run->request.among ? NULL : to,
+        .database = taker->database,
         .status = MANY_PLANNED,
         .reason = arena_printf(arena, "%s has %s more than %s", from,
                                weight_text(run, move->between), to),
@@ -278,6 +291,7 @@ static json_t *cluster_record(struct rebalancing *run, size_t at, bool for_peopl
     const struct balance_plan *plan = &run->proposal.plan;
     json_t *record = json_object();
     json_object_set_new(record, "cluster", output_text(cluster->name));
+    json_object_set_new(record, "database", output_text(cluster->database));
     json_object_set_new(record, "reached", json_boolean(cluster->reached));
     json_object_set_new(record, "tenants", json_integer((json_int_t)cluster->tenants));
     json_object_set_new(record, "bytes",
@@ -321,19 +335,20 @@ static void print_moves(const struct rebalancing *run)
 static void print_proposal(struct rebalancing *run)
 {
     const struct balance_plan *plan = &run->proposal.plan;
+    const char *what = run->request.among ? "databases" : "clusters";
     if (run->many.count > 0) {
         print_moves(run);
         putchar('\n');
     }
     output_table(cluster_fields, cluster_list(run, true));
     if (run->many.count > 0)
-        printf("\nBetween the clusters with most and least: %.0f %% of the mean, and %.0f %% "
+        printf("\nBetween the %s with most and least: %.0f %% of the mean, and %.0f %% "
                "when these have moved.\n",
-               plan->spread_before * 100, plan->spread_after * 100);
+               what, plan->spread_before * 100, plan->spread_after * 100);
     else
-        printf("\nBetween the clusters with most and least: %.0f %% of the mean. No move that may "
+        printf("\nBetween the %s with most and least: %.0f %% of the mean. No move that may "
                "be made would make them more even.\n",
-               plan->spread_before * 100);
+               what, plan->spread_before * 100);
 }
 
 static void print_record(struct rebalancing *run)
@@ -393,14 +408,17 @@ static int run(struct cli *cli, struct error *err)
 }
 
 static const char *const examples[] = {
-    "reeve rebalance --dry-run", "reeve rebalance orders --by load --max-moves 5",
+    "reeve rebalance --dry-run", "reeve rebalance orders --databases-of c1",
+    "reeve rebalance orders --by load --max-moves 5",
     "reeve rebalance orders --to-clusters c3,c4 --parallel 4 --finish --yes", NULL};
 
 static const struct cli_command commands[] = {
     {.summary = "Even the clusters out: propose which tenants should move, and move them",
      .description =
          "Looks at every cluster and proposes few moves, the largest first, each from the cluster "
-         "with most to the one with least. Each tenant keeps its isolation. What is held, "
+         "with most to the one with least. Each tenant keeps its isolation. With --databases-of "
+         "the same is done among the "
+         "shared databases that the service has on one cluster. What is held, "
          "suspended or has an open move stays, and counts where it is. Shows the proposal, asks, "
          "and then moves the tenants as \"reeve move --match\" does.",
      .arguments = arguments,

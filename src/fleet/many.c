@@ -143,6 +143,8 @@ static struct move_spec make_spec(const struct member *member)
     spec.service = member->item->service;
     spec.isolation = member->item->isolation;
     spec.cluster = member->item->cluster;
+    if (member->item->database)
+        spec.database = member->item->database;
     return spec;
 }
 

@@ -35,6 +35,7 @@ struct many_item {
     const char *tenant, *service;
     const char *from, *to;           /* for people: "row on local" */
     const char *isolation, *cluster; /* to where; NULL: as it is */
+    const char *database;            /* likewise, or what all go to (many_options.how) */
     enum many_status status;         /* MANY_PLANNED or MANY_SKIPPED */
     const char *reason;              /* why it is skipped, or is to be moved; NULL: none */
     int64_t tables, bytes, rows;     /* from many_look on */

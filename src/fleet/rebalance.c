@@ -30,29 +30,70 @@ static int load_clusters(struct catalog *catalog, struct arena *arena,
     return 0;
 }
 
-static size_t find_cluster(const struct rebalance_proposal *proposal, const char *name)
+/* The service's shared ones on a cluster. */
+static int load_databases(struct catalog *catalog, struct arena *arena,
+                          const struct rebalance_request *request,
+                          struct rebalance_proposal *proposal, struct error *err)
+{
+    struct catalog_service service;
+    struct catalog_cluster cluster;
+    struct catalog_service_database *found = NULL;
+    size_t count = 0;
+    int r = catalog_service_find(catalog, arena, request->service, &service, err);
+    if (r == 0)
+        r = catalog_cluster_find(catalog, arena, request->among, &cluster, err);
+    if (r == 0)
+        r = catalog_service_database_list(catalog, arena, service.id, cluster.id, &found, &count,
+                                          err);
+    if (r < 0)
+        return r;
+    proposal->clusters = arena_zalloc(arena, (count + 1) * sizeof(*proposal->clusters));
+    for (size_t i = 0; i < count; i++)
+        if (found[i].kind == CATALOG_DATABASE_SHARED)
+            proposal->clusters[proposal->cluster_count++] = (struct rebalance_cluster){
+                .name = cluster.name, .database = found[i].database, .reached = true};
+    return 0;
+}
+
+const char *rebalance_name(const struct rebalance_cluster *cluster)
+{
+    return cluster->database ? cluster->database : cluster->name;
+}
+
+static bool is_at(const struct catalog_placement *placement,
+                  const struct rebalance_cluster *cluster)
+{
+    return strcmp(cluster->name, placement->cluster) == 0 &&
+           (!cluster->database || strcmp(cluster->database, placement->database) == 0);
+}
+
+/* cluster_count: it is at none of them. */
+static size_t find_cluster(const struct rebalance_proposal *proposal,
+                           const struct catalog_placement *placement)
 {
     size_t i = 0;
-    while (i < proposal->cluster_count && strcmp(proposal->clusters[i].name, name) != 0)
+    while (i < proposal->cluster_count && !is_at(placement, &proposal->clusters[i]))
         i++;
     return i;
 }
 
-static int load_placements(struct catalog *catalog, struct arena *arena,
+/* Of the databases, those that are there are enough; of clusters, one may be added meanwhile. */
+static int load_placements(struct catalog *catalog, struct arena *arena, bool databases,
                            struct rebalance_proposal *proposal, struct error *err)
 {
     struct match *everything = NULL;
     struct fleet_placement *found = NULL;
+    size_t count = 0;
     int r = match_parse(NULL, arena, &everything, err);
     const struct fleet_filter filter = {.match = everything};
     if (r == 0)
-        r = fleet_select(catalog, &filter, arena, &found, &proposal->placement_count, err);
+        r = fleet_select(catalog, &filter, arena, &found, &count, err);
     if (r < 0 || !found)
         return r;
-    proposal->placements =
-        arena_zalloc(arena, (proposal->placement_count + 1) * sizeof(*proposal->placements));
-    for (size_t i = 0; i < proposal->placement_count; i++)
-        proposal->placements[i].at = found[i];
+    proposal->placements = arena_zalloc(arena, (count + 1) * sizeof(*proposal->placements));
+    for (size_t i = 0; i < count; i++)
+        if (!databases || find_cluster(proposal, &found[i].placement) < proposal->cluster_count)
+            proposal->placements[proposal->placement_count++].at = found[i];
     return 0;
 }
 
@@ -67,7 +108,7 @@ static int measure(const struct job_context *context, struct catalog *catalog, s
         placements[i] = &proposal->placements[i].at.placement;
     int r = fleet_measure(context, catalog, placements, count, arena, bytes, err);
     for (size_t i = 0; r == 0 && i < count; i++) {
-        size_t cluster = find_cluster(proposal, placements[i]->cluster);
+        size_t cluster = find_cluster(proposal, placements[i]);
         if (bytes[i] == MEASURE_UNKNOWN && cluster < proposal->cluster_count)
             proposal->clusters[cluster].reached = false;
         proposal->placements[i].bytes = bytes[i] == MEASURE_UNKNOWN ? 0 : bytes[i];
@@ -105,7 +146,7 @@ static void add_up(struct rebalance_proposal *proposal)
 {
     for (size_t i = 0; i < proposal->placement_count; i++) {
         const struct rebalance_placement *one = &proposal->placements[i];
-        size_t cluster = find_cluster(proposal, one->at.placement.cluster);
+        size_t cluster = find_cluster(proposal, &one->at.placement);
         if (cluster == proposal->cluster_count)
             continue; /* it was added meanwhile */
         proposal->clusters[cluster].tenants++;
@@ -146,6 +187,7 @@ static bool stays(const struct rebalance_placement *placement,
                                           .service = at->service,
                                           .isolation = at->isolation,
                                           .cluster = at->cluster,
+                                          .database = at->database,
                                           .tags = placement->at.tags,
                                           .tag_count = placement->at.tag_count};
     return placement->at.busy || (request->service && strcmp(request->service, at->service) != 0) ||
@@ -168,7 +210,7 @@ static void plan(const struct rebalance_request *request, struct arena *arena,
     size_t count = 0; /* the same indexes: a placement whose cluster is not known weighs nothing */
     for (; count < proposal->placement_count; count++) {
         const struct rebalance_placement *one = &proposal->placements[count];
-        size_t cluster = find_cluster(proposal, one->at.placement.cluster);
+        size_t cluster = find_cluster(proposal, &one->at.placement);
         bool is_known = cluster < proposal->cluster_count;
         tenants[count] = (struct balance_tenant){
             .cluster = is_known ? cluster : 0,
@@ -202,9 +244,10 @@ int rebalance_propose(const struct job_context *context, struct catalog *catalog
     struct rebalance_proposal proposal = {0};
     int r = check_names(catalog, request, arena, err);
     if (r == 0)
-        r = load_clusters(catalog, arena, &proposal, err);
+        r = request->among ? load_databases(catalog, arena, request, &proposal, err)
+                           : load_clusters(catalog, arena, &proposal, err);
     if (r == 0)
-        r = load_placements(catalog, arena, &proposal, err);
+        r = load_placements(catalog, arena, request->among != NULL, &proposal, err);
     if (r == 0)
         r = measure(context, catalog, arena, &proposal, err);
     if (r < 0)

@@ -1,6 +1,7 @@
 /*
- * rebalance.h - what would have to move for the clusters to even out, from the catalog, from sizes
- * on the clusters, and from what a running server has counted. Changes nothing.
+ * rebalance.h - what would have to move for the clusters to even out, or a service's shared
+ * databases on one, from the catalog, from sizes on the clusters, and from what a running server
+ * has counted. Changes nothing.
  *
  * Every placement counts where it is. Those of the service that is asked about move, but for those
  * that something keeps: a hold, a suspended tenant, an open move. Each keeps its isolation.
@@ -29,6 +30,8 @@ struct rebalance_load {
 struct rebalance_request {
     const char *service; /* NULL: tenants of all */
     const struct match *match;
+    const char *among; /* a cluster: its shared databases of the service are to be even (which must
+                        * be named then, and to_clusters not); NULL: the clusters are */
     const char *const *to_clusters; /* that tenants move to; with count 0 all */
     size_t to_cluster_count;
     enum rebalance_by by;
@@ -39,7 +42,8 @@ struct rebalance_request {
 
 struct rebalance_cluster {
     const char *name;
-    bool reached; /* else nothing moves there, or from there */
+    const char *database; /* a shared one there, which it is that is meant; NULL: all of it */
+    bool reached;         /* else nothing moves there, or from there */
     size_t tenants;
     int64_t bytes, backend_us;
 };
@@ -57,6 +61,9 @@ struct rebalance_proposal {
     size_t placement_count;
     struct balance_plan plan;
 };
+
+/* "c1", "pool7". */
+const char *rebalance_name(const struct rebalance_cluster *cluster);
 
 /* In the arena. ERROR_NOT_FOUND: there is no such service or cluster. */
 int rebalance_propose(const struct job_context *context, struct catalog *catalog,

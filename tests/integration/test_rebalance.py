@@ -6,7 +6,7 @@ import pytest
 from support import postgres
 from support.process import wait_until
 from support.reeve import MODES, running_reeve
-from support.world import World, unique
+from support.world import DATA, World, unique
 from test_move import audited, orphans, placement
 
 SERVICE = "things"
@@ -216,6 +216,37 @@ def test_a_cluster_that_cannot_be_reached(world, other):
 def test_what_is_refused(world, other, arguments, code, words):
     result = rebalance(world, *arguments, "--dry-run", check=False)
     assert result.code == code and words in result.err, result.text
+
+
+# ---- databases ----
+
+@pytest.mark.parametrize("mode", ["row", "schema"])
+def test_databases_of_a_cluster(world, other, mode):
+    """Among a service's shared ones; who is in a database of its own, or elsewhere, is no part of it."""
+    service = unique("pools")
+    world.add_service(service, DATA / "things")
+    tenants = [world.reeve.add_tenant(unique("pool"), service, mode) for _ in range(5)]
+    world.reeve.add_tenant(unique("pool"), service, "database")
+    world.reeve.add_tenant(unique("pool"), service, mode, cluster="other")
+    pool = service.replace("-", "_") + "_two"
+    world.reeve.cli("move", tenants[0].slug, service, "--database", pool, "--offline")
+    world.reeve.cli("move", "finish", tenants[0].slug, service)
+    options = [service, "--databases-of", "local", "--by", "tenants", "--within", 0]
+    found = rebalance(world, *options, "--dry-run", json=True).json
+    svc = next(one["database"] for one in found["clusters"] if one["database"] != pool)
+    assert [(one["cluster"], one["database"], one["before"]) for one in found["clusters"]] == [
+        ("local", svc, 4), ("local", pool, 1)]
+    [one] = found["moves"]
+    assert (one["from"], one["to"]) == (f"{mode} in {svc}", f"{mode} in {pool}")
+    assert one["command"] == f"reeve move --database {pool} {one['tenant']} {service}"
+    text = rebalance(world, *options, "--dry-run").out
+    assert "Between the databases with most and least" in text
+    done = rebalance(world, *options, "--finish", "--yes", json=True).json
+    assert (done["moved"], done["failed"]) == (1, 0)
+    assert rebalance(world, *options, "--match", f"database={svc}", "--dry-run", json=True).json["moves"] == []
+    assert orphans(world) == []
+    refused = rebalance(world, "--databases-of", "local", "--dry-run", check=False)
+    assert refused.code == USAGE and "wants SERVICE" in refused.err
 
 
 # ---- carrying it out ----
