@@ -171,12 +171,18 @@ static json_t *place_text(struct cli *cli, const char *isolation, const char *da
                  : arena_printf(&cli->arena, "%s on %s", isolation, cluster));
 }
 
+/* NULL: an older Reeve has begun the move. */
+static const char *known(const char *database)
+{
+    return database && *database ? database : NULL;
+}
+
 /* Nothing else tells the two places apart. */
 static bool is_between_databases(const struct catalog_move *move)
 {
-    return strcmp(move->from_isolation, move->to_isolation) == 0 &&
-           strcmp(move->from_cluster, move->to_cluster) == 0 && *move->from_database &&
-           *move->to_database;
+    return known(move->from_database) && known(move->to_database) &&
+           strcmp(move->from_isolation, move->to_isolation) == 0 &&
+           strcmp(move->from_cluster, move->to_cluster) == 0;
 }
 
 static json_t *time_left(const struct catalog_move *move)
@@ -201,10 +207,8 @@ static json_t *move_record(struct cli *cli, const struct catalog_move *move)
     json_object_set_new(
         record, "to",
         place_text(cli, move->to_isolation, named ? move->to_database : NULL, move->to_cluster));
-    json_object_set_new(record, "from_database",
-                        output_text(*move->from_database ? move->from_database : NULL));
-    json_object_set_new(record, "to_database",
-                        output_text(*move->to_database ? move->to_database : NULL));
+    json_object_set_new(record, "from_database", output_text(known(move->from_database)));
+    json_object_set_new(record, "to_database", output_text(known(move->to_database)));
     json_object_set_new(record, "tables", json_integer(move->tables));
     json_object_set_new(record, "rows", json_integer(move->rows_done));
     json_object_set_new(record, "bytes", json_integer(move->bytes_done));

@@ -78,7 +78,9 @@ int place_check_database(const struct job_context *context, struct catalog *cata
     if (!database)
         return 0;
     int r = isolation_parse(isolation, &mode, err);
-    if (r == 0 && !isolation_shares_database(mode)) {
+    if (r < 0)
+        return r;
+    if (!isolation_shares_database(mode)) {
         error_set(
             err, ERROR_USAGE,
             "--database names a shared database, and in isolation %s a tenant has one of its own",
@@ -86,8 +88,7 @@ int place_check_database(const struct job_context *context, struct catalog *cata
         error_hint(err, "its name comes from Reeve; --database goes with row and schema");
         return -ERROR_USAGE;
     }
-    if (r == 0)
-        r = site_load(context, catalog, arena, service->id, cluster_id, &site, err);
+    r = site_load(context, catalog, arena, service->id, cluster_id, &site, err);
     if (r < 0 || strcmp(database, isolation_default_database(arena, &site.isolation)) == 0)
         return r;
     r = isolation_check_database_name(database, err);
