@@ -12,7 +12,7 @@
 enum {
     STATEMENT_MAX = 1 << 20,
     PENDING_MAX = 1000,
-    STEP_MAX = 100,          /* of a large transaction, at once */
+    STEP_BYTES = 64 << 10,   /* of a large transaction, at once */
     MESSAGE_MAX = 128 << 20, /* of a row that changes: a copy of its values is made */
     NAME_SIZE = 64,
 };
@@ -519,13 +519,14 @@ bool applier_is_replaying(const struct applier *applier)
 int applier_replay(struct applier *applier, struct error *err)
 {
     int r = 0;
-    for (int i = 0; r == 0 && i < STEP_MAX && pieces_is_replaying(applier->pieces); i++) {
+    for (size_t done = 0; r == 0 && done < STEP_BYTES && pieces_is_replaying(applier->pieces);) {
         struct str bytes = {0};
         r = pieces_next(applier->pieces, &bytes, err);
         if (r == 0 && bytes.length > 0)
             r = take(applier, bytes, err);
         else if (r == 0 && !applier->passing)
             r = refuse_row(err);
+        done += bytes.length;
     }
     return r;
 }

@@ -127,6 +127,8 @@ static int ask(struct pieces *pieces, const char *question, struct error *err)
 {
     _cleanup_pg_result_ struct pg_result *result = NULL;
     int r = pg_query(pieces->source, sql_move_rolled_back, 1, &question, &result, err);
+    if (r == 0 && pg_rows(result) > spool_sub_count(pieces->spool) - pieces->undone_count)
+        r = error_set(err, ERROR_PROTOCOL, "the server tells of subtransactions that nobody knows");
     for (size_t i = 0; r == 0 && i < pg_rows(result); i++) {
         if (!pg_bool(result, i, 1))
             return error_set(err, ERROR_STATE,

@@ -2,6 +2,7 @@
 when they commit, once, without what was rolled back; also when whoever keeps them is killed."""
 import contextlib
 import os
+import pathlib
 import signal
 
 import pytest
@@ -71,6 +72,15 @@ class Large(World):
         before = self.streamed(tenant)
         go_on()
         wait_until(lambda: self.streamed(tenant) > before, "it is told in pieces", SOON_SECONDS)
+
+    def files(self, pid):
+        """{mode, ...} of what a process has open in the spool's directory, without a name."""
+        found = set()
+        for file in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(file).startswith(f"{self.spool}/"):
+                    found.add(oct(file.stat().st_mode & 0o777))
+        return found
 
     @contextlib.contextmanager
     def transactions(self, tenant, count):
@@ -143,11 +153,15 @@ def clear(world, tenant):
 def test_there_and_back(world, before, after):
     tenant = world.tenant_at(before)
     with world.started_move(tenant, after, "--pause", "10s") as moving:
+        def begun():
+            world.is_told_more(tenant, lambda: moving.send_signal(signal.SIGCONT))
+            wait_until(lambda: world.files(moving.pid) == {"0o600"}, "it is kept in files", SOON_SECONDS)
+            assert os.listdir(world.spool) == []
+
         wait_until_stopped(moving, "move.catching_up")
         if before != "row":
             clear(world, tenant)
-        write(world, tenant, 10000,
-              lambda: world.is_told_more(tenant, lambda: moving.send_signal(signal.SIGCONT)))
+        write(world, tenant, 10000, begun)
         there = world.contents(tenant)
         assert let_go(moving) == 0, moving.err
     assert placement(world, tenant)["isolation"] == after and world.contents(tenant) == there
