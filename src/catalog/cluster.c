@@ -87,18 +87,20 @@ int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id
     return catalog_one(catalog, arena, &statement, fill, sizeof(*ret), ret, err);
 }
 
-int catalog_cluster_set(struct catalog *catalog, const struct catalog_cluster *cluster,
-                        struct error *err)
+int catalog_cluster_set(struct catalog *catalog, int64_t id,
+                        const struct catalog_cluster_change *change, struct error *err)
 {
     _cleanup_arena_ struct arena arena = {0};
-    int r = check(cluster, err);
+    int r = change->conninfo ? pg_conninfo_check_server(change->conninfo, err) : 0;
     if (r < 0)
         return r;
     struct catalog_statement statement = CATALOG_STATEMENT(
-        sql_catalog_cluster_set, pg_from_i64(&arena, cluster->id), cluster->conninfo,
-        pg_from_i64(&arena, cluster->max_backends),
-        cluster->disk_bytes > 0 ? pg_from_i64(&arena, cluster->disk_bytes) : NULL);
-    statement.subject = arena_printf(&arena, "cluster \"%s\"", cluster->name);
+        sql_catalog_cluster_set, pg_from_i64(&arena, id), change->conninfo,
+        change->max_backends > 0 ? pg_from_i64(&arena, change->max_backends) : NULL,
+        change->disk_bytes == 0  ? NULL
+        : change->disk_bytes < 0 ? "0"
+                                 : pg_from_i64(&arena, change->disk_bytes));
+    statement.subject = arena_printf(&arena, "cluster %lld", (long long)id);
     return catalog_change(catalog, &statement, err);
 }
 

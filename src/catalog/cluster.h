@@ -39,9 +39,14 @@ int catalog_cluster_find(struct catalog *catalog, struct arena *arena, const cha
                          struct catalog_cluster *ret, struct error *err);
 int catalog_cluster_get(struct catalog *catalog, struct arena *arena, int64_t id,
                         struct catalog_cluster *ret, struct error *err);
-/* conninfo, max_backends and disk_bytes of `cluster`; all proxies follow. */
-int catalog_cluster_set(struct catalog *catalog, const struct catalog_cluster *cluster,
-                        struct error *err);
+struct catalog_cluster_change {
+    const char *conninfo; /* NULL: as it is */
+    int max_backends;     /* 0: as it is */
+    int64_t disk_bytes;   /* 0: as it is; -1: nobody knows */
+};
+/* All proxies follow. ERROR_INVALID: the conninfo. */
+int catalog_cluster_set(struct catalog *catalog, int64_t id,
+                        const struct catalog_cluster_change *change, struct error *err);
 /* The last five members of `cluster`; all proxies follow. */
 int catalog_cluster_set_enforcement(struct catalog *catalog, const struct catalog_cluster *cluster,
                                     struct error *err);

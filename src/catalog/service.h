@@ -76,6 +76,10 @@ int catalog_service_database_list(struct catalog *catalog, struct arena *arena, 
 int catalog_service_database_taken(struct catalog *catalog, int64_t cluster_id,
                                    const char *database, int64_t service_id, bool *ret,
                                    struct error *err);
+/* In the caller's transaction, behind what gives the name to a place of the service: ERROR_EXISTS
+ * when it is taken, and until the transaction ends nobody else can take it. */
+int catalog_service_database_claim(struct catalog *catalog, int64_t cluster_id,
+                                   const char *database, int64_t service_id, struct error *err);
 int catalog_service_database_set_version(struct catalog *catalog, int64_t id, const char *version,
                                          struct error *err);
 /* All of a service on a cluster, or the one of that name (NULL: all); nothing when there are none.

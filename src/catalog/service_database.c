@@ -103,6 +103,21 @@ int catalog_service_database_taken(struct catalog *catalog, int64_t cluster_id,
     return r;
 }
 
+int catalog_service_database_claim(struct catalog *catalog, int64_t cluster_id,
+                                   const char *database, int64_t service_id, struct error *err)
+{
+    _cleanup_arena_ struct arena arena = {0};
+    bool taken = false;
+    const struct catalog_statement statement = CATALOG_STATEMENT(
+        sql_catalog_service_database_lock, pg_from_i64(&arena, cluster_id), database);
+    int r = catalog_write(catalog, &statement, NULL, err);
+    if (r == 0)
+        r = catalog_service_database_taken(catalog, cluster_id, database, service_id, &taken, err);
+    if (r == 0 && taken)
+        r = error_set(err, ERROR_EXISTS, "database \"%s\" is another service's there", database);
+    return r;
+}
+
 int catalog_service_database_set_version(struct catalog *catalog, int64_t id, const char *version,
                                          struct error *err)
 {

@@ -225,12 +225,12 @@ static int run_set(struct cli *cli, struct error *err)
     const char *name = cli_text(cli, "NAME");
     const int64_t unsaid = -1;
     int64_t disk_bytes = cli_size(cli, "disk", unsaid);
-    const struct provision_cluster_change change = {.conninfo = cli_text(cli, "conninfo"),
-                                                    .max_backends =
-                                                        (int)cli_number(cli, "max-backends", 0),
-                                                    .disk_bytes = disk_bytes == unsaid ? 0
-                                                                  : disk_bytes == 0    ? -1
-                                                                                    : disk_bytes};
+    const struct catalog_cluster_change change = {.conninfo = cli_text(cli, "conninfo"),
+                                                  .max_backends =
+                                                      (int)cli_number(cli, "max-backends", 0),
+                                                  .disk_bytes = disk_bytes == unsaid ? 0
+                                                                : disk_bytes == 0    ? -1
+                                                                                     : disk_bytes};
     if (!change.conninfo && change.max_backends == 0 && change.disk_bytes == 0)
         return error_set(err, ERROR_USAGE, "--conninfo, --max-backends or --disk says what");
     int result = context_open_catalog(cli, &context, &catalog, err);

@@ -254,9 +254,8 @@ static int follow_cluster(struct catalog *catalog, const struct catalog_cluster 
 {
     if (strcmp(cluster->conninfo, conninfo) == 0)
         return 0;
-    struct catalog_cluster moved = *cluster;
-    moved.conninfo = conninfo;
-    return catalog_cluster_set(catalog, &moved, err);
+    const struct catalog_cluster_change change = {.conninfo = conninfo};
+    return catalog_cluster_set(catalog, cluster->id, &change, err);
 }
 
 /* The folder was moved, or this program has another guard than the one before. */

@@ -258,7 +258,7 @@ static struct many_item make_item(struct rebalancing *run, const struct balance_
         .service = at->service,
         .from = arena_printf(arena, "%s %s %s", at->isolation, where, from),
         .to = arena_printf(arena, "%s %s %s", at->isolation, where, to),
-        .cluster = run->request.among ? NULL : to,
+        .cluster = taker->name,
         .database = taker->database,
         .status = MANY_PLANNED,
         .reason = arena_printf(arena, "%s has %s more than %s", from,

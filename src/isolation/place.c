@@ -65,31 +65,22 @@ int isolation_create(const struct isolation_server *server, const struct isolati
 }
 
 /* From PostgreSQL 16 on an administrator who is no superuser may not make himself a member of
- * pg_signal_backend, but he may of the roles that he has made; and no longer than it takes. */
-static int join_roles(struct pg_connection *maintenance,
-                      const struct isolation_placement *placement, bool join, struct error *err)
-{
-    _cleanup_arena_ struct arena arena = {0};
-    const char *const roles[] = {placement->role, placement->ro_role};
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
-        r = isolation_server_run(maintenance, err,
-                                 join ? "GRANT %s TO CURRENT_USER WITH INHERIT TRUE, SET FALSE"
-                                      : "REVOKE %s FROM CURRENT_USER",
-                                 pg_identifier(&arena, roles[i]));
-    return r;
-}
-
+ * pg_signal_backend, but he may of the roles that he has made: in a transaction that is rolled
+ * back, which the signals are not. */
 static int end_as_member(struct pg_connection *maintenance,
                          const struct isolation_placement *placement, struct error *err)
 {
-    const char *const parameters[] = {placement->role, placement->ro_role};
-    int r = join_roles(maintenance, placement, true, err);
+    _cleanup_arena_ struct arena arena = {0};
+    const char *const roles[] = {placement->role, placement->ro_role};
+    int r = pg_begin(maintenance, err);
     if (r < 0)
         return r;
-    r = pg_execute(maintenance, sql_isolation_end_sessions, 2, parameters, NULL, err);
-    int left = join_roles(maintenance, placement, false, r < 0 ? NULL : err);
-    return r < 0 ? r : left;
+    _cleanup_pg_rollback_ struct pg_connection *transaction = maintenance;
+    for (size_t i = 0; r == 0 && i < array_size(roles); i++)
+        r = isolation_server_run(transaction, err,
+                                 "GRANT %s TO CURRENT_USER WITH INHERIT TRUE, SET FALSE",
+                                 pg_identifier(&arena, roles[i]));
+    return r < 0 ? r : pg_execute(transaction, sql_isolation_end_sessions, 2, roles, NULL, err);
 }
 
 static int end_sessions(struct pg_connection *maintenance,

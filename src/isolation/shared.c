@@ -55,20 +55,33 @@ static int drop_owned(struct pg_connection *data, const struct isolation_work *w
     return r;
 }
 
+/* What has that name may be another service's, or nobody's that Reeve knows: there is nothing of
+ * the tenant there, and nothing of it is touched. */
+static int is_ours(const struct isolation_work *work, bool *ret, struct error *err)
+{
+    const char *const parameters[] = {work->placement->database, work->service->owner_role};
+    return isolation_server_ask(work->maintenance, sql_isolation_shared_database, 2, parameters,
+                                ret, err);
+}
+
 int shared_drop(const struct isolation_work *work,
                 int (*part)(struct pg_connection *data, const struct isolation_work *work,
                             struct error *err),
                 struct error *err)
 {
-    bool exists;
-    int r = isolation_server_database_exists(work->maintenance, work->placement->database, &exists,
-                                             err);
-    if (r < 0 || !exists)
+    bool ours, prepared = false;
+    int r = is_ours(work, &ours, err);
+    if (r < 0 || !ours)
         return r;
     _cleanup_pg_connection_ struct pg_connection *data = NULL;
     r = isolation_server_connect(work->server, work->placement->database, &data, err);
     if (r == 0)
-        r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
+        r = isolation_server_ask(data,
+                                 "SELECT pg_catalog.to_regclass('reeve.role_tenant') IS NOT NULL",
+                                 0, NULL, &prepared, err);
+    if (r < 0 || !prepared) /* making it was cut off before it could have a tenant */
+        return r;
+    r = pg_set_statement_timeout(data, PG_NO_TIMEOUT, err);
     if (r == 0)
         r = pg_begin(data, err);
     if (r < 0)

@@ -168,6 +168,9 @@ static int submit_move(const struct job_context *context, struct catalog *catalo
     r = check_unchanged(transaction, arena, planning, err);
     if (r == 0)
         r = catalog_move_create(transaction, placement->id, &move, &planning->where, &move_id, err);
+    if (r == 0 && spec->database)
+        r = catalog_service_database_claim(transaction, planning->where.cluster_id,
+                                           planning->where.database, placement->service_id, err);
     if (r == 0)
         r = submit(context, transaction, arena, spec->offline ? &move_job : &move_online_job,
                    placement, move_id, spec, ret_job_id, err);

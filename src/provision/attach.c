@@ -202,6 +202,9 @@ static int submit(const struct job_context *context, struct catalog *catalog, st
                                  request->cluster_id, request->isolation, &spec.placement_id, err);
     if (r == 0)
         r = place_assign(context, transaction, arena, spec.placement_id, request->database, err);
+    if (r == 0 && request->database)
+        r = catalog_service_database_claim(transaction, request->cluster_id, request->database,
+                                           request->service.id, err);
     int64_t job_id = 0;
     if (r == 0)
         r = job_submit(context, transaction, &spec, &job_id, err);

@@ -166,22 +166,94 @@ int provision_cluster_add(const struct job_context *context,
 
 /* ---- set ---- */
 
-/* A server that nobody has claimed is not claimed for this: it would have none of the tenants. */
-static int check_same_server(const struct job_context *context,
-                             const struct catalog_cluster *cluster, struct error *err)
+/* "" where it does not answer. */
+static const char *identify(const struct job_context *context,
+                            const struct catalog_cluster *cluster, struct arena *arena)
 {
     struct server server;
+    struct error ignored = {0};
     server_init(&server, context, cluster);
+    server.claimed = true; /* whoever else's it is, it stays that */
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    return server_connect(&server, NULL, &admin, &ignored) < 0 ? ""
+                                                               : system_identifier(admin, arena);
+}
+
+/* All of one Reeve's servers have its claim: the address of another cluster would give its tenants
+ * to this one. */
+static int check_no_other(const struct job_context *context, struct catalog *catalog,
+                          struct arena *arena, const struct catalog_cluster *cluster,
+                          const char *identifier, struct error *err)
+{
+    struct catalog_cluster *clusters = NULL;
+    size_t count = 0;
+    const char *before = identify(context, cluster, arena);
+    if (*before && strcmp(before, identifier) == 0)
+        return 0;
+    int r = catalog_cluster_list(catalog, arena, &clusters, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (clusters[i].id != cluster->id &&
+            strcmp(identify(context, &clusters[i], arena), identifier) == 0)
+            return error_set(err, ERROR_STATE, "the server there is cluster \"%s\"",
+                             clusters[i].name);
+    if (r < 0 || !*before)
+        return r;
+    error_set(err, ERROR_STATE, "the server there is not what cluster \"%s\" is on", cluster->name);
+    error_hint(err, "where that is so, shut the other one down first");
+    return -ERROR_STATE;
+}
+
+static int check_no_moves(struct catalog *catalog, struct arena *arena,
+                          const struct catalog_cluster *cluster, struct error *err)
+{
+    const struct catalog_move_filter open = {.open = true};
+    struct catalog_move *moves = NULL;
+    size_t count = 0;
+    int r = catalog_move_list(catalog, arena, &open, &moves, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct catalog_move *move = &moves[i];
+        bool is_here = strcmp(move->from_cluster, cluster->name) == 0 ||
+                       strcmp(move->to_cluster, cluster->name) == 0;
+        if (!is_here || move->phase == CATALOG_MOVE_MOVED)
+            continue;
+        error_set(err, ERROR_STATE, "tenant \"%s\" of service \"%s\" moves there or from there",
+                  move->place.tenant, move->place.service);
+        error_hint(err, "`reeve move abort %s %s` first", move->place.tenant, move->place.service);
+        r = -ERROR_STATE;
+    }
+    return r;
+}
+
+/* A server that nobody has claimed is not claimed for this: it would have none of the tenants. */
+static int check_new_address(const struct job_context *context, struct catalog *catalog,
+                             struct arena *arena, const struct catalog_cluster *old,
+                             const char *conninfo, struct error *err)
+{
+    struct catalog_cluster cluster = *old;
+    struct server server;
+    cluster.conninfo = conninfo;
+    server_init(&server, context, &cluster);
     server.claimed = true;
     _cleanup_pg_connection_ struct pg_connection *admin = NULL;
-    int r = server_connect(&server, NULL, &admin, err);
+    _cleanup_pg_result_ struct pg_result *standby = NULL;
+    int r = check_no_moves(catalog, arena, old, err);
     if (r == 0)
-        r = check_server(admin, cluster, err);
-    return r < 0 ? r : claim_check(admin, cluster->name, cluster->installation, err);
+        r = server_connect(&server, NULL, &admin, err);
+    if (r == 0)
+        r = check_server(admin, &cluster, err);
+    if (r == 0)
+        r = claim_check(admin, cluster.name, cluster.installation, err);
+    if (r == 0)
+        r = pg_query(admin, "SELECT pg_catalog.pg_is_in_recovery()", 0, NULL, &standby, err);
+    if (r == 0 && pg_bool(standby, 0, 0))
+        r = error_set(err, ERROR_STATE, "the server there is a standby, and takes no writes yet");
+    return r < 0
+               ? r
+               : check_no_other(context, catalog, arena, old, system_identifier(admin, arena), err);
 }
 
 int provision_cluster_set(const struct job_context *context, const char *name,
-                          const struct provision_cluster_change *change, struct error *err)
+                          const struct catalog_cluster_change *change, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -192,22 +264,14 @@ int provision_cluster_set(const struct job_context *context, const char *name,
         r = catalog_open(context->control, &catalog, err);
     if (r == 0)
         r = catalog_cluster_find(catalog, &arena, name, &cluster, err);
-    if (r < 0)
-        return r;
-    if (change->conninfo)
-        cluster.conninfo = change->conninfo;
-    if (change->max_backends > 0)
-        cluster.max_backends = change->max_backends;
-    if (change->disk_bytes != 0)
-        cluster.disk_bytes = change->disk_bytes > 0 ? change->disk_bytes : 0;
-    if (change->conninfo)
-        r = check_same_server(context, &cluster, err);
+    if (r == 0 && change->conninfo)
+        r = check_new_address(context, catalog, &arena, &cluster, change->conninfo, err);
     if (r == 0)
         r = catalog_begin(catalog, err);
     if (r < 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = catalog;
-    r = catalog_cluster_set(transaction, &cluster, err);
+    r = catalog_cluster_set(transaction, cluster.id, change, err);
     if (r == 0)
         r = audit(context, transaction, &arena, "cluster.set", cluster.name, err);
     return r < 0 ? r : catalog_commit(transaction, err);

@@ -37,15 +37,12 @@ int provision_cluster_add(const struct job_context *context,
  * theirs. ERROR_UNSUPPORTED says why there is no guard. */
 int provision_cluster_enforce(const struct job_context *context, const char *name,
                               const char *enforcement, const char *library, struct error *err);
-struct provision_cluster_change {
-    const char *conninfo; /* NULL: as it is */
-    int max_backends;     /* 0: as it is */
-    int64_t disk_bytes;   /* 0: as it is; -1: nobody knows */
-};
 /* Where a server is now, or what it has. With a conninfo it is connected to, and must be the same
- * server, or a copy of it: ERROR_STATE, ERROR_CONNECTION, ERROR_INVALID. All proxies follow. */
+ * server or a copy of it, no other cluster's, and writable: ERROR_STATE, ERROR_CONNECTION,
+ * ERROR_INVALID; ERROR_STATE, too, while a tenant moves there or from there. All proxies follow. */
+struct catalog_cluster_change;
 int provision_cluster_set(const struct job_context *context, const char *name,
-                          const struct provision_cluster_change *change, struct error *err);
+                          const struct catalog_cluster_change *change, struct error *err);
 /* ERROR_STATE while it has placements; also drops the services' databases there. */
 int provision_cluster_remove(const struct job_context *context, const char *name,
                              struct error *err);

@@ -2,6 +2,7 @@
 import pytest
 
 from support import process
+from support.bank import let_go, started, wait_until_stopped
 from support.postgres import running_postgres
 from support.reeve import MODES, running_reeve
 from support.world import World, unique
@@ -60,6 +61,26 @@ def test_another_server(world):
     gone = set_cluster(world, "--conninfo", conninfo(other), check=False)
     assert gone.code != 0 and "cluster \"moves\"" in gone.err, gone.text
     assert world.reeve.cli("cluster", "show", "moves", json=True).json == before
+
+
+def test_another_cluster(world):
+    """It has the same claim."""
+    with running_postgres() as other:
+        world.add_cluster("other", other, 20)
+        refused = set_cluster(world, "--conninfo", conninfo(other), check=False)
+        assert refused.code != 0 and 'is cluster "other"' in refused.err, refused.text
+        world.reeve.cli("cluster", "remove", "other", "--yes")
+
+
+def test_while_a_tenant_moves(world):
+    tenant = world.reeve.add_tenant(unique("moving"), SERVICE, "schema", cluster="moves")
+    with started(world, tenant.slug, SERVICE, "--to", "database", "--offline", REEVE_STOP_AT="move.copying") as moving:
+        wait_until_stopped(moving, "move.copying")
+        refused = set_cluster(world, "--conninfo", conninfo(world.server), check=False)
+        assert refused.code != 0 and "moves there or from there" in refused.err, refused.text
+        set_cluster(world, "--max-backends", 20)
+        assert let_go(moving) == 0
+    set_cluster(world, "--conninfo", conninfo(world.server))
 
 
 @pytest.mark.parametrize("options, words", [

@@ -238,7 +238,7 @@ def test_databases_of_a_cluster(world, other, mode):
         ("local", svc, 4), ("local", pool, 1)]
     [one] = found["moves"]
     assert (one["from"], one["to"]) == (f"{mode} in {svc}", f"{mode} in {pool}")
-    assert one["command"] == f"reeve move --database {pool} {one['tenant']} {service}"
+    assert one["command"] == f"reeve move --cluster local --database {pool} {one['tenant']} {service}"
     text = rebalance(world, *options, "--dry-run").out
     assert "Between the databases with most and least" in text
     done = rebalance(world, *options, "--finish", "--yes", json=True).json
