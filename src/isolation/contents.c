@@ -13,7 +13,7 @@ static const char settings[] =
     " SET IntervalStyle = postgres; SET bytea_output = hex; SET extra_float_digits = 1;"
     " SET lc_monetary = 'C'; SET xmloption = content;"
     " SET lock_timeout = '10s'; SET synchronous_commit = on; SET enable_tidscan = on;"
-    " SET idle_in_transaction_session_timeout = 0;"
+    " SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;"
     " SELECT pg_catalog.set_config('transaction_timeout', '0', false)"
     " WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
 

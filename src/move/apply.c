@@ -13,6 +13,7 @@ enum {
     STATEMENT_MAX = 1 << 20,
     PENDING_MAX = 1000,
     STEP_BYTES = 64 << 10,   /* of a large transaction, at once */
+    MESSAGE_COST = 64,       /* of each message there, whatever its length */
     MESSAGE_MAX = 128 << 20, /* of a row that changes: a copy of its values is made */
     NAME_SIZE = 64,
 };
@@ -521,14 +522,20 @@ int applier_replay(struct applier *applier, struct error *err)
     int r = 0;
     for (size_t done = 0; r == 0 && done < STEP_BYTES && pieces_is_replaying(applier->pieces);) {
         struct str bytes = {0};
-        r = pieces_next(applier->pieces, &bytes, err);
-        if (r == 0 && bytes.length > 0)
+        bool there = false;
+        r = pieces_next(applier->pieces, &there, &bytes, err);
+        if (r == 0 && there && bytes.length > 0)
             r = take(applier, bytes, err);
-        else if (r == 0 && !applier->passing)
+        else if (r == 0 && there && !applier->passing)
             r = refuse_row(err);
-        done += bytes.length;
+        done += there || bytes.length > 0 ? bytes.length + MESSAGE_COST : STEP_BYTES;
     }
     return r;
+}
+
+bool applier_had_no_room(const struct applier *applier)
+{
+    return pieces_had_no_room(applier->pieces);
 }
 
 void applier_ask(struct applier *applier, struct pg_connection *source)

@@ -37,6 +37,9 @@ int applier_take(struct applier *applier, struct str message, struct error *err)
 bool applier_is_replaying(const struct applier *applier);
 /* Some of its changes; errors as of applier_take. */
 int applier_replay(struct applier *applier, struct error *err);
+/* The last error was for want of room for large transactions, here: if the stream is opened anew,
+ * and does not tell of them while they run, it can be followed. */
+bool applier_had_no_room(const struct applier *applier);
 /* There are changes of large transactions that are open, or replayed. */
 bool applier_keeps(const struct applier *applier);
 /* What was taken up to the last whole transaction is on the target for good. Nothing within

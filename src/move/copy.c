@@ -134,7 +134,8 @@ static int work_on_units(struct team *team, struct error *err)
     }
     if (r == 0)
         wait_for_others(team);
-    return r;
+    /* That its lock was held until now is known when the transaction can end. */
+    return r < 0 || !source ? r : pg_execute_script(source, "COMMIT", err);
 }
 
 static void *run_member(void *argument)

@@ -12,12 +12,15 @@
 #include "pg/quote.h"
 #include "sql/statements.h"
 
+#include <stdatomic.h>
 #include <unistd.h>
 
 enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS, IN_PIECES_VERSION = 140000 };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
+static const int64_t rest_us = 2 * TIME_S;
+static const int64_t overtime_us = 60 * TIME_S;
 static const int64_t again_first_us = 2 * TIME_S, again_last_us = 60 * TIME_S;
 static const int64_t statement_us = (int64_t)120 * TIME_S;  /* a row, or a commit */
 static const int64_t patience_us = (int64_t)3600 * TIME_S;  /* with pauses that are too long */
@@ -59,7 +62,14 @@ int follow_publish(struct job_run *run, const struct moving *moving, struct plac
 }
 
 static const char keep_on[] =
-    "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0";
+    "SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;"
+    " SELECT pg_catalog.set_config('transaction_timeout', '0', false)"
+    " WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
+
+/* Where there is no room for large transactions, or they take too long, they stay on their servers
+ * for a while: of all streams of this process (time_monotonic_us). */
+static atomic_llong whole_until_us;
+static const int64_t whole_us = 600 * TIME_S;
 
 /* Whoever has a transaction open anywhere on the server is waited for. */
 static int make_slot(struct job_run *run, const struct moving *moving,
@@ -188,7 +198,8 @@ static int set_path(struct follow *follow, struct error *err)
 /* Else they stay on the source's server until they commit. */
 static bool takes_pieces(const struct follow *follow)
 {
-    return pg_server_version(follow->replication) >= IN_PIECES_VERSION && spool_is_possible();
+    return pg_server_version(follow->replication) >= IN_PIECES_VERSION &&
+           time_monotonic_us() >= atomic_load(&whole_until_us) && spool_is_possible();
 }
 
 static int follow_open(struct follow *follow, struct error *err)
@@ -241,6 +252,25 @@ static int confirm_now_and_then(struct follow *follow, bool at_once, struct erro
     return due ? confirm(follow, err) : 0;
 }
 
+static void take_whole(void)
+{
+    atomic_store(&whole_until_us, time_monotonic_us() + whole_us);
+}
+
+static int take_message(struct follow *follow, struct str message, struct error *err)
+{
+    int r = applier_take(follow->applier, message, err);
+    if (r == 0 || !applier_had_no_room(follow->applier))
+        return r;
+    take_whole();
+    struct error why = {0};
+    if (err)
+        why = *err;
+    log_write_error(LOG_WARNING, &why, "large transactions stay on their servers for ten minutes");
+    job_tell(follow->run, "large transactions stay on the server: %.200s", why.message);
+    return error_set(err, ERROR_BUSY, "%.300s", why.message);
+}
+
 /* One piece of the stream, waited for that long at most; or some of a large transaction. */
 static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing, struct error *err)
 {
@@ -257,7 +287,7 @@ static int take_piece(struct follow *follow, int64_t wait_us, bool *ret_nothing,
         return r;
     *ret_nothing = piece.kind == PG_STREAM_NOTHING;
     if (piece.kind == PG_STREAM_MESSAGE)
-        r = applier_take(follow->applier, piece.message, err);
+        r = take_message(follow, piece.message, err);
     if (r == 0 && piece.kind != PG_STREAM_NOTHING && piece.end_lsn > follow->seen_lsn)
         follow->seen_lsn = piece.end_lsn;
     if (r == 0 && *ret_nothing)
@@ -460,11 +490,25 @@ static bool may_try_again(const struct moving *moving, int result)
     return !moving->in_doubt && (result == -ERROR_TIMEOUT || result == -ERROR_BUSY);
 }
 
+/* The stream back begins at the flip: what its slot has kept before that is not wanted. It has its
+ * limit in front of the flip, too. */
+static int let_back_go(struct job_run *run, struct moving *moving, struct error *err)
+{
+    _cleanup_pg_connection_ struct pg_connection *admin = NULL;
+    const char *name = stream_name(run->arena, moving->move.id, STREAM_BACK);
+    int r = server_connect(&moving->to->server, moving->to->isolated.database, &admin, err);
+    if (r == 0)
+        r = pg_execute(admin, sql_move_slot_advance, 1, &name, NULL, err);
+    return r < 0 ? r : follow_look_at_slot(run, moving, moving->to, STREAM_BACK, err);
+}
+
 /* With connections of its own: one in which something failed is of no use any more. */
 static int try_once(struct follow *follow, int64_t *until_us, struct follow_snapshot *ret,
                     const char *action, enum catalog_move_phase phase, struct error *err)
 {
-    int r = follow_open(follow, err);
+    int r = follow->way == STREAM_FORWARD ? let_back_go(follow->run, follow->moving, err) : 0;
+    if (r == 0)
+        r = follow_open(follow, err);
     if (r == 0)
         r = catch_up(follow, err);
     if (r == 0 && *until_us == 0)
@@ -487,15 +531,18 @@ int follow_drain(struct job_run *run, struct moving *moving, enum stream_way way
         r = emit_marker(&follow, err);
     uint64_t begun_lsn = r == 0 ? applier_lsn(follow.applier) : 0;
     /* A transaction that takes longer is taken to its end, and where there are pieces of some, all
-     * is taken up to the mark: else they would begin anew each time. */
+     * is taken up to the mark: else they would begin anew each time. When that takes too long for
+     * others who wait for their turn, there are no pieces the next time. */
     while (r == 0 && !applier_is_marked(follow.applier) &&
            (time_monotonic_us() < until_us || applier_lsn(follow.applier) == begun_lsn ||
-            applier_keeps(follow.applier))) {
+            (applier_keeps(follow.applier) && time_monotonic_us() < until_us + overtime_us))) {
         bool ignored;
         r = take_piece(&follow, turn_us, &ignored, err);
         if (r == 0)
             r = look(&follow, err);
     }
+    if (r == 0 && !applier_is_marked(follow.applier) && applier_keeps(follow.applier))
+        take_whole();
     if (r == 0)
         r = applier_commit(follow.applier, err);
     if (r == 0)
@@ -540,7 +587,10 @@ static int open_snapshot(struct job_run *run, struct moving *moving,
         arena_printf(run->arena, "reeve_look_%lld_%s", (long long)moving->move.id, suffix);
     int r = server_connect_for_stream(&moving->from->server, moving->from->isolated.database,
                                       ret_keeper, err);
-    return r < 0 ? r : make_slot(run, moving, *ret_keeper, name, PG_SLOT_OF_CONNECTION, ret, err);
+    if (r == 0)
+        r = make_slot(run, moving, *ret_keeper, name, PG_SLOT_OF_CONNECTION, ret, err);
+    return r == -ERROR_LIMIT ? error_set(err, ERROR_BUSY, "no replication slot is free to compare")
+                             : r;
 }
 
 /* Nobody reads the stream back meanwhile. */
@@ -611,7 +661,8 @@ static int wait_for_better(struct job_run *run, struct moving *moving, enum stre
         if (r == 0)
             r = follow_drain(run, moving, way, look_us, err);
         if (r == 0 || may_try_again(moving, r)) {
-            usleep((useconds_t)turn_us);
+            usleep(
+                (useconds_t)rest_us); /* what is open of large transactions comes anew each time */
             r = 0;
         }
     }

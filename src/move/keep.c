@@ -68,6 +68,8 @@ static int tell_behind(struct job_run *run, struct moving *moving, const struct 
         return 0;
     log_write_error(LOG_WARNING, why, "tenant %s service %s: its old place falls behind",
                     moving->move.place.tenant, moving->move.place.service);
+    if (has_error(&moving->move, MOVE_ERROR_SETTLE)) /* the next turn does that first */
+        return 0;
     return set_error(run, moving, text, err);
 }
 

@@ -271,7 +271,7 @@ static int compensate_revert(struct job_run *run, struct error *err)
     if (!moving->move.flipped)
         return finish_revert(run, moving, err);
     r = pause_settle(run, moving, err);
-    if (r == 0)
+    if (r == 0 && moving->move.offline) /* else the old place is followed further on */
         r = moving_disallow(run, moving, err);
     return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
 }

@@ -17,17 +17,17 @@ enum {
     QUESTION_MAX = 16 * ASKED_AT_ONCE,
 };
 
-enum replay { NOT_REPLAYING, AT_BEGIN, AT_CHANGES };
+enum replay { NOT_REPLAYING, ASKING, AT_BEGIN, AT_CHANGES };
 
 struct pieces {
     struct spool *spool;
     struct pg_connection *source;
-    bool within;
+    bool within, no_room;
     uint32_t xid; /* of the piece */
     enum replay replay;
     struct pgoutput_message commit; /* of the one that is replayed: numbers alone */
     uint32_t *undone;               /* its subtransactions that were rolled back, sorted */
-    size_t undone_count;
+    size_t undone_count, asked;     /* asked: subtransactions that the server was asked about */
     char message[COMMIT_SIZE];
 };
 
@@ -42,7 +42,7 @@ static void end_replay(struct pieces *pieces)
 {
     pieces->replay = NOT_REPLAYING;
     free(take_pointer(pieces->undone));
-    pieces->undone_count = 0;
+    pieces->undone_count = pieces->asked = 0;
 }
 
 struct pieces *pieces_free(struct pieces *pieces)
@@ -77,9 +77,20 @@ uint64_t pieces_size(const struct pieces *pieces)
 
 /* ---- what comes ---- */
 
+bool pieces_had_no_room(const struct pieces *pieces)
+{
+    return pieces->no_room;
+}
+
+static int note_room(struct pieces *pieces, int result)
+{
+    pieces->no_room = result == -ERROR_IO || result == -ERROR_LIMIT;
+    return result;
+}
+
 int pieces_start(struct pieces *pieces, const struct pgoutput_message *message, struct error *err)
 {
-    int r = spool_begin(pieces->spool, message->xid, message->is_first, err);
+    int r = note_room(pieces, spool_begin(pieces->spool, message->xid, message->is_first, err));
     if (r < 0)
         return r;
     pieces->within = true;
@@ -101,7 +112,7 @@ int pieces_add(struct pieces *pieces, const struct pgoutput_message *message, st
     case PGOUTPUT_UPDATE:
     case PGOUTPUT_DELETE:
     case PGOUTPUT_TRUNCATE:
-        return spool_add(pieces->spool, pieces->xid, message->xid, bytes, err);
+        return note_room(pieces, spool_add(pieces->spool, pieces->xid, message->xid, bytes, err));
     case PGOUTPUT_ORIGIN:
     case PGOUTPUT_TYPE:
     case PGOUTPUT_MESSAGE:
@@ -144,25 +155,20 @@ static int by_number(const void *a, const void *b)
     return (*left > *right) - (*left < *right);
 }
 
-static int ask_about_all(struct pieces *pieces, struct error *err)
+/* Some more of them. */
+static int ask_about_some(struct pieces *pieces, struct error *err)
 {
-    size_t count = spool_sub_count(pieces->spool);
-    int r = 0;
-    if (count == 0)
-        return 0;
+    size_t count = spool_sub_count(pieces->spool), end = pieces->asked + ASKED_AT_ONCE;
     if (!pieces->source)
         return error_set(err, ERROR_INTERNAL, "nobody can be asked about subtransactions");
-    pieces->undone = xcalloc(count, sizeof(*pieces->undone));
-    for (size_t i = 0; r == 0 && i < count;) {
-        _cleanup_buffer_ struct buffer question = BUFFER_INIT(QUESTION_MAX);
-        const char *before = "{";
-        for (size_t end = i + ASKED_AT_ONCE; i < count && i < end; i++, before = ",")
-            buffer_printf(&question, "%s%u", before, spool_sub(pieces->spool, i));
-        buffer_append_string(&question, "}");
-        r = ask(pieces, buffer_string(&question), err);
-    }
-    qsort(pieces->undone, pieces->undone_count, sizeof(*pieces->undone), by_number);
-    return r;
+    if (!pieces->undone)
+        pieces->undone = xcalloc(count, sizeof(*pieces->undone));
+    _cleanup_buffer_ struct buffer question = BUFFER_INIT(QUESTION_MAX);
+    const char *before = "{";
+    for (; pieces->asked < count && pieces->asked < end; pieces->asked++, before = ",")
+        buffer_printf(&question, "%s%u", before, spool_sub(pieces->spool, pieces->asked));
+    buffer_append_string(&question, "}");
+    return ask(pieces, buffer_string(&question), err);
 }
 
 static bool is_undone(const struct pieces *pieces, uint32_t sub_xid)
@@ -176,12 +182,10 @@ static bool is_undone(const struct pieces *pieces, uint32_t sub_xid)
 int pieces_commit(struct pieces *pieces, const struct pgoutput_message *message, struct error *err)
 {
     int r = spool_replay(pieces->spool, message->xid, err);
-    if (r == 0)
-        r = ask_about_all(pieces, err);
     if (r < 0)
         return r;
     pieces->commit = *message;
-    pieces->replay = AT_BEGIN;
+    pieces->replay = ASKING;
     return 0;
 }
 
@@ -228,22 +232,30 @@ static bool is_wanted(const struct pieces *pieces, struct spool_change change)
     return !is_undone(pieces, change.sub_xid) || (change.length > 0 && change.bytes[0] == 'R');
 }
 
-int pieces_next(struct pieces *pieces, struct str *ret, struct error *err)
+int pieces_next(struct pieces *pieces, bool *ret_there, struct str *ret, struct error *err)
 {
+    *ret_there = false;
+    if (pieces->replay == ASKING && pieces->asked < spool_sub_count(pieces->spool))
+        return ask_about_some(pieces, err);
+    if (pieces->replay == ASKING) {
+        if (pieces->undone_count > 0)
+            qsort(pieces->undone, pieces->undone_count, sizeof(*pieces->undone), by_number);
+        pieces->replay = AT_BEGIN;
+        return 0;
+    }
+    *ret_there = true;
     if (pieces->replay == AT_BEGIN) {
         pieces->replay = AT_CHANGES;
         *ret = begin_message(pieces);
         return 0;
     }
     struct spool_change change = {0};
-    int r = 0;
-    do
-        r = spool_next(pieces->spool, &change, err);
-    while (r > 0 && !is_wanted(pieces, change));
+    int r = spool_next(pieces->spool, &change, err);
     if (r < 0)
         return r;
     if (r == 0)
         end_replay(pieces);
     *ret = r == 0 ? commit_message(pieces) : plain_message(change);
+    *ret_there = r == 0 || is_wanted(pieces, change);
     return 0;
 }

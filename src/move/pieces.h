@@ -40,12 +40,16 @@ int pieces_add(struct pieces *pieces, const struct pgoutput_message *message, st
                struct error *err);
 /* STREAM_ABORT */
 void pieces_abort(struct pieces *pieces, const struct pgoutput_message *message);
-/* STREAM_COMMIT: it is replayed from now on. ERROR_PROTOCOL: nothing was told of it; ERROR_STATE:
- * the server does not know what has become of a subtransaction. */
+/* STREAM_COMMIT: it is replayed from now on. ERROR_PROTOCOL: nothing was told of it. */
 int pieces_commit(struct pieces *pieces, const struct pgoutput_message *message, struct error *err);
 bool pieces_is_replaying(const struct pieces *pieces);
-/* Its next message, until the next call. ERROR_IO. */
-int pieces_next(struct pieces *pieces, struct str *ret, struct error *err);
+/* A step of that, which takes a bounded time: *ret is its next message, until the next call, or
+ * *ret_there is false, and the server was asked, or what was rolled back was passed over. ERROR_IO;
+ * ERROR_STATE: the server does not know what has become of a subtransaction. */
+int pieces_next(struct pieces *pieces, bool *ret_there, struct str *ret, struct error *err);
+/* The last error of pieces_start or pieces_add was for want of room: larger ones can be followed if
+ * they stay on their server. */
+bool pieces_had_no_room(const struct pieces *pieces);
 
 /* Bytes that are kept. */
 uint64_t pieces_size(const struct pieces *pieces);

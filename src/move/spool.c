@@ -14,6 +14,7 @@ enum {
     BLOCK_SIZE = 64 << 10,
     BLOCKS_MAX = 256,
     TRANSACTIONS_MAX = 10000,
+    FILES_MAX = 200, /* descriptors are the whole process's */
     SUBTRANSACTIONS_MAX = 8 << 20,
     FIRST_ROOM = 64,
 };
@@ -46,7 +47,7 @@ struct spool {
     const char *directory;
     uint64_t limit, size;
     struct list transactions; /* the one that was begun last is the last */
-    size_t count, blocks, subs;
+    size_t count, blocks, files, subs;
     struct { /* the one that is replayed; it is in no list */
         struct transaction *transaction;
         uint64_t at;
@@ -97,8 +98,10 @@ static void drop(struct spool *spool, struct transaction *transaction)
     spool->count--;
     drop_block(spool, transaction);
     list_remove(&transaction->node);
-    if (transaction->file >= 0)
+    if (transaction->file >= 0) {
         close(transaction->file);
+        spool->files--;
+    }
     free(transaction->subs);
     free(transaction);
 }
@@ -171,8 +174,11 @@ static int file_error(const struct spool *spool, int error_number, struct error 
     return -ERROR_IO;
 }
 
-static int open_file(const struct spool *spool, struct transaction *transaction, struct error *err)
+static int open_file(struct spool *spool, struct transaction *transaction, struct error *err)
 {
+    if (spool->files >= FILES_MAX)
+        return error_set(err, ERROR_LIMIT, "more than %d large transactions have files at once",
+                         FILES_MAX);
     int file = open(spool->directory, O_TMPFILE | O_EXCL | O_RDWR | O_CLOEXEC, 0600);
     if (file < 0 && (errno == EOPNOTSUPP || errno == EISDIR)) { /* not on every file system */
         _cleanup_free_ char *name = xmalloc(strlen(spool->directory) + sizeof("/reeve-XXXXXX"));
@@ -184,11 +190,12 @@ static int open_file(const struct spool *spool, struct transaction *transaction,
     if (file < 0)
         return file_error(spool, errno, err);
     transaction->file = file;
+    spool->files++;
     return 0;
 }
 
 /* What was written in part counts for nothing. */
-static int write_bytes(const struct spool *spool, struct transaction *transaction, uint64_t at,
+static int write_bytes(struct spool *spool, struct transaction *transaction, uint64_t at,
                        const char *bytes, size_t length, struct error *err)
 {
     int r = transaction->file < 0 ? open_file(spool, transaction, err) : 0;
