@@ -258,7 +258,7 @@ int provision_cluster_set(const struct job_context *context, const char *name,
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
     _cleanup_catalog_ struct catalog *catalog = NULL;
-    struct catalog_cluster cluster;
+    struct catalog_cluster cluster = {0};
     int r = change->conninfo ? pg_conninfo_check_server(change->conninfo, err) : 0;
     if (r == 0)
         r = catalog_open(context->control, &catalog, err);
