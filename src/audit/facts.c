@@ -144,8 +144,8 @@ void audit_facts_service(struct audit_facts *facts, const struct isolation_servi
         isolation_service_choose(facts->arena, &of, service->shared_databases[i]);
         shared_database(facts, &of, about->prepared);
     }
-    if (service->shared_count == 0)
-        group_roles(facts, service, about->prepared);
+    if (service->shared_count == 0) /* those of a default one that was never made are not there */
+        group_roles(facts, service, about->prepared && !service->shared_database);
     service_database(facts, service->template_database, about->prepared);
     const struct isolation_target *targets;
     size_t count = isolation_base_targets(facts->arena, service, &targets);

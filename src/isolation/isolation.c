@@ -135,6 +135,7 @@ void isolation_service_choose(struct arena *arena, struct isolation_service *ser
         return;
     service->shared_database = database && *database ? arena_strdup(arena, database)
                                                      : isolation_default_database(arena, service);
+    service->shared_is_new = false;
     name_groups(arena, service);
 }
 

@@ -63,10 +63,12 @@ struct isolation_guard {
 struct isolation_service {
     int64_t id;
     const char *name;
-    unsigned int allowed;                /* the modes, a bit each */
-    bool shaped;                         /* an allowed mode needs every table in shape (DESIGN 6) */
-    const char *shared_database;         /* the one that is meant: "svc_orders", unless another was
-                                          * chosen; NULL when no allowed mode uses it */
+    unsigned int allowed;        /* the modes, a bit each */
+    bool shaped;                 /* an allowed mode needs every table in shape (DESIGN 6) */
+    const char *shared_database; /* the one that is meant: "svc_orders", unless another was
+                                  * chosen; NULL when no allowed mode uses it */
+    bool shared_is_new; /* nobody knows of that one yet: what the server has of its name can be no
+                         * more than half made */
     const char *const *shared_databases; /* all that there are; of a new service, the one above */
     size_t shared_count;
     const char *template_database; /* "tpl_orders"; NULL likewise */
@@ -84,8 +86,9 @@ void isolation_service_init(struct arena *arena, int64_t service_id, const char 
                             struct isolation_service *ret);
 
 /* Another of its shared databases is meant from here on (NULL or "": the default one,
- * "svc_orders"), with the group roles of that one. Which there are (shared_databases) stays as it
- * is. Strings in the arena. Of a service that has no shared database, nothing changes. */
+ * "svc_orders"), with the group roles of that one; it is not new. Which there are
+ * (shared_databases) stays as it is. Strings in the arena. Of a service that has no shared
+ * database, nothing changes. */
 void isolation_service_choose(struct arena *arena, struct isolation_service *service,
                               const char *database);
 /* "svc_orders"; NULL when no allowed mode uses one. In the arena. */
@@ -183,11 +186,13 @@ int isolation_close_database(const struct isolation_server *server, const char *
 int isolation_prepare_service(const struct isolation_server *server,
                               const struct isolation_service *service, struct error *err);
 /* ERROR_EXISTS when the server has a database with the name of the one that is meant, which is not
- * this service's: nobody's database is taken over. The default one's name is Reeve's own. */
+ * this service's: nobody's database is taken over. Nor is one of the service's owner where the
+ * meant one is new (shared_is_new) and that has been migrated: a backup, say, under another name.
+ * The default one's name is Reeve's own. */
 int isolation_check_foreign(const struct isolation_server *server,
                             const struct isolation_service *service, struct error *err);
-/* The same for every shared database, but believes no mark that it has it all: somebody may have
- * been there by hand. */
+/* The same for every shared database (shared_databases), but believes no mark that it has it all:
+ * somebody may have been there by hand. */
 int isolation_renew_service(const struct isolation_server *server,
                             const struct isolation_service *service, struct error *err);
 /* Drops all that isolation_prepare_service made, for every shared database. ERROR_STATE while a
@@ -195,8 +200,12 @@ int isolation_renew_service(const struct isolation_server *server,
 int isolation_drop_service(const struct isolation_server *server,
                            const struct isolation_service *service, struct error *err);
 
-/* Drops the shared database that is meant, with its groups: the caller knows that no tenant is
- * there. ERROR_EXISTS: isolation_check_foreign. */
+/* Whether the server has the shared database that is meant, or anything of a making of it that was
+ * cut off. ERROR_EXISTS: isolation_check_foreign. */
+int isolation_shared_remains(const struct isolation_server *server,
+                             const struct isolation_service *service, bool *ret, struct error *err);
+/* Drops the shared database that is meant, with its groups and fences: the caller knows that no
+ * tenant is there. ERROR_EXISTS: isolation_check_foreign. */
 int isolation_drop_shared(const struct isolation_server *server,
                           const struct isolation_service *service, struct error *err);
 

@@ -180,24 +180,68 @@ static int prepare_inside(const struct isolation_server *server, struct arena *a
     return pg_commit(transaction, err);
 }
 
-/* Its name was given by an operator: what the server has of that name may be anybody's. Who owns a
- * database is said as it is made, so one that was left half made is known as well. */
-static int check_foreign(struct pg_connection *maintenance, struct arena *arena,
-                         const struct isolation_service *service, struct error *err)
+/* The catalog has the row of a shared database before its first migration is applied. */
+static int check_used(const struct isolation_server *server, struct pg_connection *maintenance,
+                      const struct isolation_service *service, struct error *err)
 {
     const char *database = service->shared_database;
-    if (!database || strcmp(database, isolation_default_database(arena, service)) == 0)
+    bool connects, used = false;
+    int r = isolation_server_ask(maintenance, sql_isolation_database_connects, 1, &database,
+                                 &connects, err);
+    if (r < 0 || !connects)
+        return r;
+    _cleanup_pg_connection_ struct pg_connection *data = NULL;
+    r = isolation_server_connect(server, database, &data, err);
+    if (r == 0)
+        r = isolation_server_ask(data, sql_isolation_ledger_used, 0, NULL, &used, err);
+    if (r < 0 || !used)
+        return r;
+    error_set(err, ERROR_EXISTS,
+              "the server has a database \"%s\" with migrations in it that Reeve knows nothing of",
+              database);
+    error_hint(err, "it may be a restored backup; choose another name, or rename it");
+    return -ERROR_EXISTS;
+}
+
+static bool is_named(struct arena *arena, const struct isolation_service *service)
+{
+    return service->shared_database &&
+           strcmp(service->shared_database, isolation_default_database(arena, service)) != 0;
+}
+
+/* Its name was given by an operator: what the server has of that name may be anybody's. Who owns a
+ * database is said as it is made, so one that was left half made is known as well. */
+static int check_foreign(const struct isolation_server *server, struct pg_connection *maintenance,
+                         struct arena *arena, const struct isolation_service *service,
+                         struct error *err)
+{
+    const char *database = service->shared_database;
+    if (!is_named(arena, service))
         return 0;
     const char *const parameters[] = {database, service->owner_role};
     bool foreign;
     int r = isolation_server_ask(maintenance, sql_isolation_database_foreign, 2, parameters,
                                  &foreign, err);
-    if (r < 0 || !foreign)
+    if (r < 0 || (!foreign && !service->shared_is_new))
         return r;
+    if (!foreign)
+        return check_used(server, maintenance, service, err);
     error_set(err, ERROR_EXISTS, "the server has a database \"%s\" that is not service \"%s\"'s",
               database, service->name);
     error_hint(err, "choose another name");
     return -ERROR_EXISTS;
+}
+
+/* The same, and until the session ends no other service makes or drops one of that name. */
+static int claim_name(const struct isolation_server *server, struct pg_connection *maintenance,
+                      struct arena *arena, const struct isolation_service *service,
+                      struct error *err)
+{
+    int r = 0;
+    if (is_named(arena, service))
+        r = isolation_server_lock_session(
+            maintenance, arena_printf(arena, "database %s", service->shared_database), err);
+    return r < 0 ? r : check_foreign(server, maintenance, arena, service, err);
 }
 
 int isolation_check_foreign(const struct isolation_server *server,
@@ -207,7 +251,7 @@ int isolation_check_foreign(const struct isolation_server *server,
     arena_init(&arena, 0);
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
     int r = isolation_server_connect(server, NULL, &maintenance, err);
-    return r < 0 ? r : check_foreign(maintenance, &arena, service, err);
+    return r < 0 ? r : check_foreign(server, maintenance, &arena, service, err);
 }
 
 static int prepare_database(const struct isolation_server *server,
@@ -222,8 +266,13 @@ static int prepare_database(const struct isolation_server *server,
                                  &prepared, err);
     if (r < 0 || prepared)
         return r;
-    r = isolation_server_create_database(maintenance, arena, database, service->owner_role, NULL,
-                                         err);
+    if (shared) /* what came by hand since it was looked for stays as it is */
+        r = check_foreign(server, maintenance, arena, service, err);
+    if (r == 0)
+        r = isolation_server_create_database(maintenance, arena, database, service->owner_role,
+                                             NULL, err);
+    if (r == 0 && shared)
+        r = check_foreign(server, maintenance, arena, service, err);
     if (r == 0)
         r = prepare_inside(server, arena, service, database, shared, err);
     if (r == 0 && shared)
@@ -256,7 +305,7 @@ static int prepare_all(const struct isolation_server *server, struct pg_connecti
                        struct arena *arena, const struct isolation_service *service,
                        struct error *err)
 {
-    int r = check_foreign(maintenance, arena, service, err);
+    int r = claim_name(server, maintenance, arena, service, err);
     if (r == 0)
         r = prepare_roles(maintenance, arena, service, err);
     if (r == 0 && service->shared_database)
@@ -299,14 +348,14 @@ int isolation_renew_service(const struct isolation_server *server,
     for (size_t i = 0; r == 0 && i < service->shared_count; i++) {
         struct isolation_service of = *service;
         isolation_service_choose(&arena, &of, service->shared_databases[i]);
-        r = check_foreign(maintenance, &arena, &of, err);
+        r = claim_name(server, maintenance, &arena, &of, err);
         if (r == 0)
             r = forget_prepared(maintenance, &arena, of.shared_database, err);
         if (r == 0)
             r = prepare_all(server, maintenance, &arena, &of, err);
     }
-    /* One that has no shared database, or whose own is still to come. */
-    return r < 0 || service->shared_count > 0
+    /* What has none there now gets none from here. */
+    return r < 0 || service->shared_database
                ? r
                : prepare_all(server, maintenance, &arena, service, err);
 }
@@ -355,19 +404,35 @@ static int refuse_while_used(struct pg_connection *maintenance, struct arena *ar
         return r;
     r = error_set(err, ERROR_STATE, "service \"%s\" still has tenants' objects: %s%s",
                   service->name, pg_text(left, 0, 0), pg_rows(left) > 1 ? " and others" : "");
-    error_hint(err, "Detach every tenant from it first.");
+    error_hint(err, "Detach every tenant from it first; a shared database that was left half made "
+                    "goes with `reeve service drop-database`.");
     return r;
 }
 
-/* One that has come to be somebody else's is not dropped. */
-static int drop_shared(struct pg_connection *maintenance, struct arena *arena,
-                       const struct isolation_service *service, const char *database,
+/* One that has come to be somebody else's is not dropped. Its fences are named after its oid, so
+ * they are found as long as it is there. */
+static int drop_shared(const struct isolation_server *server, struct pg_connection *maintenance,
+                       struct arena *arena, const struct isolation_service *service,
                        struct error *err)
 {
-    struct isolation_service of = *service;
-    isolation_service_choose(arena, &of, database);
-    int r = check_foreign(maintenance, arena, &of, err);
+    const char *database = service->shared_database;
+    int r = claim_name(server, maintenance, arena, service, err);
+    if (r == 0)
+        r = isolation_server_run_rows(maintenance, sql_isolation_drop_fences, 1, &database, err);
     return r < 0 ? r : isolation_server_drop_database(maintenance, arena, database, err);
+}
+
+static int drop_all_shared(const struct isolation_server *server, struct pg_connection *maintenance,
+                           struct arena *arena, const struct isolation_service *service,
+                           const struct remains *remains, struct error *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < remains->database_count; i++) {
+        struct isolation_service of = *service;
+        isolation_service_choose(arena, &of, remains->databases[i]);
+        r = drop_shared(server, maintenance, arena, &of, err);
+    }
+    return r;
 }
 
 int isolation_drop_service(const struct isolation_server *server,
@@ -383,13 +448,30 @@ int isolation_drop_service(const struct isolation_server *server,
         r = refuse_while_used(maintenance, &arena, service, &remains, err);
     if (r == 0 && service->template_database)
         r = isolation_server_drop_database(maintenance, &arena, service->template_database, err);
-    for (size_t i = 0; r == 0 && i < remains.database_count; i++)
-        r = drop_shared(maintenance, &arena, service, remains.databases[i], err);
+    if (r == 0)
+        r = drop_all_shared(server, maintenance, &arena, service, &remains, err);
     if (r == 0)
         r = isolation_contents_allow(server, service, false, err);
     for (size_t i = 0; r == 0 && i < remains.group_count; i++)
         r = isolation_server_drop_role(maintenance, &arena, remains.groups[i], err);
     return r < 0 ? r : isolation_server_drop_role(maintenance, &arena, service->owner_role, err);
+}
+
+int isolation_shared_remains(const struct isolation_server *server,
+                             const struct isolation_service *service, bool *ret, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
+    const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role};
+    const char *const parameters[] = {service->shared_database,
+                                      pg_from_text_array(&arena, roles, array_size(roles))};
+    int r = isolation_server_connect(server, NULL, &maintenance, err);
+    if (r == 0)
+        r = check_foreign(server, maintenance, &arena, service, err);
+    return r < 0 ? r
+                 : isolation_server_ask(maintenance, sql_isolation_shared_remains, 2, parameters,
+                                        ret, err);
 }
 
 int isolation_drop_shared(const struct isolation_server *server,
@@ -400,7 +482,7 @@ int isolation_drop_shared(const struct isolation_server *server,
     _cleanup_pg_connection_ struct pg_connection *maintenance = NULL;
     int r = begin_service(server, &arena, service, &maintenance, err);
     if (r == 0)
-        r = drop_shared(maintenance, &arena, service, service->shared_database, err);
+        r = drop_shared(server, maintenance, &arena, service, err);
     const char *const roles[] = {service->run_role, service->run_ro_role, service->use_role};
     for (size_t i = 0; r == 0 && i < array_size(roles); i++)
         r = isolation_server_drop_role(maintenance, &arena, roles[i], err);

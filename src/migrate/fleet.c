@@ -84,43 +84,83 @@ static int migrate_one(struct fleet *fleet, struct catalog *catalog, const struc
 
 /* ---- what is shared ---- */
 
-static int migrate_site_bases(struct fleet *fleet, struct catalog *catalog, const struct site *site,
-                              struct arena *arena, struct error *err)
+static int migrate_bases_locked(struct fleet *fleet, struct catalog *catalog,
+                                const struct site *site, struct arena *arena, struct error *err)
 {
     const struct isolation_target *targets;
     size_t count = isolation_base_targets(arena, &site->isolation, &targets);
-    if (count == 0 || site->login.owner_password.length == 0)
+    int r = 0;
+    if (site->empty || site->login.owner_password.length == 0)
         return 0;
-    int r = site_lock(fleet->context, catalog, site, err);
-    if (r < 0)
-        return r;
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct migrate_outcome outcome = {.target = arena_printf(arena, "%s on cluster %s",
                                                                  targets[i].description,
                                                                  site->cluster.name)};
         r = migrate_one(fleet, catalog, site, &targets[i], NULL, &outcome, arena, err);
     }
-    site_unlock(catalog, site);
     return r;
 }
 
-int fleet_migrate_bases(struct fleet *fleet, struct catalog *catalog, struct arena *arena,
-                        struct error *err)
+/* A database may have been made or dropped since the cluster was found. */
+static int migrate_cluster_bases(struct fleet *fleet, struct catalog *catalog, int64_t cluster_id,
+                                 struct arena *arena, struct error *err)
+{
+    struct site site;
+    int r = site_load_locked(fleet->context, catalog, arena, fleet->service_id, cluster_id, NULL,
+                             &site, err);
+    if (r < 0)
+        return r;
+    r = migrate_bases_locked(fleet, catalog, &site, arena, err);
+    site_unlock(catalog, &site);
+    return r;
+}
+
+struct visits {
+    int64_t *clusters;
+    size_t count;
+};
+
+static bool was_visited(const struct visits *visits, int64_t cluster_id)
+{
+    for (size_t i = 0; i < visits->count; i++)
+        if (visits->clusters[i] == cluster_id)
+            return true;
+    return false;
+}
+
+static int visit_new_clusters(struct fleet *fleet, struct catalog *catalog, struct visits *visits,
+                              struct arena *arena, struct error *err)
 {
     struct catalog_service_database *databases;
     size_t count;
     int r = catalog_service_database_list(catalog, arena, fleet->service_id, 0, &databases, &count,
                                           err);
-    int64_t previous = 0; /* they come ordered by cluster */
+    if (r < 0)
+        return r;
+    int64_t *clusters = arena_zalloc(arena, (visits->count + count + 1) * sizeof(*clusters));
+    for (size_t i = 0; i < visits->count; i++)
+        clusters[i] = visits->clusters[i];
+    visits->clusters = clusters;
     for (size_t i = 0; r == 0 && i < count; i++) {
-        if (databases[i].cluster_id == previous)
+        if (was_visited(visits, databases[i].cluster_id))
             continue;
-        previous = databases[i].cluster_id;
-        struct site site;
-        r = site_load(fleet->context, catalog, arena, fleet->service_id, previous, &site, err);
-        if (r == 0)
-            r = migrate_site_bases(fleet, catalog, &site, arena, err);
+        clusters[visits->count++] = databases[i].cluster_id;
+        r = migrate_cluster_bases(fleet, catalog, databases[i].cluster_id, arena, err);
     }
+    return r;
+}
+
+/* The service may have come to another cluster meanwhile, with what the folder had before. */
+int fleet_migrate_bases(struct fleet *fleet, struct catalog *catalog, struct arena *arena,
+                        struct error *err)
+{
+    struct visits visits = {0};
+    size_t before;
+    int r;
+    do {
+        before = visits.count;
+        r = visit_new_clusters(fleet, catalog, &visits, arena, err);
+    } while (r == 0 && visits.count > before);
     return r;
 }
 

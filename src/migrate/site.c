@@ -55,19 +55,20 @@ static bool has_database(const struct isolation_service *service, const char *da
 }
 
 /* All that the catalog has, and the one that is asked for. The default one is among them without
- * being asked for only where there is no other. */
+ * being asked for only where the service has nothing yet, not even its template. */
 static int find_databases(struct catalog *catalog, struct arena *arena, const char *asked,
                           struct site *site, struct error *err)
 {
     struct isolation_service *service = &site->isolation;
     struct catalog_service_database *databases;
     size_t count;
-    if (!service->shared_database)
-        return 0;
     int r = catalog_service_database_list(catalog, arena, site->service.id, site->cluster.id,
                                           &databases, &count, err);
     if (r < 0)
         return r;
+    site->empty = count == 0;
+    if (!service->shared_database)
+        return 0;
     const char **all =
         arena_zalloc(arena, (count + 1) * sizeof(*all)); /* NOLINT(bugprone-sizeof-expression) */
     service->shared_databases = all;
@@ -76,8 +77,9 @@ static int find_databases(struct catalog *catalog, struct arena *arena, const ch
         if (databases[i].kind == CATALOG_DATABASE_SHARED)
             all[service->shared_count++] = databases[i].database;
     isolation_service_choose(arena, service, asked);
-    bool wanted = (asked && *asked) || service->shared_count == 0;
+    bool wanted = (asked && *asked) || count == 0;
     site->to_be_made = !has_database(service, service->shared_database);
+    service->shared_is_new = site->to_be_made;
     if (wanted && site->to_be_made)
         all[service->shared_count++] = service->shared_database;
     return 0;
@@ -186,6 +188,20 @@ int site_try_lock(const struct job_context *context, struct catalog *catalog,
     char name[JOB_SUBJECT_SIZE];
     lock_name(site, name);
     return job_lock(catalog, name, 0, context->cancelled, err);
+}
+
+int site_load_locked(const struct job_context *context, struct catalog *catalog,
+                     struct arena *arena, int64_t service_id, int64_t cluster_id,
+                     const char *database, struct site *ret, struct error *err)
+{
+    const struct site which = {.service.id = service_id, .cluster.id = cluster_id};
+    int r = site_lock(context, catalog, &which, err);
+    if (r < 0)
+        return r;
+    r = site_load_at(context, catalog, arena, service_id, cluster_id, database, ret, err);
+    if (r < 0)
+        site_unlock(catalog, &which);
+    return r;
 }
 
 void site_unlock(struct catalog *catalog, const struct site *site)

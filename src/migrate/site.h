@@ -17,6 +17,7 @@ struct site {
     struct catalog_cluster cluster;
     struct isolation_service isolation; /* names of the service's objects there */
     bool to_be_made;                    /* the catalog has not the shared database that is meant */
+    bool empty;                         /* it has no database of the service there at all */
     struct migrate_login login; /* owner_password has length 0 before the owner role was made */
 };
 
@@ -44,6 +45,11 @@ int site_lock(const struct job_context *context, struct catalog *catalog, const 
 /* ERROR_BUSY at once. */
 int site_try_lock(const struct job_context *context, struct catalog *catalog,
                   const struct site *site, struct error *err);
+/* site_load_at behind site_lock: what others did until now is in it, and they do nothing more until
+ * site_unlock. Not locked when it fails. */
+int site_load_locked(const struct job_context *context, struct catalog *catalog,
+                     struct arena *arena, int64_t service_id, int64_t cluster_id,
+                     const char *database, struct site *ret, struct error *err);
 void site_unlock(struct catalog *catalog, const struct site *site);
 
 /* True when the target is not one tenant's own: the template, or tables that tenants share. */

@@ -2,6 +2,7 @@
 
 #include "auth/scram.h"
 #include "base/str.h"
+#include "catalog/move.h"
 
 enum { PASSWORD_BYTES = 32 };
 
@@ -120,10 +121,44 @@ int base_migrate(struct catalog *catalog, struct arena *arena, const struct site
     return r;
 }
 
+static int refuse_place(const struct site *site, const struct catalog_placement *place,
+                        const char *why, struct error *err)
+{
+    error_set(err, ERROR_STATE, "tenant \"%s\" %s service \"%s\" on cluster \"%s\"", place->tenant,
+              why, site->service.name, site->cluster.name);
+    error_hint(err, "detach it, or finish its move, first");
+    return -ERROR_STATE;
+}
+
+/* Whoever comes in has its row in the catalog before it waits for the site's lock. */
+static int check_unused(struct catalog *catalog, const struct site *site, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
+    filter.service_id = site->service.id;
+    filter.cluster_id = site->cluster.id;
+    const struct catalog_move_filter other = {.cluster_id = site->cluster.id, .open = true};
+    struct catalog_placement *placements;
+    struct catalog_move *moves;
+    size_t count, move_count;
+    int r = catalog_placement_list(catalog, &arena, &filter, &placements, &count, err);
+    if (r == 0)
+        r = catalog_move_list(catalog, &arena, &other, &moves, &move_count, err);
+    if (r == 0 && count > 0)
+        r = refuse_place(site, &placements[0], "has a placement in", err);
+    for (size_t i = 0; r == 0 && i < move_count; i++)
+        if (moves[i].place.service_id == site->service.id)
+            r = refuse_place(site, &moves[i].place, "has an open move, and a place in", err);
+    return r;
+}
+
 int base_drop(struct catalog *catalog, const struct site *site, struct server *server,
               struct error *err)
 {
-    int r = isolation_drop_service(&server->isolation, &site->isolation, err);
+    int r = check_unused(catalog, site, err);
+    if (r == 0)
+        r = isolation_drop_service(&server->isolation, &site->isolation, err);
     if (r == 0)
         r = catalog_service_database_delete(catalog, site->service.id, site->cluster.id, NULL, err);
     if (r == 0)

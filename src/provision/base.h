@@ -17,7 +17,8 @@ int base_prepare(struct catalog *catalog, struct arena *arena, struct site *site
 int base_migrate(struct catalog *catalog, struct arena *arena, const struct site *site,
                  const struct isolation_target *target, const struct migration_set *set,
                  struct error *err);
-/* Drops all of it, on the server and then in the catalog. ERROR_STATE while tenants are there. */
+/* Drops all of it, on the server and then in the catalog. ERROR_STATE while tenants are there, or
+ * come, or have an open move. The site was loaded behind the lock. */
 int base_drop(struct catalog *catalog, const struct site *site, struct server *server,
               struct error *err);
 

@@ -320,6 +320,7 @@ static int check_unused(struct catalog *catalog, struct arena *arena,
     return 0;
 }
 
+/* The sites stay locked until the catalog's session ends, which is the cluster's end. */
 static int drop_services(const struct job_context *context, struct catalog *catalog,
                          struct arena *arena, const struct catalog_cluster *cluster,
                          const struct catalog_service *services, size_t count, struct error *err)
@@ -329,7 +330,8 @@ static int drop_services(const struct job_context *context, struct catalog *cata
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++) {
         struct site site;
-        r = site_load(context, catalog, arena, services[i].id, cluster->id, &site, err);
+        r = site_load_locked(context, catalog, arena, services[i].id, cluster->id, NULL, &site,
+                             err);
         if (r == 0 && site.login.owner_password.length > 0)
             r = base_drop(catalog, &site, &server, err);
     }

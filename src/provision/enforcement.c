@@ -85,26 +85,33 @@ int enforcement_choose(struct server *server, struct arena *arena, const char *w
 /* ---- a cluster that is there ---- */
 
 /* The guard's functions in the service's shared databases, and policies that ask them. */
+static int renew_locked(const struct job_context *context, struct arena *arena,
+                        const struct site *site, struct error *err)
+{
+    struct server server;
+    if (site->empty || site->login.owner_password.length == 0)
+        return 0; /* it has nothing on this cluster */
+    server_init(&server, context, &site->cluster);
+    int r = isolation_renew_service(&server.isolation, &site->isolation, err);
+    const struct isolation_target *targets;
+    size_t count = isolation_base_targets(arena, &site->isolation, &targets);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        if (targets[i].row_security)
+            r = migrate_finish(&site->login, &targets[i], arena, err);
+    }
+    return r;
+}
+
+/* Behind the lock, so that one which was dropped is not made anew. */
 static int renew_service(const struct job_context *context, struct catalog *catalog,
                          struct arena *arena, int64_t service_id,
                          const struct catalog_cluster *cluster, struct error *err)
 {
     struct site site;
-    struct server server;
-    int r = site_load(context, catalog, arena, service_id, cluster->id, &site, err);
-    if (r < 0 || site.login.owner_password.length == 0)
-        return r; /* it has nothing on this cluster */
-    server_init(&server, context, &site.cluster);
-    r = site_lock(context, catalog, &site, err);
+    int r = site_load_locked(context, catalog, arena, service_id, cluster->id, NULL, &site, err);
     if (r < 0)
         return r;
-    r = isolation_renew_service(&server.isolation, &site.isolation, err);
-    const struct isolation_target *targets;
-    size_t count = isolation_base_targets(arena, &site.isolation, &targets);
-    for (size_t i = 0; r == 0 && i < count; i++) {
-        if (targets[i].row_security)
-            r = migrate_finish(&site.login, &targets[i], arena, err);
-    }
+    r = renew_locked(context, arena, &site, err);
     site_unlock(catalog, &site);
     return r;
 }

@@ -183,11 +183,26 @@ int place_read_migrations(struct job_run *run, struct place_making *making, stru
     return r;
 }
 
+/* Others may have been at work until now: on the cluster, on its databases, and on the folder,
+ * which `reeve migrate` goes by before it takes the lock. */
+static int load_again(struct job_run *run, struct place_making *making, struct error *err)
+{
+    struct place *place = making->place;
+    making->has_set = false;
+    int r = place_read_migrations(run, making, err);
+    if (r == 0)
+        r = site_load_of(run->context, run->catalog, run->arena, &place->placement, &place->site,
+                         err);
+    return r;
+}
+
 static int prepare_locked(struct job_run *run, struct place_making *making, struct error *err)
 {
     struct place *place = making->place;
     struct isolation_target base;
-    int r = base_prepare(run->catalog, run->arena, &place->site, &place->server, err);
+    int r = load_again(run, making, err);
+    if (r == 0)
+        r = base_prepare(run->catalog, run->arena, &place->site, &place->server, err);
     if (r < 0 || !isolation_base_target(run->arena, &place->site.isolation,
                                         place->isolated.isolation, &base))
         return r;
@@ -196,9 +211,7 @@ static int prepare_locked(struct job_run *run, struct place_making *making, stru
 
 int place_prepare(struct job_run *run, struct place_making *making, struct error *err)
 {
-    int r = place_read_migrations(run, making, err);
-    if (r == 0)
-        r = site_lock(run->context, run->catalog, &making->place->site, err);
+    int r = site_lock(run->context, run->catalog, &making->place->site, err);
     if (r < 0)
         return r;
     r = prepare_locked(run, making, err);

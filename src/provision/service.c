@@ -42,12 +42,18 @@ static int load(struct job_run *run, struct create_state **ret, struct error *er
     return 0;
 }
 
+static int load_locked(struct job_run *run, struct create_state *state, struct error *err)
+{
+    return site_load_locked(run->context, run->catalog, run->arena, state->site.service.id,
+                            state->site.cluster.id, NULL, &state->site, err);
+}
+
 static int step_prepare(struct job_run *run, struct error *err)
 {
     struct create_state *state;
     int r = load(run, &state, err);
     if (r == 0)
-        r = site_lock(run->context, run->catalog, &state->site, err);
+        r = load_locked(run, state, err);
     if (r < 0)
         return r;
     r = base_prepare(run->catalog, run->arena, &state->site, &state->server, err);
@@ -84,14 +90,18 @@ static int compensate(struct job_run *run, struct error *err)
     struct create_state *state;
     run->state = NULL; /* what the steps knew may be stale */
     int r = load(run, &state, err);
+    if (r == 0)
+        r = load_locked(run, state, err);
     if (r == -ERROR_NOT_FOUND) {
         error_clear(err);
         return 0;
     }
-    if (r == 0)
-        r = base_drop(run->catalog, &state->site, &state->server, err);
+    if (r < 0)
+        return r;
+    r = base_drop(run->catalog, &state->site, &state->server, err);
     if (r == 0)
         r = catalog_service_delete(run->catalog, run->service_id, err);
+    site_unlock(run->catalog, &state->site);
     if (r == -ERROR_STATE) {
         error_clear(err); /* a tenant was attached meanwhile, so the service works after all */
         return 0;
@@ -270,6 +280,8 @@ static int check_unused(struct catalog *catalog, struct arena *arena,
     return -ERROR_STATE;
 }
 
+/* The sites stay locked until the catalog's session ends: nothing is made there between this and
+ * the end of the service. */
 static int drop_everywhere(const struct job_context *context, struct catalog *catalog,
                            struct arena *arena, int64_t service_id, struct error *err)
 {
@@ -280,7 +292,7 @@ static int drop_everywhere(const struct job_context *context, struct catalog *ca
         struct site site;
         struct server server;
         server_init(&server, context, &clusters[i]);
-        r = site_load(context, catalog, arena, service_id, clusters[i].id, &site, err);
+        r = site_load_locked(context, catalog, arena, service_id, clusters[i].id, NULL, &site, err);
         if (r == 0 && site.login.owner_password.length > 0)
             r = base_drop(catalog, &site, &server, err);
     }

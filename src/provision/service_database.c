@@ -38,10 +38,31 @@ static int check_empty(struct catalog *catalog, struct arena *arena, const struc
     return r;
 }
 
-static int check_droppable(struct arena *arena, const struct site *site, struct error *err)
+/* What the catalog does not know of may be the rest of a making that was cut off. */
+static int find_rest(struct catalog *catalog, const struct site *site, struct server *server,
+                     bool *ret, struct error *err)
 {
     const char *database = site->isolation.shared_database;
-    if (!database || site->to_be_made)
+    bool taken = true;
+    struct error ignored;
+    if (!database || isolation_check_database_name(database, &ignored) < 0)
+        return 0;
+    int r = catalog_service_database_taken(catalog, site->cluster.id, database, site->service.id,
+                                           &taken, err);
+    if (r < 0 || taken)
+        return r;
+    return isolation_shared_remains(&server->isolation, &site->isolation, ret, err);
+}
+
+static int check_droppable(struct catalog *catalog, struct arena *arena, const struct site *site,
+                           struct server *server, struct error *err)
+{
+    const char *database = site->isolation.shared_database;
+    bool there = database && !site->to_be_made;
+    int r = there ? 0 : find_rest(catalog, site, server, &there, err);
+    if (r < 0)
+        return r;
+    if (!there)
         return error_set(err, ERROR_NOT_FOUND,
                          "service \"%s\" has no such shared database on cluster \"%s\"",
                          site->service.name, site->cluster.name);
@@ -55,7 +76,9 @@ static int drop_locked(const struct job_context *context, struct catalog *catalo
 {
     struct server server;
     server_init(&server, context, &site->cluster);
-    int r = check_empty(catalog, arena, site, err);
+    int r = check_droppable(catalog, arena, site, &server, err);
+    if (r == 0)
+        r = check_empty(catalog, arena, site, err);
     if (r == 0)
         r = base_drop_shared(catalog, site, &server, err);
     const struct catalog_audit_event event = {
@@ -84,12 +107,8 @@ int provision_service_drop_database(const struct job_context *context, const cha
     if (r == 0 && cluster_name)
         r = catalog_cluster_find(catalog, &arena, cluster_name, &cluster, err);
     if (r == 0)
-        r = site_load_at(context, catalog, &arena, service.id,
-                         cluster_name ? cluster.id : service.cluster_id, database, &site, err);
-    if (r == 0)
-        r = check_droppable(&arena, &site, err);
-    if (r == 0)
-        r = site_lock(context, catalog, &site, err);
+        r = site_load_locked(context, catalog, &arena, service.id,
+                             cluster_name ? cluster.id : service.cluster_id, database, &site, err);
     if (r < 0)
         return r;
     r = drop_locked(context, catalog, &arena, &site, err);
