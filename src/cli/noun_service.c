@@ -343,7 +343,9 @@ static const struct cli_command commands[] = {
      .description =
          "One that was made for --database of \"reeve tenant attach\" or \"reeve move\", "
          "with the groups of its tenants. Refused while a tenant is there, or has a place "
-         "there in an open move. Asks for confirmation.",
+         "there in an open move. Asks for confirmation. Also drops what is left of a database "
+         "whose making was cut off. When this command is cut off itself, run it again: until then "
+         "the catalog may name a database that is gone, and \"reeve migrate\" fails.",
      .arguments = database_arguments,
      .options = database_options,
      .fields = database_fields,
