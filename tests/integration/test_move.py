@@ -282,7 +282,7 @@ def test_a_proxy_that_does_not_answer_cannot_write_there(world, before, after):
             connection.execute("INSERT INTO visit (path) VALUES ('before')")
             away.process.send_signal(signal.SIGSTOP)
             try:
-                move(world, tenant, "--to", after, "--pause", "12s")
+                move(world, tenant, "--to", after, "--pause", "25s")
             finally:
                 away.process.send_signal(signal.SIGCONT)
             written = []
