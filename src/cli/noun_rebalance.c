@@ -87,6 +87,14 @@ static const struct output_field move_fields[] = {
 
 static const struct output_field cluster_fields[] = {
     {.key = "cluster", .title = "CLUSTER", .kind = OUTPUT_TEXT},
+    {.key = "tenants", .title = "TENANTS", .kind = OUTPUT_NUMBER},
+    {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER},
+    {.key = "before", .title = "BEFORE", .kind = OUTPUT_TEXT},
+    {.key = "after", .title = "AFTER", .kind = OUTPUT_TEXT},
+    {0},
+};
+
+static const struct output_field database_fields[] = {
     {.key = "database", .title = "DATABASE", .kind = OUTPUT_TEXT},
     {.key = "tenants", .title = "TENANTS", .kind = OUTPUT_NUMBER},
     {.key = "bytes", .title = "BYTES", .kind = OUTPUT_NUMBER},
@@ -340,7 +348,7 @@ static void print_proposal(struct rebalancing *run)
         print_moves(run);
         putchar('\n');
     }
-    output_table(cluster_fields, cluster_list(run, true));
+    output_table(run->request.among ? database_fields : cluster_fields, cluster_list(run, true));
     if (run->many.count > 0)
         printf("\nBetween the %s with most and least: %.0f %% of the mean, and %.0f %% "
                "when these have moved.\n",
