@@ -501,8 +501,9 @@ static int take(struct applier *applier, struct str bytes, struct error *err)
         return r;
     if (!kept)
         return take_plain(applier, &message, err);
-    return pieces_add(applier->pieces, &message,
-                      bytes.length > MESSAGE_MAX ? (struct str){0} : bytes, err);
+    if (bytes.length > MESSAGE_MAX)
+        bytes = (struct str){0};
+    return pieces_add(applier->pieces, &message, bytes, err);
 }
 
 int applier_take(struct applier *applier, struct str bytes, struct error *err)

@@ -121,17 +121,27 @@ int base_migrate(struct catalog *catalog, struct arena *arena, const struct site
     return r;
 }
 
+/* database NULL: whichever it is. */
+static bool is_in(const struct site *site, const char *database,
+                  const struct catalog_placement *place)
+{
+    return place->service_id == site->service.id &&
+           (!database || strcmp(place->database, database) == 0);
+}
+
 static int refuse_place(const struct site *site, const struct catalog_placement *place,
                         const char *why, struct error *err)
 {
-    error_set(err, ERROR_STATE, "tenant \"%s\" %s service \"%s\" on cluster \"%s\"", place->tenant,
-              why, site->service.name, site->cluster.name);
-    error_hint(err, "detach it, or finish its move, first");
+    error_set(err, ERROR_STATE,
+              "tenant \"%s\" %s database \"%s\" of service \"%s\" on cluster \"%s\"", place->tenant,
+              why, place->database, site->service.name, site->cluster.name);
+    error_hint(err, "move or detach it, or finish its move, first");
     return -ERROR_STATE;
 }
 
 /* Whoever comes in has its row in the catalog before it waits for the site's lock. */
-static int check_unused(struct catalog *catalog, const struct site *site, struct error *err)
+int base_check_unused(struct catalog *catalog, const struct site *site, const char *database,
+                      struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -139,16 +149,17 @@ static int check_unused(struct catalog *catalog, const struct site *site, struct
     filter.service_id = site->service.id;
     filter.cluster_id = site->cluster.id;
     const struct catalog_move_filter other = {.cluster_id = site->cluster.id, .open = true};
-    struct catalog_placement *placements;
-    struct catalog_move *moves;
-    size_t count, move_count;
+    struct catalog_placement *placements = NULL;
+    struct catalog_move *moves = NULL;
+    size_t count = 0, move_count = 0;
     int r = catalog_placement_list(catalog, &arena, &filter, &placements, &count, err);
     if (r == 0)
         r = catalog_move_list(catalog, &arena, &other, &moves, &move_count, err);
-    if (r == 0 && count > 0)
-        r = refuse_place(site, &placements[0], "has a placement in", err);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        if (is_in(site, database, &placements[i]))
+            r = refuse_place(site, &placements[i], "is in", err);
     for (size_t i = 0; r == 0 && i < move_count; i++)
-        if (moves[i].place.service_id == site->service.id)
+        if (is_in(site, database, &moves[i].place))
             r = refuse_place(site, &moves[i].place, "has an open move, and a place in", err);
     return r;
 }
@@ -156,7 +167,7 @@ static int check_unused(struct catalog *catalog, const struct site *site, struct
 int base_drop(struct catalog *catalog, const struct site *site, struct server *server,
               struct error *err)
 {
-    int r = check_unused(catalog, site, err);
+    int r = base_check_unused(catalog, site, NULL, err);
     if (r == 0)
         r = isolation_drop_service(&server->isolation, &site->isolation, err);
     if (r == 0)

@@ -17,6 +17,10 @@ int base_prepare(struct catalog *catalog, struct arena *arena, struct site *site
 int base_migrate(struct catalog *catalog, struct arena *arena, const struct site *site,
                  const struct isolation_target *target, const struct migration_set *set,
                  struct error *err);
+/* ERROR_STATE: a tenant is in that database of the site's (NULL: in any), comes there, or has the
+ * other place of an open move there. Behind the site's lock it stays as it is. */
+int base_check_unused(struct catalog *catalog, const struct site *site, const char *database,
+                      struct error *err);
 /* Drops all of it, on the server and then in the catalog. ERROR_STATE while tenants are there, or
  * come, or have an open move. The site was loaded behind the lock. */
 int base_drop(struct catalog *catalog, const struct site *site, struct server *server,

@@ -1,42 +1,7 @@
 /* service_database.c - a shared database that no tenant is in any more goes. */
 #include "catalog/audit_event.h"
-#include "catalog/move.h"
 #include "provision/base.h"
 #include "provision/provision.h"
-
-static int refuse(const char *database, const struct catalog_placement *place, const char *why,
-                  struct error *err)
-{
-    error_set(err, ERROR_STATE, "tenant \"%s\" %s database \"%s\"", place->tenant, why, database);
-    error_hint(err, "`reeve move` takes it to another");
-    return -ERROR_STATE;
-}
-
-/* Whoever comes in from here on has its row in the catalog first, and waits for the site's lock
- * then: it finds that the database is to be made. */
-static int check_empty(struct catalog *catalog, struct arena *arena, const struct site *site,
-                       struct error *err)
-{
-    const char *database = site->isolation.shared_database;
-    struct catalog_placement_filter filter = CATALOG_PLACEMENT_ANY;
-    filter.service_id = site->service.id;
-    filter.cluster_id = site->cluster.id;
-    const struct catalog_move_filter other = {.cluster_id = site->cluster.id, .open = true};
-    struct catalog_placement *placements;
-    struct catalog_move *moves;
-    size_t count, move_count;
-    int r = catalog_placement_list(catalog, arena, &filter, &placements, &count, err);
-    if (r == 0)
-        r = catalog_move_list(catalog, arena, &other, &moves, &move_count, err);
-    for (size_t i = 0; r == 0 && i < count; i++)
-        if (strcmp(placements[i].database, database) == 0)
-            r = refuse(database, &placements[i], "is in", err);
-    for (size_t i = 0; r == 0 && i < move_count; i++)
-        if (moves[i].place.service_id == site->service.id &&
-            strcmp(moves[i].place.database, database) == 0)
-            r = refuse(database, &moves[i].place, "has an open move, and a place in", err);
-    return r;
-}
 
 /* What the catalog does not know of may be the rest of a making that was cut off. */
 static int find_rest(struct catalog *catalog, const struct site *site, struct server *server,
@@ -78,7 +43,7 @@ static int drop_locked(const struct job_context *context, struct catalog *catalo
     server_init(&server, context, &site->cluster);
     int r = check_droppable(catalog, arena, site, &server, err);
     if (r == 0)
-        r = check_empty(catalog, arena, site, err);
+        r = base_check_unused(catalog, site, site->isolation.shared_database, err);
     if (r == 0)
         r = base_drop_shared(catalog, site, &server, err);
     const struct catalog_audit_event event = {
