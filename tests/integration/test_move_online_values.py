@@ -5,9 +5,9 @@ from concurrent import futures
 import pytest
 
 from support.process import wait_until
-from support.reeve import MODES, running_reeve
+from support.reeve import running_reeve
 from support.world import World
-from test_move import audited, orphans, placement
+from test_move import SOME_WITHIN, audited, orphans, placement
 
 SOON_SECONDS = 90
 LONG_SECONDS = 400
@@ -90,7 +90,7 @@ def streams(world):
                                             " WHERE relname ~ '^reeve_(move|back)_'", database=name[0])])
 
 
-@pytest.mark.parametrize("before, after", [(a, b) for a in MODES for b in MODES if a != b])
+@pytest.mark.parametrize("before, after", SOME_WITHIN)
 def test_values_there_and_back(world, before, after):
     """Whatever the database says of how values are shown: what is written behind the move comes back."""
     tenant = world.new_tenant(before, SERVICE)
