@@ -29,7 +29,8 @@ class Part:
         self.moves = 0
 
     def prepare(self):
-        self.stage.add_service(SERVICE, self.shape.pairs)
+        isolations = dict.fromkeys((self.options.before, self.options.after))
+        self.stage.add_service(SERVICE, self.shape.pairs, isolations=tuple(isolations))
         self.tenant = self.stage.add_tenant(TENANT, SERVICE, self.options.before)
         self.stage.fill(self.tenant, self.shape)
         self.bytes, self.index_bytes = self.stage.home(self.tenant).size()

@@ -89,14 +89,15 @@ class Stage:
         self.servers[name] = server
         return server
 
-    def add_service(self, name, pairs, cluster="bench"):
-        """With so many pairs of tables."""
+    def add_service(self, name, pairs, cluster="bench", isolations=("row", "schema", "database")):
+        """With so many pairs of tables. Where row isolation is none of those, they have no tenant column."""
         folder = pathlib.Path(self.folder / name)
         folder.mkdir()
         text = PAIR.read_text()
         (folder / "0001_accounts.sql").write_text(
             "\n".join(text.replace("NN", f"{number:02d}") for number in range(pairs)))
-        world.create_service(self.reeve, name, folder, cluster=cluster)
+        self.reeve.cli("service", "create", name, "--migrations", folder, "--isolation", isolations[0], "--allow",
+                       ",".join(isolations[1:]) or isolations[0], "--cluster", cluster)
 
     def add_tenant(self, slug, service, isolation):
         return self.reeve.add_tenant(slug, service, isolation)
