@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS, IN_PIECES_VERSION = 140000 };
+enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
@@ -196,10 +196,9 @@ static int set_path(struct follow *follow, struct error *err)
 }
 
 /* Else they stay on the source's server until they commit. */
-static bool takes_pieces(const struct follow *follow)
+static bool takes_pieces(void)
 {
-    return pg_server_version(follow->replication) >= IN_PIECES_VERSION &&
-           time_monotonic_us() >= atomic_load(&whole_until_us) && spool_is_possible();
+    return time_monotonic_us() >= atomic_load(&whole_until_us) && spool_is_possible();
 }
 
 static int follow_open(struct follow *follow, struct error *err)
@@ -231,7 +230,7 @@ static int follow_open(struct follow *follow, struct error *err)
         .slot = name,
         .publications = {name, stream_mark_name(follow->run->arena, moving->move.id, follow->way)},
         .start_lsn = follow->seen_lsn,
-        .in_pieces = takes_pieces(follow)};
+        .in_pieces = takes_pieces()};
     return pg_stream_open(follow->replication, &spec, &follow->stream, err);
 }
 
