@@ -443,15 +443,6 @@ static int read_sequences(struct pg_connection *source, const struct isolation_p
     return pg_query(source, buffer_string(&sql), 0, NULL, ret, err);
 }
 
-static const char *column_array(struct arena *arena, const struct pg_result *result, size_t column)
-{
-    size_t count = pg_rows(result);
-    const char **values = arena_zalloc(arena, (count + 1) * sizeof(*values));
-    for (size_t i = 0; i < count; i++)
-        values[i] = pg_text(result, i, column);
-    return pg_from_text_array(arena, values, count);
-}
-
 int isolation_contents_sequences(struct pg_connection *source,
                                  const struct isolation_placement *source_placement,
                                  struct pg_connection *target,
@@ -466,9 +457,9 @@ int isolation_contents_sequences(struct pg_connection *source,
         return r;
     const char *const parameters[] = {
         target_placement->schema,
-        column_array(&arena, here, 0),
-        column_array(&arena, here, 1),
-        column_array(&arena, here, 2),
+        pg_from_column(&arena, here, 0),
+        pg_from_column(&arena, here, 1),
+        pg_from_column(&arena, here, 2),
         pg_from_bool(target_placement->isolation->shares_tables),
         pg_from_i64(&arena, SHARED_MARGIN),
     };

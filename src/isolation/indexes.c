@@ -93,15 +93,6 @@ int isolation_indexes_put_back(struct pg_connection *owner,
 
 /* ---- the two ends ---- */
 
-static const char *column_array(struct arena *arena, const struct pg_result *result, size_t column)
-{
-    size_t count = pg_rows(result);
-    const char **values = arena_zalloc(arena, (count + 1) * sizeof(*values));
-    for (size_t i = 0; i < count; i++)
-        values[i] = pg_text(result, i, column);
-    return pg_from_text_array(arena, values, count);
-}
-
 int isolation_indexes_missing(struct pg_connection *source,
                               const struct isolation_placement *source_placement,
                               struct pg_connection *target,
@@ -114,7 +105,7 @@ int isolation_indexes_missing(struct pg_connection *source,
                      err);
     if (r < 0)
         return r;
-    const char *const parameters[] = {target_placement->schema, column_array(&arena, here, 0),
-                                      column_array(&arena, here, 1)};
+    const char *const parameters[] = {target_placement->schema, pg_from_column(&arena, here, 0),
+                                      pg_from_column(&arena, here, 1)};
     return pg_query(target, sql_isolation_content_indexes_missing, 3, parameters, ret, err);
 }

@@ -193,6 +193,15 @@ const char *pg_from_text_array(struct arena *arena, const char *const *values, s
     return arena_strdup(arena, buffer_string(&buffer));
 }
 
+const char *pg_from_column(struct arena *arena, const struct pg_result *result, size_t column)
+{
+    size_t count = pg_rows(result);
+    const char **values = arena_zalloc(arena, (count + 1) * sizeof(*values));
+    for (size_t i = 0; i < count; i++)
+        values[i] = pg_text(result, i, column);
+    return pg_from_text_array(arena, values, count);
+}
+
 /* One element at *at into `target`; false when the text is malformed. Moves *at behind it. */
 static bool take_element(const char **at, char *target)
 {

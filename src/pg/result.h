@@ -49,6 +49,8 @@ const char *pg_from_bytes(struct arena *arena, const void *bytes, size_t length)
 /* An array ("{1,2}", "{"a","b"}") for a parameter of type bigint[] or text[]. */
 const char *pg_from_i64_array(struct arena *arena, const int64_t *values, size_t count);
 const char *pg_from_text_array(struct arena *arena, const char *const *values, size_t count);
+/* The same of a result's column, whose values are copied. */
+const char *pg_from_column(struct arena *arena, const struct pg_result *result, size_t column);
 /* A text[] or name[] value taken apart, without NULLs in it; texts in the arena. ERROR_INVALID. */
 int pg_text_array(const struct pg_result *result, size_t row, size_t column, struct arena *arena,
                   const char *const **ret, size_t *ret_count, struct error *err);
