@@ -3,7 +3,8 @@
 SELECT format('%I.%I', n.nspname, i.relname) AS object,
        format('unique key of table "%s" does not hold "tenant_id": a conflict tells one tenant of '
               'another''s rows', c.relname) AS message,
-       'make the key anew with tenant_id as its first column' AS remedy,
+       CASE WHEN c.oid = ANY ($1::oid[]) THEN 'make the key anew with tenant_id as its first column'
+            ELSE 'make the key anew with tenant_id as its last column' END AS remedy,
        n.nspname AS subject,
        CASE WHEN c.oid = ANY ($1::oid[]) THEN NULL ELSE 'warning' END AS severity
 FROM pg_catalog.pg_index x

@@ -87,7 +87,7 @@ JOIN relation r ON r.oid = k.conrelid
 WHERE k.contype = 'f' AND NOT EXISTS (SELECT FROM relation t WHERE t.oid = k.confrelid)
 UNION ALL
 SELECT format('view "%s" groups by "%s" of table "%s" alone', v.relname, k.conname, r.relname),
-       'Name every selected column in GROUP BY: the primary key will begin with tenant_id.'
+       'Name every selected column in GROUP BY: the primary key will have tenant_id as well.'
 FROM pg_catalog.pg_constraint k
 JOIN relation r ON r.oid = k.conrelid AND NOT r.shared
 JOIN pg_catalog.pg_depend d

@@ -46,7 +46,7 @@ struct rewrite {
 };
 
 /* All results live in the arena. Errors: ERROR_MIGRATION with the line. Thread-safe. `is_shaped`
- * says whether a table's primary key is led by the tenant column. */
+ * says whether a table has the tenant column, and so its keys. */
 int isolation_rewrite_migration(struct arena *arena, const char *sql,
                                 bool (*is_shaped)(void *context, const char *table), void *context,
                                 struct rewrite *ret, struct error *err);

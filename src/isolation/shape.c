@@ -8,6 +8,7 @@ enum parameter {
     NO_PARAMETER,
     OWNER_ROLE,
     TENANT_ID,
+    TENANT_LEADS,   /* whether the tenant column comes first in keys and indexes, or last */
     TENANT_DEFAULT, /* SQL of the tenant column's default */
     TENANT_CHECK,   /* SQL of the check that keeps other tenants' rows out */
 };
@@ -24,8 +25,7 @@ struct rule {
 /* Foreign keys are taken off before the first group and put back between the two. */
 static const struct rule keys_and_indexes[] = {
     {"columns", sql_isolation_shape_columns, TENANT_ID, false},
-    {"constraints", sql_isolation_shape_constraints, NO_PARAMETER, false},
-    {"indexes", sql_isolation_shape_indexes, NO_PARAMETER, false},
+    {"keys", sql_isolation_shape_keys, TENANT_LEADS, false},
 };
 
 static const struct rule values_and_views[] = {
@@ -51,6 +51,8 @@ static const char *parameter_value(const struct shaping *shaping, enum parameter
         return target->owner_role;
     case TENANT_ID:
         return arena_printf(shaping->arena, "%lld", tenant);
+    case TENANT_LEADS:
+        return target->row_security ? "true" : "false";
     case TENANT_DEFAULT:
         if (target->row_security)
             return "reeve.tenant_id()";

@@ -175,7 +175,7 @@ static enum verdict add_conflict_hint(struct backend *backend,
 {
     wire_put_error(&backend->worker->scratch, fields->severity, fields->sqlstate, fields->message,
                    fields->detail,
-                   "keys of this service lead with tenant_id: name the constraint (ON CONFLICT ON "
+                   "keys of this service have tenant_id as well: name the constraint (ON CONFLICT ON "
                    "CONSTRAINT name) or the whole key (ON CONFLICT (tenant_id, ...))");
     to_client(backend);
     return REPLACED;

@@ -124,7 +124,7 @@ def test_batches(engine):
 
 
 def test_upsert(world, engine):
-    """A shaped service's keys begin with tenant_id: an upsert names the constraint, or all of it."""
+    """A shaped service's keys have tenant_id: an upsert names the constraint, or all of it."""
     name = unique()
     insert = postgresql.insert(Thing).values(name=name, body="one")
     if not world.direct:

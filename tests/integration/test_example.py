@@ -8,6 +8,10 @@ from support.world import ORDERS
 TABLES_AT_LEAST = 8
 
 
+# Where the tenant column stands in a key: first in shared tables, last in a tenant's own.
+IN_A_KEY = re.compile(r"\btenant_id, |, tenant_id\b")
+
+
 def outline(connection, schema):
     """Columns, keys and constraint names: the same in every mode (DESIGN, invariant 4)."""
     columns = connection.execute(
@@ -21,7 +25,7 @@ def outline(connection, schema):
         "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = %s ORDER BY 1",
         [schema]).fetchall()
     strip = re.compile(rf"\b{re.escape(schema)}\.")
-    return [tuple(strip.sub("", str(value)) for value in row)
+    return [tuple(IN_A_KEY.sub("", strip.sub("", str(value))) for value in row)
             for row in [*columns, *constraints, *indexes]]
 
 
@@ -49,6 +53,23 @@ def test_one_shape_everywhere(world, tenants):
     assert shapes["row"]
     assert shapes["schema"] == shapes["row"]
     assert shapes["database"] == shapes["row"]
+
+
+def test_unique_keys_have_the_tenant_column(world, tenants):
+    """In front where tenants share the index, behind where one has it."""
+    for mode, number in (("row", 0), ("schema", -1), ("database", -1)):
+        place = world.placement(tenants[mode, "a"])
+        with world.reeve.admin(place["database"]) as admin:
+            keys = [columns for (columns,) in admin.execute(
+                "SELECT array_agg(a.attname::text ORDER BY u.position) FROM pg_index x"
+                " JOIN pg_class c ON c.oid = x.indrelid AND c.relnamespace = %s::regnamespace"
+                " CROSS JOIN unnest((x.indkey::int2[])[0:x.indnkeyatts - 1])"
+                " WITH ORDINALITY AS u (number, position)"
+                " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = u.number"
+                " WHERE x.indisunique GROUP BY x.indexrelid", [place["schema"]])]
+        tenants_keys = [columns for columns in keys if "tenant_id" in columns]
+        assert len(tenants_keys) >= TABLES_AT_LEAST - 1, keys
+        assert {columns[number] for columns in tenants_keys} == {"tenant_id"}
 
 
 def test_migrations_are_ordinary_sql():

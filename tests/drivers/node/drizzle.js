@@ -102,7 +102,7 @@ const checks = {
       .where(like(thing.name, `${prefix}%`)), [{ n: 1000, sum: 499500 }]);
   },
 
-  // The keys of a shaped service begin with tenant_id, and so does what an upsert names.
+  // The keys of a shaped service have tenant_id as well, and so has what an upsert names.
   async upsert({ db }) {
     const name = unique('n');
     const put = (target, body) => db.insert(thing).values({ name, body })

@@ -5,7 +5,7 @@
 
 static const char *const modes[] = {"row", "schema", "database"};
 
-/* What all modes must have in common, a line each; the schema's name is cut out. */
+/* A line for each part of a shape; the schema's name is cut out. */
 static const char outline_sql[] =
     "SELECT replace(line, quote_ident(n.nspname) || '.', '') FROM pg_namespace n, LATERAL ("
     " SELECT format('column %s.%s %s %s %s', c.relname,"
@@ -23,6 +23,17 @@ static const char outline_sql[] =
     " UNION ALL SELECT format('view %s %s %s', c.relname, c.reloptions, pg_get_viewdef(c.oid))"
     "  FROM pg_class c WHERE c.relnamespace = n.oid AND c.relkind = 'v'"
     ") lines WHERE n.nspname = current_schema() ORDER BY 1";
+
+/* What all modes must have in common: all but where in a key the tenant column stands. */
+static const char common_sql[] = "SELECT regexp_replace(line, 'tenant_id, |, tenant_id', '', 'g') "
+                                 "FROM (%s) AS o (line) ORDER BY 1";
+
+static void assert_has(const char *shape, const char *const *expected, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strstr(shape, expected[i]))
+            fail_msg("no \"%s\" in %s", expected[i], shape);
+}
 
 static struct pg_connection *admin_at(const struct isolation_placement *placement)
 {
@@ -71,17 +82,18 @@ static void test_same_shape(void **state)
         NULL};
     struct test_service service;
     make_service(&service, "same-shape", "row schema database", migrations);
-    const char *shapes[3];
+    const char *shapes[3], *common[3];
     for (size_t i = 0; i < array_size(modes); i++) {
         struct isolation_placement placement;
         attach(&service, modes[i], 100 + (int64_t)i, 1000 + (int64_t)i, &placement);
         _cleanup_pg_connection_ struct pg_connection *admin = admin_at(&placement);
         shapes[i] = values(admin, outline_sql);
+        common[i] = values(admin, arena_printf(&fixture_arena, common_sql, outline_sql));
     }
-    assert_string_equal(shapes[0], shapes[1]);
-    assert_string_equal(shapes[0], shapes[2]);
-    static const char *const expected[] = {
-        "constraint Odd \"table_pkey on \"Odd \"\"table\": PRIMARY KEY (tenant_id, id) []",
+    assert_string_equal(common[0], common[1]);
+    assert_string_equal(common[0], common[2]);
+    assert_string_equal(shapes[1], shapes[2]);
+    static const char *const in_all[] = {
         "constraint by_email on kid: FOREIGN KEY (tenant_id, email) REFERENCES \"Odd \"\"table\""
         "(tenant_id, email) ON DELETE SET DEFAULT (email) []",
         "constraint child_odd_fkey on kid: FOREIGN KEY (tenant_id, odd) REFERENCES "
@@ -103,46 +115,88 @@ static void test_same_shape(void **state)
         "\"Odd \"\"table\"(tenant_id, id, c) DEFERRABLE []",
         "constraint child_later_fkey on kid: FOREIGN KEY (tenant_id, later) REFERENCES "
         "later(tenant_id, id) []",
-        "constraint child_twin_key on kid: UNIQUE (tenant_id, twin) []",
         "constraint twice on kid: ",
         "constraint toy_kid_fkey on toy: FOREIGN KEY (tenant_id, kid) REFERENCES "
         "kid(tenant_id, id) []",
         "constraint country_name_key on country: UNIQUE (name) []",
-        "index CREATE UNIQUE INDEX odd_lower ON \"Odd \"\"table\" USING btree (tenant_id, "
-        "lower(email) DESC NULLS LAST) WHERE (c > 0) [a comment]",
-        "index CREATE INDEX odd_brin ON \"Odd \"\"table\" USING brin (tenant_id, c) "
-        "WITH (pages_per_range='4') []",
         "index CREATE INDEX odd_hash ON \"Odd \"\"table\" USING hash (c) []",
-        "index CREATE INDEX later_child_idx ON later USING btree (tenant_id, child) []",
         "view odd_view {security_invoker=true} ",
         "column kid.6 parent integer f",
         "column kid.7 tenant_id bigint t",
     };
-    for (size_t i = 0; i < array_size(expected); i++)
-        if (!strstr(shapes[0], expected[i]))
-            fail_msg("no \"%s\" in %s", expected[i], shapes[0]);
+    static const char *const in_shared_tables[] = {
+        "constraint Odd \"table_pkey on \"Odd \"\"table\": PRIMARY KEY (tenant_id, id) []",
+        "constraint child_twin_key on kid: UNIQUE (tenant_id, twin) []",
+        "index CREATE UNIQUE INDEX odd_lower ON \"Odd \"\"table\" USING btree (tenant_id, "
+        "lower(email) DESC NULLS LAST) WHERE (c > 0) [a comment]",
+        "index CREATE INDEX odd_brin ON \"Odd \"\"table\" USING brin (tenant_id, c) "
+        "WITH (pages_per_range='4') []",
+        "index CREATE INDEX later_child_idx ON later USING btree (tenant_id, child) []",
+    };
+    static const char *const in_own_tables[] = {
+        "constraint Odd \"table_pkey on \"Odd \"\"table\": PRIMARY KEY (id, tenant_id) []",
+        "constraint child_twin_key on kid: UNIQUE (twin, tenant_id) []",
+        "index CREATE UNIQUE INDEX odd_lower ON \"Odd \"\"table\" USING btree (lower(email) DESC "
+        "NULLS LAST, tenant_id) WHERE (c > 0) [a comment]",
+        "index CREATE INDEX odd_brin ON \"Odd \"\"table\" USING brin (c) "
+        "WITH (pages_per_range='4') []",
+        "index CREATE INDEX later_child_idx ON later USING btree (child) []",
+    };
+    for (size_t i = 0; i < array_size(modes); i++)
+        assert_has(shapes[i], in_all, array_size(in_all));
+    assert_has(shapes[0], in_shared_tables, array_size(in_shared_tables));
+    assert_has(shapes[1], in_own_tables, array_size(in_own_tables));
 }
 
 static void test_index_details_are_kept(void **state)
 {
     (void)state;
     const char *const migrations[] = {
-        "CREATE TABLE t (a int, b int, c int, CONSTRAINT wide UNIQUE NULLS NOT DISTINCT (a, b)"
-        "  INCLUDE (c) WITH (fillfactor = 70) DEFERRABLE INITIALLY DEFERRED);"
-        "COMMENT ON CONSTRAINT wide ON t IS 'it''s wide'",
+        "CREATE TABLE t (a int, b text, c int, d int,"
+        "  CONSTRAINT wide UNIQUE NULLS NOT DISTINCT (a, b) INCLUDE (c, d)"
+        "  WITH (fillfactor = 70, deduplicate_items = off) DEFERRABLE INITIALLY DEFERRED);"
+        "COMMENT ON CONSTRAINT wide ON t IS 'it''s wide';"
+        "CREATE UNIQUE INDEX odd ON t (b COLLATE \"C\" text_pattern_ops DESC, (a + 1), abs(c))"
+        "  INCLUDE (d) WITH (fillfactor = 70) WHERE b <> ')' AND (a > 0 OR c IS NULL);"
+        "ALTER TABLE t ALTER a SET NOT NULL; CREATE UNIQUE INDEX identity ON t (a);"
+        "ALTER TABLE t REPLICA IDENTITY USING INDEX identity",
         NULL};
+    static const struct {
+        const char *mode, *wide, *odd, *identity;
+    } cases[] = {
+        {"row", "(tenant_id, a, b)",
+         "(tenant_id, b COLLATE \"C\" text_pattern_ops DESC, ((a + 1)), abs(c))", "(tenant_id, a)"},
+        {"schema", "(a, b, tenant_id)",
+         "(b COLLATE \"C\" text_pattern_ops DESC, ((a + 1)), abs(c), tenant_id)", "(a, tenant_id)"},
+    };
     struct test_service service;
     make_service(&service, "details", "row schema", migrations);
-    struct isolation_placement placement;
-    attach(&service, "row", 110, 1010, &placement);
-    _cleanup_pg_connection_ struct pg_connection *admin = admin_at(&placement);
-    assert_values(admin,
-                  "SELECT pg_get_constraintdef(oid) || ' ' || obj_description(oid, 'pg_constraint')"
-                  " FROM pg_constraint WHERE conname = 'wide'",
-                  "UNIQUE NULLS NOT DISTINCT (tenant_id, a, b) INCLUDE (c) DEFERRABLE INITIALLY "
-                  "DEFERRED it's wide");
-    assert_values(admin, "SELECT reloptions::text FROM pg_class WHERE relname = 'wide'",
-                  "{fillfactor=70}");
+    for (size_t i = 0; i < array_size(cases); i++) {
+        struct isolation_placement placement;
+        attach(&service, cases[i].mode, 110 + (int64_t)i, 1010 + (int64_t)i, &placement);
+        _cleanup_pg_connection_ struct pg_connection *admin = admin_at(&placement);
+        assert_values(
+            admin,
+            "SELECT pg_get_constraintdef(oid) || ' ' || obj_description(oid, 'pg_constraint')"
+            " FROM pg_constraint WHERE conname = 'wide' AND conrelid = 't'::regclass",
+            arena_printf(&fixture_arena,
+                         "UNIQUE NULLS NOT DISTINCT %s INCLUDE (c, d) DEFERRABLE INITIALLY "
+                         "DEFERRED it's wide",
+                         cases[i].wide));
+        assert_values(admin, "SELECT reloptions::text FROM pg_class WHERE oid = 'wide'::regclass",
+                      "{fillfactor=70,deduplicate_items=off}");
+        assert_values(
+            admin, "SELECT substr(d, strpos(d, '(')) FROM pg_get_indexdef('odd'::regclass) AS d",
+            arena_printf(&fixture_arena,
+                         "%s INCLUDE (d) WITH (fillfactor='70') WHERE ((b <> ')'::text) AND "
+                         "((a > 0) OR (c IS NULL)))",
+                         cases[i].odd));
+        assert_values(
+            admin,
+            "SELECT substr(d, strpos(d, '(')) FROM pg_index, pg_get_indexdef(indexrelid) AS d"
+            " WHERE indrelid = 't'::regclass AND indisreplident",
+            cases[i].identity);
+    }
 }
 
 static void test_values_by_mode(void **state)
