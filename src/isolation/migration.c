@@ -62,8 +62,9 @@ static int explain_failure(int r, const struct pg_connection *owner,
         error_hint(err, "Keys of tenants' tables have tenant_id as well; write the foreign key as "
                         "plain SQL, not in a DO block, and Reeve sees to it.");
     if (target->shaped && strcmp(err->sqlstate, "42P10") == 0 && !err->hint[0])
-        error_hint(err, "Unique keys of tenants' tables have tenant_id as well: name the constraint "
-                        "(ON CONFLICT ON CONSTRAINT ...) or the whole key.");
+        error_hint(err,
+                   "Unique keys of tenants' tables have tenant_id as well: name the constraint "
+                   "(ON CONFLICT ON CONSTRAINT ...) or the whole key.");
     if (target->shaped && strcmp(err->sqlstate, "23502") == 0 && !err->hint[0])
         error_hint(err, "A migration belongs to no tenant: it may put rows only into shared "
                         "reference tables, or must name tenant_id.");

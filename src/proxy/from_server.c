@@ -173,10 +173,11 @@ static enum verdict fatal_from_server(struct backend *backend,
 static enum verdict add_conflict_hint(struct backend *backend,
                                       const struct wire_error_fields *fields)
 {
-    wire_put_error(&backend->worker->scratch, fields->severity, fields->sqlstate, fields->message,
-                   fields->detail,
-                   "keys of this service have tenant_id as well: name the constraint (ON CONFLICT ON "
-                   "CONSTRAINT name) or the whole key (ON CONFLICT (tenant_id, ...))");
+    wire_put_error(
+        &backend->worker->scratch, fields->severity, fields->sqlstate, fields->message,
+        fields->detail,
+        "keys of this service have tenant_id as well: name the constraint (ON CONFLICT ON "
+        "CONSTRAINT name) or the whole key (ON CONFLICT (tenant_id, ...))");
     to_client(backend);
     return REPLACED;
 }
