@@ -1,6 +1,6 @@
 #include "cli/move_options.h"
 
-enum { USUAL_JOBS = 4 };
+enum { USUAL_JOBS = 4, USUAL_YIELD_US = 10 * TIME_MS };
 static const int64_t usual_wal_limit = (int64_t)16 << 30;
 
 struct move_spec move_options_read(struct cli *cli)
@@ -9,6 +9,7 @@ struct move_spec move_options_read(struct cli *cli)
         .pause_us = cli_duration_us(cli, "pause", 0),
         .jobs = (int)cli_number(cli, "jobs", USUAL_JOBS),
         .rate = cli_size(cli, "rate", 0),
+        .yield_us = cli_duration_us(cli, "yield", USUAL_YIELD_US),
         .offline = cli_flag(cli, "offline"),
         .ignore_unreachable = cli_flag(cli, "ignore-unreachable"),
     };

@@ -25,6 +25,15 @@
          .maximum = INT64_C(1) << 40,                                                              \
          .fallback = "no bound",                                                                   \
          .help = "bytes a second that are copied at most, so that others notice less of it"},      \
+        {.name = "yield",                                                                          \
+         .value = "TIME",                                                                          \
+         .kind = CLI_DURATION,                                                                     \
+         .minimum = 0,                                                                             \
+         .maximum = 10 * (int64_t)TIME_S,                                                          \
+         .fallback = "10ms",                                                                       \
+         .help = "copying and comparing slow down while a commit at either end takes longer on "   \
+                 "average (or four times of what it took before) and others are at work there; "   \
+                 "0: never, and never while the tenant waits"},                                    \
         {.name = "jobs",                                                                           \
          .value = "N",                                                                             \
          .kind = CLI_NUMBER,                                                                       \

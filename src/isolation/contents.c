@@ -14,6 +14,8 @@ static const char settings[] =
     " SET lc_monetary = 'C'; SET xmloption = content;"
     " SET lock_timeout = '10s'; SET synchronous_commit = on; SET enable_tidscan = on;"
     " SET idle_in_transaction_session_timeout = 0; SET idle_session_timeout = 0;"
+    /* Else the kernel keeps gigabytes back, and a checkpoint makes all commits wait for them. */
+    " SET backend_flush_after = '256kB';"
     " SELECT pg_catalog.set_config('transaction_timeout', '0', false)"
     " WHERE pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL";
 

@@ -9,6 +9,7 @@
  */
 #include "base/failpoint.h"
 #include "base/time.h"
+#include "move/pace.h"
 #include "move/parts.h"
 #include "pg/copy.h"
 #include "pg/quote.h"
@@ -22,7 +23,8 @@ static const int64_t look_every_us = 500 * TIME_MS;
 struct team {
     struct moving *moving;
     struct units units;
-    bool compares; /* else it copies */
+    struct pace *pace; /* NULL: nothing is slowed down */
+    bool compares;     /* else it copies */
     int (*work)(struct team *team, struct pg_connection *source, struct pg_connection *target,
                 const struct unit *unit, struct error *err);
     atomic_bool halt; /* the members' connections give up what they are at */
@@ -116,6 +118,18 @@ static const struct isolation_table *table_of(const struct team *team, const str
     return &team->moving->tables[unit->table];
 }
 
+/* Bytes that are copied are let through one by one; what is compared, by unit. */
+static int do_unit(struct team *team, struct pg_connection *source, struct pg_connection *target,
+                   const struct unit *unit, struct error *err)
+{
+    if (!team->compares)
+        return team->work(team, source, target, unit, err);
+    pace_enter(team->pace);
+    int r = team->work(team, source, target, unit, err);
+    pace_leave(team->pace);
+    return r;
+}
+
 static int work_on_units(struct team *team, struct error *err)
 {
     _cleanup_pg_connection_ struct pg_connection *source = NULL;
@@ -126,7 +140,7 @@ static int work_on_units(struct team *team, struct error *err)
         if (!target)
             r = open_both(team, &source, &target, err);
         if (r == 0)
-            r = team->work(team, source, target, unit, err);
+            r = do_unit(team, source, target, unit, err);
         if (r < 0) {
             error_prefix(err, "table \"%s\"", table_of(team, unit)->name);
             error_detail(err, "%s", ""); /* which may show a row */
@@ -168,8 +182,11 @@ static int look_after(struct job_run *run, struct team *team, int64_t bytes, int
         r = moving_check_time(moving, err);
     if (r == 0)
         r = moving_watch(run, moving, err);
-    if (r == 0)
-        job_tell(run, "%lld rows, %lld MB", (long long)rows, (long long)(bytes >> 20));
+    if (r == 0) {
+        char pace[64];
+        pace_describe(team->pace, pace, sizeof(pace));
+        job_tell(run, "%lld rows, %lld MB%s", (long long)rows, (long long)(bytes >> 20), pace);
+    }
     return r;
 }
 
@@ -234,6 +251,8 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
     team->began_us = time_monotonic_us();
+    if (moving->until_us == 0 && moving->yield_us > 0) /* a tenant that waits, waits for this */
+        team->pace = pace_start(moving, wanted, &team->halt);
     int started = start_members(team, members, wanted);
     pthread_mutex_lock(&team->lock);
     team->working -= wanted - started;
@@ -241,6 +260,7 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
     lead(run, team);
     for (int i = 0; i < started; i++)
         pthread_join(members[i], NULL);
+    team->pace = pace_stop(team->pace);
     pthread_cond_destroy(&team->changed);
     pthread_mutex_destroy(&team->lock);
     if (team->result < 0 && err)
@@ -273,7 +293,17 @@ static int count_bytes(void *owner, size_t bytes, struct error *err)
     wait_for_rate(team);
     bool stop = team->stop;
     pthread_mutex_unlock(&team->lock);
+    pace_pass(team->pace, bytes);
     return stop ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
+}
+
+/* Indexes are made one after the other where others are at work. pace_leave behind it. */
+static int begin_indexes(struct team *team, struct pg_connection *target, struct error *err)
+{
+    pace_enter(team->pace);
+    return pace_has_others(team->pace)
+               ? pg_execute_script(target, "SET max_parallel_maintenance_workers = 0", err)
+               : 0;
 }
 
 static int copy_in_transaction(struct team *team, struct pg_connection *source,
@@ -294,7 +324,13 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
     int r = isolation_copy_begin(target, to, table, whole, &arena, &indexes, err);
     if (r == 0)
         r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
-    return r < 0 ? r : isolation_copy_end(target, to, table, &indexes, err);
+    if (r < 0)
+        return r;
+    r = begin_indexes(team, target, err);
+    if (r == 0)
+        r = isolation_copy_end(target, to, table, &indexes, err);
+    pace_leave(team->pace);
+    return r;
 }
 
 /* Of each table, or of one. */
@@ -346,8 +382,12 @@ static int copy_unit(struct team *team, struct pg_connection *source, struct pg_
     team->rows += rows;
     bool last = --work->left == 0;
     pthread_mutex_unlock(&team->lock);
-    if (last && work->in_parts)
-        r = parts_put_indexes_back_of(team->moving, target, table_of(team, unit), err);
+    if (last && work->in_parts) {
+        r = begin_indexes(team, target, err);
+        if (r == 0)
+            r = parts_put_indexes_back_of(team->moving, target, table_of(team, unit), err);
+        pace_leave(team->pace);
+    }
     if (r < 0 || !last)
         return r;
     return isolation_copy_settle(target, &team->moving->to->isolated, table_of(team, unit), err);

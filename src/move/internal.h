@@ -21,6 +21,8 @@ struct moving {
     int64_t pause_us;
     int jobs;
     int64_t rate; /* bytes a second that are copied at most; 0: no bound */
+    int64_t
+        yield_us; /* that a commit at either end may take while others are at work; 0: any time */
     bool ignore_unreachable;
     bool gentle;       /* transactions that do not end in time are not ended: it is tried again */
     bool tried;        /* to copy: there may be rows of the tenant at `to` */

@@ -69,9 +69,10 @@ static const char *write_arguments(struct arena *arena, int64_t move_id,
 {
     return arena_printf(arena,
                         "{\"move\": %lld, \"pause_us\": %lld, \"jobs\": %d, \"rate\": %lld,"
-                        " \"ignore\": %s}",
+                        " \"yield_us\": %lld, \"ignore\": %s}",
                         (long long)move_id, (long long)spec->pause_us, spec->jobs,
-                        (long long)spec->rate, spec->ignore_unreachable ? "true" : "false");
+                        (long long)spec->rate, (long long)spec->yield_us,
+                        spec->ignore_unreachable ? "true" : "false");
 }
 
 static int submit(const struct job_context *context, struct catalog *catalog, struct arena *arena,

@@ -32,6 +32,8 @@ struct move_spec {
                             * and an online one lets it go on and tries again */
     int jobs;              /* tables or parts that are copied at once, 1 to MOVE_MAX_JOBS */
     int64_t rate;          /* bytes a second that are copied at most; 0: no bound */
+    int64_t yield_us;      /* copying slows down while commits at either end take longer on average
+                            * and others are at work there; 0: never */
     int64_t wal_limit;     /* bytes of WAL that a slot may keep; 0: no bound */
     int64_t keep_us;       /* the old place goes so long after the flip; 0: at move_finish */
     bool ignore_unreachable; /* proxies that are gone, or cut off, are not waited for */
@@ -81,7 +83,7 @@ int move_finish(const struct job_context *context, const char *tenant, const cha
                 bool abandon, struct error *err);
 /* Back to the old place, with what was written since: along the stream, or copied while the tenant
  * waits. Of the spec: tenant, service, offline, pause_us (0: usual), jobs, rate,
- * ignore_unreachable. */
+ * yield_us, ignore_unreachable. */
 int move_revert(const struct job_context *context, const struct move_spec *spec, struct error *err);
 /* Whoever carries the move out gives it up; returns when it is undone. ERROR_STATE: the tenant has
  * moved already. */

@@ -10,18 +10,20 @@ static int read_arguments(const struct job_run *run, struct moving *moving, int6
 {
     json_error_t why;
     json_t *arguments = json_loads(run->arguments, 0, &why);
-    json_int_t id = 0, pause_us = 0, jobs = 1, rate = 0;
+    json_int_t id = 0, pause_us = 0, jobs = 1, rate = 0, yield_us = 0;
     int ignore = 0;
-    int unpacked = arguments ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:I, s?I, s:b}",
-                                              "move", &id, "pause_us", &pause_us, "jobs", &jobs,
-                                              "rate", &rate, "ignore", &ignore)
-                             : -1;
+    int unpacked = arguments
+                       ? json_unpack_ex(arguments, &why, 0, "{s:I, s:I, s:I, s?I, s?I, s:b}",
+                                        "move", &id, "pause_us", &pause_us, "jobs", &jobs, "rate",
+                                        &rate, "yield_us", &yield_us, "ignore", &ignore)
+                       : -1;
     json_decref(arguments);
     if (unpacked < 0)
         return error_set(err, ERROR_SERVER, "the job's arguments cannot be read: %s", why.text);
     moving->pause_us = pause_us;
     moving->jobs = jobs < 1 ? 1 : jobs > MOVE_MAX_JOBS ? MOVE_MAX_JOBS : (int)jobs;
     moving->rate = rate;
+    moving->yield_us = yield_us;
     moving->ignore_unreachable = ignore;
     *ret_id = id;
     return 0;

@@ -7,16 +7,21 @@
 /* Larger tables are copied and compared in parts of about this size: so large that what a part
  * costs beside its rows is nothing, and so small that members end at about the same time. */
 static const int64_t part_bytes = (int64_t)256 << 20;
+/* What is compared cannot be slowed down within a part. */
+static const int64_t compared_bytes = (int64_t)32 << 20;
 
 /* ---- units ---- */
 
-/* Whoever works alone gains nothing by them. */
-static size_t count_parts(const struct moving *moving, const struct isolation_table *table)
+static size_t count_parts(const struct isolation_table *table, int64_t bytes)
 {
-    return moving->jobs == 1
-               ? 1
-               : isolation_part_count(table->bytes, table->blocks,
-                                      failpoint_number("REEVE_PART_BYTES", part_bytes));
+    return isolation_part_count(table->bytes, table->blocks,
+                                failpoint_number("REEVE_PART_BYTES", bytes));
+}
+
+/* Whoever works alone gains nothing by them. */
+static size_t count_copied(const struct moving *moving, const struct isolation_table *table)
+{
+    return moving->jobs == 1 ? 1 : count_parts(table, part_bytes);
 }
 
 static void add_units(struct units *units, size_t table, bool at_target, int64_t blocks,
@@ -32,13 +37,13 @@ void units_to_copy(const struct moving *moving, struct arena *arena, struct unit
 {
     size_t most = 0;
     for (size_t i = 0; i < moving->table_count; i++)
-        most += count_parts(moving, &moving->tables[i]);
+        most += count_copied(moving, &moving->tables[i]);
     *ret = (struct units){
         .units = arena_zalloc(arena, (most + 1) * sizeof(*ret->units)),
         .tables = arena_zalloc(arena, (moving->table_count + 1) * sizeof(*ret->tables))};
     for (size_t i = 0; i < moving->table_count; i++) {
         const struct isolation_table *table = &moving->tables[i];
-        size_t parts = count_parts(moving, table);
+        size_t parts = count_copied(moving, table);
         ret->tables[i].in_parts = parts > 1;
         add_units(ret, i, false, table->blocks, parts);
     }
@@ -63,15 +68,16 @@ void units_to_compare(const struct moving *moving, const struct isolation_table 
     size_t most = 0;
     for (size_t i = 0; i < moving->table_count; i++) {
         others[i] = find_table(there, there_count, moving->tables[i].name);
-        most += count_parts(moving, &moving->tables[i]) + count_parts(moving, others[i]);
+        most += count_parts(&moving->tables[i], compared_bytes) +
+                count_parts(others[i], compared_bytes);
     }
     *ret = (struct units){
         .units = arena_zalloc(arena, (most + 1) * sizeof(*ret->units)),
         .tables = arena_zalloc(arena, (moving->table_count + 1) * sizeof(*ret->tables))};
     for (size_t i = 0; i < moving->table_count; i++) {
         const struct isolation_table *table = &moving->tables[i];
-        add_units(ret, i, false, table->blocks, count_parts(moving, table));
-        add_units(ret, i, true, others[i]->blocks, count_parts(moving, others[i]));
+        add_units(ret, i, false, table->blocks, count_parts(table, compared_bytes));
+        add_units(ret, i, true, others[i]->blocks, count_parts(others[i], compared_bytes));
     }
 }
 

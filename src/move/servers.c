@@ -7,8 +7,9 @@
 #include "sql/statements.h"
 
 enum {
-    CONNECTIONS_BESIDE_JOBS = 4, /* of a move at each end: what leads, watches, applies, looks */
-    SLOW_SLOT_S = 10             /* a transaction that is this old is worth telling */
+    CONNECTIONS_BESIDE_JOBS =
+        5,           /* of a move at each end: what leads, watches, applies, looks, probes */
+    SLOW_SLOT_S = 10 /* a transaction that is this old is worth telling */
 };
 
 /* For each byte of the tables and their indexes copying writes this much WAL at most, and takes

@@ -17,6 +17,15 @@ def longest_ms(waits):
     return max((taken / 1e3 for _due, taken in waits), default=None)
 
 
+def longest_by_phase(moved, waits):
+    """In words: "copying 120, verifying 15"; by when it was due."""
+    longest = {}
+    for due, taken in waits:
+        phase = moved.phase_at(due / 1e6)
+        longest[phase] = max(longest.get(phase, 0), taken / 1e3)
+    return ", ".join(f"{phase} {longest[phase]:.0f}" for phase in moved.phases if phase in longest)
+
+
 class Part:
     """--moves moves, each second one of which goes back along the stream."""
 
@@ -110,7 +119,8 @@ class Part:
         print(f"move {number}, {way}: longest wait {results.number(longest)} ms, but"
               f" for the pause {results.number(besides)} ms, pause_ms {moved.said_ms}, held"
               f" {held * 1e3:.0f} ms in {len(moved.pauses)} cutovers, {moved.seconds():.1f} s"
-              f" ({moved.spent()})", flush=True)
+              f" ({moved.spent()}); longest waits by phase, ms:"
+              f" {longest_by_phase(moved, waits)}", flush=True)
 
     # -- results --
 

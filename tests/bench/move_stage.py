@@ -16,8 +16,10 @@ FILLING_AT_ONCE = 2
 # Data that is to be kept: what a move waits for at its commits is part of what is measured.
 SETTINGS = {"wal_level": "logical", "fsync": "on", "synchronous_commit": "on",
             "full_page_writes": "on", "max_connections": 200, "max_wal_size": "4GB",
+            "min_wal_size": "4GB",  # else its files are made while they are needed
             "autovacuum": "on"}
-AS_SAID = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size")
+AS_SAID = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_wal_size",
+           "min_wal_size")
 
 ACCOUNTS = """
 INSERT INTO {account} ({key} id, owner, email, balance, about, opened_at)

@@ -58,6 +58,11 @@ class Moved:
         """By how much the meter went on; the phase is not the last."""
         return self.metered[self._behind(phase)] - self.metered[phase]
 
+    def phase_at(self, when):
+        """The phase that was seen last by then."""
+        begun = [phase for phase, since in self.phases.items() if since <= when]
+        return begun[-1] if begun else "preparing"
+
     def copy_seconds(self):
         """(of COPY alone, of all until the tables are as they were)"""
         whole = self.in_phase("copying")

@@ -94,7 +94,7 @@ def test_connections(world, tenant):
                 if len(opened) % 10 == 0 and len(problems(plan(world, tenant, "--to", "database"))) == 1:
                     raise psycopg.OperationalError  # all but gone
         [what] = problems(plan(world, tenant, "--to", "database"))
-        assert what.startswith('cluster "few" has ') and what.endswith("connections left, and the move needs 16")
+        assert what.startswith('cluster "few" has ') and what.endswith("connections left, and the move needs 18")
     finally:
         for connection in opened:
             connection.close()
