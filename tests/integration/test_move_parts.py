@@ -13,6 +13,7 @@ from support.process import wait_until
 from support.reeve import running_reeve, running_serve
 from support.world import unique
 from test_crash import crash
+from test_example import IN_A_KEY
 
 SERVICE = "parts"
 SOON_SECONDS = 60
@@ -107,14 +108,14 @@ def other_place(bank, tenant):
 
 
 def indexes(bank, where):
-    """Each with its definition, but for the schema."""
+    """Each with its definition, but for the schema and where in it the tenant column stands."""
     cluster, database, schema = where
     with bank.connect(cluster, database) as admin:
         found = admin.execute("SELECT x.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i"
                               " JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid"
                               " WHERE c.relnamespace = %s::regnamespace AND i.indisvalid AND c.relname = ANY (%s)",
                               [schema, TABLES]).fetchall()
-    return {name: definition.replace(f"{schema}.", "") for name, definition in found}
+    return {name: IN_A_KEY.sub("", definition.replace(f"{schema}.", "")) for name, definition in found}
 
 
 def records(bank):
