@@ -5,8 +5,8 @@ SELECT format('%I.%I', n.nspname, i.relname) AS object,
        format('%s of table "%s" is led by "tenant_id", which is the same in every row: searches by its '
               'other columns alone pass over all of it',
               CASE WHEN x.indisunique THEN 'unique key' ELSE 'index' END, c.relname) AS message,
-       'make it anew in a migration, without tenant_id: Reeve puts the column where it belongs'
-         AS remedy,
+       'make it anew in a migration, with tenant_id as its last column, or leave it: queries that name '
+       'tenant_id find their way' AS remedy,
        n.nspname AS subject, NULL AS severity
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid

@@ -58,11 +58,11 @@ WITH tenant_index AS (
            ELSE 'index' END AS kind
     FROM tenant_index
 )
-SELECT CASE WHEN amname IN ('btree', 'brin')
+SELECT CASE WHEN amname IN ('btree', 'brin') OR constraint_oid IS NOT NULL
             THEN format('table %s: %s %s %s', table_name, kind, coalesce(conname, index_name), how)
             ELSE format('table %s: index %s left as it is (%s cannot be led by tenant_id)',
                         table_name, index_name, amname) END AS report,
-       CASE WHEN amname NOT IN ('btree', 'brin') THEN ''
+       CASE WHEN amname NOT IN ('btree', 'brin') AND constraint_oid IS NULL THEN ''
             ELSE coalesce(format('ALTER TABLE %I.%I DROP CONSTRAINT ', $1::text, table_name)
                           || quote_ident(conname), format('DROP INDEX %I.%I', $1::text, index_name))
                  || '; ' || wanted
@@ -84,5 +84,5 @@ SELECT CASE WHEN amname IN ('btree', 'brin')
        END AS ddl,
        table_name
 FROM tenant_key
-WHERE amname IN ('btree', 'brin') OR fresh
+WHERE amname IN ('btree', 'brin') OR fresh OR constraint_oid IS NOT NULL
 ORDER BY conname IS NULL, table_name, conname, index_name

@@ -319,7 +319,7 @@ static const struct cli_command commands[] = {
          "Checks the folder, then makes what the service's tenants share (a template database, "
          "shared tables) and migrates it, so that a migration that cannot work is refused here and "
          "nothing is left. Where row isolation is among its modes, its tables are brought into "
-         "shape: a tenant column leads every key and index, in every mode.",
+         "shape: a tenant column in every key, in every mode.",
      .arguments = name_argument,
      .options = create_options,
      .fields = fields,

@@ -1,12 +1,13 @@
 #include "isolation/contents.h"
 
 #include "base/buffer.h"
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "isolation/server.h"
 #include "pg/quote.h"
 #include "sql/statements.h"
 
-enum { STATEMENT_MAX = 1 << 20, ROWS_AT_ONCE = 1000, SHARED_MARGIN = 1000 };
+enum { STATEMENT_MAX = 1 << 20, ROWS_AT_ONCE = 1000, SHARED_MARGIN = 1000, STAGE_BYTES = 8 << 20 };
 
 static const char settings[] =
     "SET session_replication_role = replica; SET TimeZone = 'UTC'; SET DateStyle = 'ISO, YMD';"
@@ -182,24 +183,49 @@ int isolation_copy_begin(struct pg_connection *data, const struct isolation_plac
     return whole ? isolation_indexes_drop(data, placement, table->name, arena, ret, err) : 0;
 }
 
-static int empty_stage(struct pg_connection *data, const struct isolation_placement *placement,
-                       const struct isolation_table *table, struct error *err)
+static int empty_stage_part(struct pg_connection *data, const struct isolation_placement *placement,
+                            const struct isolation_table *table, const struct isolation_part *part,
+                            struct error *err)
 {
     _cleanup_buffer_ struct buffer sql = BUFFER_INIT(STATEMENT_MAX);
     buffer_append_string(&sql, "INSERT INTO ");
     put_table(&sql, placement, table);
     buffer_printf(&sql, " (%s) OVERRIDING SYSTEM VALUE SELECT %s FROM %s", table->columns,
                   table->columns, stage);
+    isolation_part_put(&sql, "WHERE", part);
     if (sql.failed)
         return too_many_columns(table, err);
     return pg_execute(data, buffer_string(&sql), 0, NULL, NULL, err);
 }
 
+/* Some blocks a statement: it is these that write the log. */
+static int empty_stage(struct pg_connection *data, const struct isolation_placement *placement,
+                       const struct isolation_table *table,
+                       const struct isolation_copy_meter *meter, struct error *err)
+{
+    _cleanup_pg_result_ struct pg_result *size = NULL;
+    int r = pg_query(data, sql_isolation_stage_blocks, 0, NULL, &size, err);
+    if (r < 0)
+        return r;
+    int64_t blocks = pg_i64(size, 0, 0), block_bytes = pg_i64(size, 0, 1);
+    int64_t step = failpoint_number("REEVE_STAGE_BLOCKS", STAGE_BYTES / block_bytes);
+    for (int64_t from = 0; r == 0 && from < blocks; from += step) {
+        int64_t count = blocks - from < step ? blocks - from : step;
+        const struct isolation_part part = {.from = from,
+                                            .to = from + count < blocks ? from + count : 0};
+        r = empty_stage_part(data, placement, table, &part, err);
+        if (r == 0)
+            r = meter->passed(meter->owner, (size_t)(count * block_bytes), err);
+    }
+    return r;
+}
+
 int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
                        const struct isolation_table *table, const struct isolation_indexes *indexes,
-                       struct error *err)
+                       const struct isolation_copy_meter *meter, struct error *err)
 {
-    int r = placement->isolation->shares_tables ? empty_stage(data, placement, table, err) : 0;
+    int r =
+        placement->isolation->shares_tables ? empty_stage(data, placement, table, meter, err) : 0;
     return r < 0 ? r : isolation_indexes_make(data, indexes, err);
 }
 

@@ -65,9 +65,14 @@ const char *isolation_copy_in(struct arena *arena, const struct isolation_placem
 int isolation_copy_begin(struct pg_connection *data, const struct isolation_placement *placement,
                          const struct isolation_table *table, bool whole, struct arena *arena,
                          struct isolation_indexes *ret, struct error *err);
+/* Is told of bytes that were written besides those of pg_copy, and may wait or fail. */
+struct isolation_copy_meter {
+    int (*passed)(void *owner, size_t bytes, struct error *err);
+    void *owner;
+};
 int isolation_copy_end(struct pg_connection *data, const struct isolation_placement *placement,
                        const struct isolation_table *table, const struct isolation_indexes *indexes,
-                       struct error *err);
+                       const struct isolation_copy_meter *meter, struct error *err);
 /* Behind that transaction: the planner knows a table that is the tenant's alone (if nobody else
  * works on it). */
 int isolation_copy_settle(struct pg_connection *data, const struct isolation_placement *placement,

@@ -2,7 +2,7 @@
  * rewrite.h - what of a migration's text must change before it runs, found with PostgreSQL's own
  * parser (libpg_query).
  *
- * In a shaped service the primary key of `a` is (tenant_id, id), so `REFERENCES a` in a later
+ * In a shaped service the primary key of `a` has tenant_id as well, so `REFERENCES a` in a later
  * migration would not match it. Such foreign keys are lifted out of the text (the rest keeps its
  * line and column numbers) and added behind shaping, with the tenant column and with the name that
  * PostgreSQL would have chosen. Extensions go to schema public, where every tenant's place finds

@@ -19,6 +19,7 @@
 #include <signal.h>
 
 static const int64_t look_every_us = 500 * TIME_MS;
+static const int64_t paced_bytes = (int64_t)8 << 20;
 
 struct team {
     struct moving *moving;
@@ -242,6 +243,15 @@ static int start_members(struct team *team, pthread_t *members, int count)
     return started;
 }
 
+/* A tenant that waits, waits for this; and what is done in a moment is done. */
+static bool is_to_be_paced(const struct moving *moving)
+{
+    int64_t bytes = 0;
+    for (size_t i = 0; i < moving->table_count; i++)
+        bytes += moving->tables[i].bytes;
+    return moving->until_us == 0 && moving->yield_us > 0 && bytes >= paced_bytes;
+}
+
 static int run_team(struct job_run *run, struct team *team, struct error *err)
 {
     pthread_t members[MOVE_MAX_JOBS];
@@ -251,8 +261,8 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
     team->began_us = time_monotonic_us();
-    if (moving->until_us == 0 && moving->yield_us > 0) /* a tenant that waits, waits for this */
-        team->pace = pace_start(moving, wanted, &team->halt);
+    if (is_to_be_paced(moving))
+        team->pace = pace_start(team->moving, wanted, &team->halt);
     int started = start_members(team, members, wanted);
     pthread_mutex_lock(&team->lock);
     team->working -= wanted - started;
@@ -297,13 +307,39 @@ static int count_bytes(void *owner, size_t bytes, struct error *err)
     return stop ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
 }
 
-/* Indexes are made one after the other where others are at work. pace_leave behind it. */
+/* What indexes do to others is not known before; so they are made by few, each by one process.
+ * pace_leave behind it. */
 static int begin_indexes(struct team *team, struct pg_connection *target, struct error *err)
 {
     pace_enter(team->pace);
-    return pace_has_others(team->pace)
-               ? pg_execute_script(target, "SET max_parallel_maintenance_workers = 0", err)
-               : 0;
+    return pg_execute_script(target,
+                             pace_has_others(team->pace)
+                                 ? "SET max_parallel_maintenance_workers = 0"
+                                 : "RESET max_parallel_maintenance_workers",
+                             err);
+}
+
+/* Of shared tables: bytes that were counted when they came. */
+static int pass_again(void *owner, size_t bytes, struct error *err)
+{
+    struct team *team = owner;
+    pace_pass(team->pace, bytes);
+    return atomic_load(&team->halt) ? error_set(err, ERROR_CANCELLED, "interrupted") : 0;
+}
+
+static int end_copy(struct team *team, struct pg_connection *target,
+                    const struct isolation_table *table, const struct isolation_indexes *indexes,
+                    struct error *err)
+{
+    const struct isolation_placement *to = &team->moving->to->isolated;
+    const struct isolation_copy_meter meter = {pass_again, team};
+    if (indexes->count == 0)
+        return isolation_copy_end(target, to, table, indexes, &meter, err);
+    int r = begin_indexes(team, target, err);
+    if (r == 0)
+        r = isolation_copy_end(target, to, table, indexes, &meter, err);
+    pace_leave(team->pace);
+    return r;
 }
 
 static int copy_in_transaction(struct team *team, struct pg_connection *source,
@@ -324,13 +360,7 @@ static int copy_in_transaction(struct team *team, struct pg_connection *source,
     int r = isolation_copy_begin(target, to, table, whole, &arena, &indexes, err);
     if (r == 0)
         r = pg_copy(source, target, &spec, ret_rows, &bytes, err);
-    if (r < 0)
-        return r;
-    r = begin_indexes(team, target, err);
-    if (r == 0)
-        r = isolation_copy_end(target, to, table, &indexes, err);
-    pace_leave(team->pace);
-    return r;
+    return r < 0 ? r : end_copy(team, target, table, &indexes, err);
 }
 
 /* Of each table, or of one. */

@@ -23,6 +23,7 @@ struct moving {
     int64_t rate; /* bytes a second that are copied at most; 0: no bound */
     int64_t
         yield_us; /* that a commit at either end may take while others are at work; 0: any time */
+    int64_t usual_commit_us[2]; /* what one takes at `from` and at `to`; 0: not known yet */
     bool ignore_unreachable;
     bool gentle;       /* transactions that do not end in time are not ended: it is tried again */
     bool tried;        /* to copy: there may be rows of the tenant at `to` */

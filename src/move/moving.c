@@ -132,7 +132,7 @@ static int judge_slot(struct job_run *run, const struct moving *moving,
     if (moving->move.wal_limit > 0 && kept > moving->move.wal_limit) {
         error_set(err, ERROR_LIMIT, "replication slot \"%s\" keeps %lld MB of WAL, and may %lld",
                   moving->slot, (long long)(kept >> 20), (long long)(moving->move.wal_limit >> 20));
-        error_hint(err, "--keep-wal says how much it may");
+        error_hint(err, "--keep-wal says how much it may; --yield 0 copies as fast as it can");
         return -ERROR_LIMIT;
     }
     return catalog_move_set_lag(run->catalog, moving->move.id, pg_i64(state, 0, 1), err);

@@ -11,12 +11,14 @@
 
 enum {
     PROBE_US = 50 * TIME_MS,
+    PROBE_TIMEOUT_US = 10 * TIME_S,
     STALL_US = 5 * TIME_MS, /* an answer to a probe is looked for so often */
     DECIDE_US = TIME_S / PACE_DECISIONS_PER_S,
     LOOK_US = TIME_S,         /* who else is there */
     BURST_US = 100 * TIME_MS, /* that may be made up for */
+    DEBT_US = 5 * TIME_S,     /* that one long row may leave behind */
     HALT_US = 100 * TIME_MS,  /* halt is looked at so often */
-    BREATH_US = 2 * TIME_S,   /* that is waited for commits to be quick, at most */
+    BREATH_US = 2 * TIME_S,   /* that a lone member waits for commits to be quick, at most */
     PROBES = 10,              /* that are averaged */
     FIRST_PROBES = 5,         /* before anything is copied */
     SLOWER_MAX = 4,           /* times what a commit took then, may it take */
@@ -24,13 +26,13 @@ enum {
 };
 
 static const double first_rate = 16 << 20, least_rate = 2 << 20; /* bytes a second */
-static const double slower = 0.7, faster = 1.15, quick_share = 0.6, used_share = 0.5;
+static const double slower = 0.7, faster = 1.15, quick = 0.6, used_share = 0.5;
 
 /* ---- deciding ---- */
 
 struct pace_decision pace_begin(const struct pace_bounds *bounds, bool others)
 {
-    if (!others || bounds->commit_us == 0)
+    if (!others || bounds->never)
         return (struct pace_decision){.members = bounds->members};
     return (struct pace_decision){.bytes_per_s = first_rate, .members = 1};
 }
@@ -38,7 +40,9 @@ struct pace_decision pace_begin(const struct pace_bounds *bounds, bool others)
 static struct pace_decision slow_down(const struct pace_decision *last,
                                       const struct pace_seen *seen)
 {
-    double rate = last->bytes_per_s < seen->bytes_per_s ? last->bytes_per_s : seen->bytes_per_s;
+    double rate = last->bytes_per_s;
+    if (seen->bytes_per_s > 0 && seen->bytes_per_s < rate) /* nothing: it was at something else */
+        rate = seen->bytes_per_s;
     rate *= slower;
     return (struct pace_decision){.bytes_per_s = rate > least_rate ? rate : least_rate,
                                   .members = last->members > 1 ? last->members - 1 : 1,
@@ -62,11 +66,11 @@ static struct pace_decision speed_up(const struct pace_bounds *bounds,
 struct pace_decision pace_decide(const struct pace_bounds *bounds, const struct pace_decision *last,
                                  const struct pace_seen *seen)
 {
-    if (!seen->others || bounds->commit_us == 0 || last->bytes_per_s == 0)
+    if (!seen->others || bounds->never || last->bytes_per_s == 0)
         return pace_begin(bounds, seen->others);
-    if (seen->commit_us > bounds->commit_us)
+    if (seen->slowness > 1)
         return slow_down(last, seen);
-    if ((double)seen->commit_us < (double)bounds->commit_us * quick_share)
+    if (seen->slowness < quick)
         return speed_up(bounds, last, seen);
     struct pace_decision next = *last;
     next.tight = false;
@@ -82,7 +86,7 @@ struct end {
     bool others;
     int64_t took_us[PROBES];
     size_t probes;
-    int64_t usual_us; /* before anything was copied */
+    int64_t bound_us; /* that a commit may take on average */
 };
 
 struct pace {
@@ -99,11 +103,12 @@ struct pace {
     /* Under the lock. */
     bool stop;
     struct pace_decision decision;
-    int64_t commit_us;
-    int64_t probing_us; /* since when; 0: nobody waits for a commit */
-    int inside;         /* members */
-    int64_t passed;     /* bytes */
-    int64_t next_us;    /* when the next byte may go */
+    int64_t commit_us; /* of the slower end, on average */
+    int64_t
+        stalled_at_us; /* a commit that is waited for has taken too long then; 0: there is none */
+    int inside;        /* members */
+    int64_t passed;    /* bytes */
+    int64_t next_us;   /* when the next byte may go */
 };
 
 static void give_up(struct pace *pace, struct end *end, const struct error *why)
@@ -145,32 +150,47 @@ static int64_t average_us(const struct end *end)
     return count > 0 ? sum / (int64_t)count : 0;
 }
 
-static void open_end(struct pace *pace, struct place *place)
+/* What a commit takes when nothing holds it up: the least of some. */
+static int64_t measure_usual_us(struct pace *pace, struct end *end)
+{
+    for (int i = 0; end->connection && i < FIRST_PROBES; i++)
+        probe(pace, end);
+    int64_t least_us = end->took_us[0];
+    for (size_t i = 1; i < end->probes; i++)
+        if (end->took_us[i] < least_us)
+            least_us = end->took_us[i];
+    return failpoint_number("REEVE_USUAL_COMMIT_US", least_us);
+}
+
+/* On the leader's thread, whose job can be cancelled meanwhile. */
+static void open_end(struct pace *pace, struct place *place, int64_t yield_us, int64_t *usual_us)
 {
     struct end *end = &pace->ends[pace->end_count++];
     struct error err = {0};
     *end = (struct end){.place = place};
-    if (server_connect(&place->server, NULL, &end->connection, &err) < 0) {
+    int r = server_connect(&place->server, NULL, &end->connection, &err);
+    if (r == 0)
+        r = pg_set_statement_timeout(end->connection, PROBE_TIMEOUT_US, &err);
+    if (r == 0) /* whatever the administrator's is: others' may wait */
+        r = pg_execute_script(end->connection, "SET synchronous_commit = on", &err);
+    if (r < 0) {
         give_up(pace, end, &err);
         return;
     }
-    pg_set_cancel_flag(end->connection, &pace->ended);
-    for (int i = 0; end->connection && i < FIRST_PROBES; i++)
-        probe(pace, end);
+    if (*usual_us == 0)
+        *usual_us = measure_usual_us(pace, end);
     if (end->connection)
         look(pace, end);
-    end->usual_us = failpoint_number("REEVE_USUAL_COMMIT_US", average_us(end));
-    int64_t bound_us = end->usual_us * SLOWER_MAX;
-    if (pace->bounds.commit_us > 0 && pace->bounds.commit_us < bound_us)
-        pace->bounds.commit_us = bound_us;
+    int64_t slower_us = *usual_us * SLOWER_MAX;
+    end->bound_us = yield_us > slower_us ? yield_us : slower_us;
 }
 
 /* ---- the thread ---- */
 
-static void set_probing(struct pace *pace, int64_t since_us)
+static void set_stalled_at(struct pace *pace, int64_t at_us)
 {
     pthread_mutex_lock(&pace->lock);
-    pace->probing_us = since_us;
+    pace->stalled_at_us = at_us;
     pthread_mutex_unlock(&pace->lock);
 }
 
@@ -201,26 +221,31 @@ static void ask_ends(struct pace *pace, int64_t now_us)
             look(pace, &pace->ends[i]);
         if (!pace->ends[i].connection || !pace->ends[i].others)
             continue;
-        set_probing(pace, time_monotonic_us());
+        set_stalled_at(pace, time_monotonic_us() + pace->ends[i].bound_us);
         probe(pace, &pace->ends[i]);
-        set_probing(pace, 0);
+        set_stalled_at(pace, 0);
     }
 }
 
 /* Under the lock. */
-static void decide(struct pace *pace, int64_t now_us)
+static void decide(struct pace *pace)
 {
+    int64_t now_us = time_monotonic_us();
     struct pace_seen seen = {.bytes_per_s = (double)(pace->passed - pace->counted) /
                                             (double)(now_us - pace->decided_us) * TIME_S};
     for (size_t i = 0; i < pace->end_count; i++) {
         const struct end *end = &pace->ends[i];
-        seen.others |= end->others;
-        if (end->others && average_us(end) > seen.commit_us)
-            seen.commit_us = average_us(end);
+        if (!end->others)
+            continue;
+        double slowness = (double)average_us(end) / (double)end->bound_us;
+        if (!seen.others || slowness > seen.slowness) {
+            seen.slowness = slowness;
+            pace->commit_us = average_us(end);
+        }
+        seen.others = true;
     }
     pace->counted = pace->passed;
     pace->decided_us = now_us;
-    pace->commit_us = seen.commit_us;
     pace->decision = pace_decide(&pace->bounds, &pace->decision, &seen);
     pthread_cond_broadcast(&pace->changed);
 }
@@ -230,11 +255,10 @@ static void *run(void *argument)
     struct pace *pace = argument;
     bool over = false;
     while (!over) {
-        int64_t now_us = time_monotonic_us();
-        ask_ends(pace, now_us);
+        ask_ends(pace, time_monotonic_us());
         pthread_mutex_lock(&pace->lock);
-        if (now_us - pace->decided_us >= DECIDE_US)
-            decide(pace, now_us);
+        if (time_monotonic_us() - pace->decided_us >= DECIDE_US)
+            decide(pace);
         wait_a_little(pace, PROBE_US);
         over = is_over(pace);
         pthread_mutex_unlock(&pace->lock);
@@ -252,24 +276,37 @@ static struct pace *pace_free(struct pace *pace)
     return NULL;
 }
 
-struct pace *pace_start(const struct moving *moving, int members, const atomic_bool *halt)
+static bool start_thread(struct pace *pace)
+{
+    sigset_t all, old;
+    for (size_t i = 0; i < pace->end_count; i++)
+        if (pace->ends[i].connection)
+            pg_set_cancel_flag(pace->ends[i].connection, &pace->ended);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    bool started = pthread_create(&pace->thread, NULL, run, pace) == 0;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    return started;
+}
+
+struct pace *pace_start(struct moving *moving, int members, const atomic_bool *halt)
 {
     struct pace *pace = calloc(1, sizeof(*pace));
     if (!pace)
         return NULL;
     pace->halt = halt;
-    pace->bounds = (struct pace_bounds){.commit_us = moving->yield_us, .members = members};
+    pace->bounds = (struct pace_bounds){.never = moving->yield_us == 0, .members = members};
     pthread_mutex_init(&pace->lock, NULL);
     pthread_cond_init(&pace->changed, NULL);
-    open_end(pace, moving->to);
+    open_end(pace, moving->to, moving->yield_us, &moving->usual_commit_us[1]);
     if (moving->from->site.cluster.id != moving->to->site.cluster.id)
-        open_end(pace, moving->from);
+        open_end(pace, moving->from, moving->yield_us, &moving->usual_commit_us[0]);
     bool others = false;
     for (size_t i = 0; i < pace->end_count; i++)
         others |= pace->ends[i].others;
     pace->decision = pace_begin(&pace->bounds, others);
     pace->looked_us = pace->decided_us = time_monotonic_us();
-    return pthread_create(&pace->thread, NULL, run, pace) == 0 ? pace : pace_free(pace);
+    return start_thread(pace) ? pace : pace_free(pace);
 }
 
 struct pace *pace_stop(struct pace *pace)
@@ -290,7 +327,7 @@ struct pace *pace_stop(struct pace *pace)
 /* Under the lock: a commit waits longer than it may, right now. */
 static bool is_stalled(const struct pace *pace, int64_t now_us)
 {
-    return pace->probing_us > 0 && now_us - pace->probing_us > pace->bounds.commit_us;
+    return pace->stalled_at_us > 0 && now_us > pace->stalled_at_us;
 }
 
 void pace_pass(struct pace *pace, size_t bytes)
@@ -299,10 +336,12 @@ void pace_pass(struct pace *pace, size_t bytes)
         return;
     pthread_mutex_lock(&pace->lock);
     pace->passed += (int64_t)bytes;
-    int64_t since_us = time_monotonic_us();
+    /* However long commits take, all members together let least_rate through. */
+    double most_s = (double)bytes / least_rate * pace->bounds.members;
+    int64_t breath_us = time_monotonic_us() + (int64_t)(most_s * TIME_S);
     while (pace->decision.bytes_per_s > 0 && !is_over(pace)) {
         int64_t now_us = time_monotonic_us();
-        if (is_stalled(pace, now_us) && now_us - since_us < BREATH_US) {
+        if (is_stalled(pace, now_us) && now_us < breath_us) {
             wait_a_little(pace, STALL_US);
             continue;
         }
@@ -310,6 +349,8 @@ void pace_pass(struct pace *pace, size_t bytes)
             pace->next_us = now_us - BURST_US;
         if (pace->next_us <= now_us) {
             pace->next_us += (int64_t)((double)bytes / pace->decision.bytes_per_s * TIME_S);
+            if (pace->next_us > now_us + DEBT_US)
+                pace->next_us = now_us + DEBT_US;
             break;
         }
         wait_a_little(pace, pace->next_us - now_us);
@@ -358,7 +399,7 @@ void pace_describe(struct pace *pace, char *ret, size_t size)
         return;
     pthread_mutex_lock(&pace->lock);
     if (pace->decision.tight)
-        snprintf(ret, size, " (slowed down, commits take %lld ms)",
-                 (long long)(pace->commit_us / TIME_MS));
+        snprintf(ret, size, " (slowed down, commits take %.3g ms)",
+                 (double)pace->commit_us / TIME_MS);
     pthread_mutex_unlock(&pace->lock);
 }

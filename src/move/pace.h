@@ -17,13 +17,13 @@
 /* ---- what is decided, of what was seen ---- */
 
 struct pace_bounds {
-    int64_t commit_us; /* that a commit may take on average; 0: nothing is slowed down */
+    bool never; /* nothing is slowed down */
     int members;
 };
 
 struct pace_seen {
     bool others;        /* somebody else is at work */
-    int64_t commit_us;  /* what commits took on average */
+    double slowness;    /* what commits took on average, of what they may; of the slower end */
     double bytes_per_s; /* that were let through since the last decision */
 };
 
@@ -46,9 +46,10 @@ struct pace_decision pace_decide(const struct pace_bounds *bounds, const struct 
 
 struct pace;
 
-/* Looks at both ends at once and from then on. Never fails: NULL, or a server that cannot be asked,
- * slows nothing down (the latter is told). `halt`, which outlives it, ends all waiting. */
-struct pace *pace_start(const struct moving *moving, int members, const atomic_bool *halt);
+/* Looks at both ends at once and from then on; what a commit usually takes there, once a move.
+ * Never fails: NULL, or a server that cannot be asked, slows nothing down (the latter is told).
+ * `halt`, which outlives it, ends all waiting. */
+struct pace *pace_start(struct moving *moving, int members, const atomic_bool *halt);
 /* NULL is accepted by all of these. Ends the thread; returns NULL. */
 struct pace *pace_stop(struct pace *pace);
 

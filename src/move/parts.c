@@ -4,10 +4,10 @@
 #include "base/log.h"
 #include "pg/quote.h"
 
-/* Larger tables are copied and compared in parts of about this size: so large that what a part
+/* Larger tables are copied in parts of about this size: so large that what a part
  * costs beside its rows is nothing, and so small that members end at about the same time. */
 static const int64_t part_bytes = (int64_t)256 << 20;
-/* What is compared cannot be slowed down within a part. */
+/* They are compared in smaller ones: within a part nothing can be slowed down. */
 static const int64_t compared_bytes = (int64_t)32 << 20;
 
 /* ---- units ---- */

@@ -67,6 +67,8 @@ def read_options():
     parser.add_argument("--from", dest="before", default="schema", choices=ISOLATIONS,
                         help="where the tenant of pause is at first")
     parser.add_argument("--to", dest="after", default="database", choices=ISOLATIONS)
+    parser.add_argument("--allow", action="append", default=[], choices=ISOLATIONS,
+                        help="what else the service of pause allows: row has the tenant column in its keys")
     parser.add_argument("--rate", type=int, default=500, help="writing transactions a second, of pause")
     parser.add_argument("--clients", type=int, default=8, help="that write, of pause")
     parser.add_argument("--dump-folder", help="for pg_dump's folder, of copy; else where the servers are")

@@ -38,7 +38,7 @@ class Part:
         self.moves = 0
 
     def prepare(self):
-        isolations = dict.fromkeys((self.options.before, self.options.after))
+        isolations = dict.fromkeys((self.options.before, self.options.after, *self.options.allow))
         self.stage.add_service(SERVICE, self.shape.pairs, isolations=tuple(isolations))
         self.tenant = self.stage.add_tenant(TENANT, SERVICE, self.options.before)
         self.stage.fill(self.tenant, self.shape)

@@ -18,7 +18,7 @@ from test_example import IN_A_KEY
 SERVICE = "parts"
 SOON_SECONDS = 60
 ROWS = 3000
-SMALL = {"REEVE_PART_BYTES": "65536"}  # of some 700 kB
+SMALL = {"REEVE_PART_BYTES": "65536", "REEVE_STAGE_BLOCKS": "3"}  # of some 700 kB
 PAIRS = {"schema-schema": (("schema", "local"), ("schema", "two")),
          "schema-database": (("schema", "local"), ("database", "local")),
          "database-row": (("database", "local"), ("row", "local"))}

@@ -199,6 +199,37 @@ static void test_index_details_are_kept(void **state)
     }
 }
 
+/* As the audit says of keys that stand wrongly: it works with rows in them that two tenants have.
+ */
+static void test_keys_made_anew(void **state)
+{
+    (void)state;
+    const char *migrations[] = {"CREATE TABLE t (id int PRIMARY KEY, email text UNIQUE)", NULL,
+                                NULL};
+    struct test_service service;
+    make_service(&service, "anew", "row schema", migrations);
+    struct isolation_placement placed[3];
+    static const char *const places[] = {"row", "row", "schema"};
+    for (size_t i = 0; i < array_size(places); i++) {
+        attach(&service, places[i], 115 + (int64_t)i, 1015 + (int64_t)i, &placed[i]);
+        _cleanup_pg_connection_ struct pg_connection *tenant = login(&placed[i]);
+        run(tenant, "INSERT INTO t VALUES (1, 'the same')");
+    }
+    migrations[1] = "ALTER TABLE t DROP CONSTRAINT t_email_key,"
+                    " ADD CONSTRAINT t_email_key UNIQUE (email, tenant_id)";
+    struct isolation_placement other;
+    attach(&service, "row", 118, 1018, &other);
+    attach(&service, "schema", 119, 1019, &other);
+    const struct isolation_placement *const looked_at[] = {&placed[0], &other};
+    for (size_t i = 0; i < array_size(looked_at); i++) {
+        _cleanup_pg_connection_ struct pg_connection *admin = admin_at(looked_at[i]);
+        assert_values(admin,
+                      "SELECT pg_get_constraintdef(oid) FROM pg_constraint"
+                      " WHERE conname = 't_email_key' AND conrelid = 't'::regclass",
+                      "UNIQUE (email, tenant_id)");
+    }
+}
+
 static void test_values_by_mode(void **state)
 {
     (void)state;
@@ -447,6 +478,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_shape),
         cmocka_unit_test(test_index_details_are_kept),
+        cmocka_unit_test(test_keys_made_anew),
         cmocka_unit_test(test_values_by_mode),
         cmocka_unit_test(test_unshaped_service),
         cmocka_unit_test(test_refused),

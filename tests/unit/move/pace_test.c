@@ -11,13 +11,13 @@
 
 enum { MB = 1 << 20, BOUND_US = 10 * TIME_MS, MEMBERS = 4 };
 
-static const struct pace_bounds bounds = {.commit_us = BOUND_US, .members = MEMBERS};
+static const struct pace_bounds bounds = {.members = MEMBERS};
 
 static struct pace_decision next(const struct pace_decision *last, bool others, int64_t commit_us,
                                  double bytes_per_s)
 {
     const struct pace_seen seen = {
-        .others = others, .commit_us = commit_us, .bytes_per_s = bytes_per_s};
+        .others = others, .slowness = (double)commit_us / BOUND_US, .bytes_per_s = bytes_per_s};
     return pace_decide(&bounds, last, &seen);
 }
 
@@ -41,10 +41,10 @@ static void test_nobody_else(void **state)
 static void test_never(void **state)
 {
     (void)state;
-    static const struct pace_bounds never = {.commit_us = 0, .members = MEMBERS};
+    static const struct pace_bounds never = {.never = true, .members = MEMBERS};
     struct pace_decision decision = pace_begin(&never, true);
     assert_unbound(&decision);
-    const struct pace_seen seen = {.others = true, .commit_us = TIME_S, .bytes_per_s = MB};
+    const struct pace_seen seen = {.others = true, .slowness = 100, .bytes_per_s = MB};
     decision = pace_decide(&never, &decision, &seen);
     assert_unbound(&decision);
 }
@@ -94,6 +94,10 @@ static void test_slow_commits(void **state)
     before = decision.bytes_per_s;
     decision = next(&decision, true, BOUND_US + 1, before / 2);
     assert_true(decision.bytes_per_s < before / 2);
+    /* when nothing went through, of what it may */
+    before = decision.bytes_per_s;
+    decision = next(&decision, true, BOUND_US + 1, 0);
+    assert_true(decision.bytes_per_s > before / 2);
     /* but it goes on, however slow they are */
     for (int i = 0; i < 100; i++)
         decision = next(&decision, true, TIME_S, decision.bytes_per_s);
