@@ -58,10 +58,25 @@ int isolation_contents_allow(const struct isolation_server *server,
                                 pg_identifier(&arena, service->owner_role));
 }
 
+/* A process whose client is gone would else go on with what it makes, locks and all. Not every
+ * system can tell (PostgreSQL's manual, client_connection_check_interval). */
+static int notice_lost_clients(struct pg_connection *owner, struct error *err)
+{
+    struct error why = {0};
+    int r = pg_execute_script(owner, "SET client_connection_check_interval = '2s'", &why);
+    if (r == 0 || r == -ERROR_SERVER)
+        return 0;
+    if (err)
+        *err = why;
+    return r;
+}
+
 int isolation_contents_open(struct pg_connection *owner,
                             const struct isolation_placement *placement, struct error *err)
 {
     int r = pg_execute_script(owner, settings, err);
+    if (r == 0)
+        r = notice_lost_clients(owner, err);
     if (r == 0)
         r = pg_execute(owner, sql_isolation_content_search_path, 1, &placement->schema, NULL, err);
     if (r == 0 && placement->isolation->shares_tables)
