@@ -30,10 +30,10 @@ static const double slower = 0.7, faster = 1.15, quick = 0.6, used_share = 0.5;
 
 /* ---- deciding ---- */
 
-struct pace_decision pace_begin(const struct pace_bounds *bounds, bool others)
+struct pace_decision pace_begin(int members, bool others)
 {
-    if (!others || bounds->never)
-        return (struct pace_decision){.members = bounds->members};
+    if (!others)
+        return (struct pace_decision){.members = members};
     return (struct pace_decision){.bytes_per_s = first_rate, .members = 1};
 }
 
@@ -50,28 +50,28 @@ static struct pace_decision slow_down(const struct pace_decision *last,
 }
 
 /* What is not used up is not raised: it would be no bound when it is needed. */
-static struct pace_decision speed_up(const struct pace_bounds *bounds,
-                                     const struct pace_decision *last, const struct pace_seen *seen)
+static struct pace_decision speed_up(int members, const struct pace_decision *last,
+                                     const struct pace_seen *seen)
 {
     struct pace_decision next = *last;
     next.tight = false;
     next.quick++;
     if (seen->bytes_per_s > last->bytes_per_s * used_share)
         next.bytes_per_s *= faster;
-    if (next.quick % QUICK_FOR_MORE == 0 && next.members < bounds->members)
+    if (next.quick % QUICK_FOR_MORE == 0 && next.members < members)
         next.members++;
     return next;
 }
 
-struct pace_decision pace_decide(const struct pace_bounds *bounds, const struct pace_decision *last,
+struct pace_decision pace_decide(int members, const struct pace_decision *last,
                                  const struct pace_seen *seen)
 {
-    if (!seen->others || bounds->never || last->bytes_per_s == 0)
-        return pace_begin(bounds, seen->others);
+    if (!seen->others || last->bytes_per_s == 0)
+        return pace_begin(members, seen->others);
     if (seen->slowness > 1)
         return slow_down(last, seen);
     if (seen->slowness < quick)
-        return speed_up(bounds, last, seen);
+        return speed_up(members, last, seen);
     struct pace_decision next = *last;
     next.tight = false;
     next.quick = 0;
@@ -93,7 +93,7 @@ struct pace {
     pthread_t thread;
     const atomic_bool *halt;
     atomic_bool ended; /* what is asked of a server is given up */
-    struct pace_bounds bounds;
+    int members;       /* all that there are */
     struct end ends[2];
     size_t end_count;
     int64_t looked_us, decided_us, counted; /* counted: of passed, when it was decided last */
@@ -246,7 +246,7 @@ static void decide(struct pace *pace)
     }
     pace->counted = pace->passed;
     pace->decided_us = now_us;
-    pace->decision = pace_decide(&pace->bounds, &pace->decision, &seen);
+    pace->decision = pace_decide(pace->members, &pace->decision, &seen);
     pthread_cond_broadcast(&pace->changed);
 }
 
@@ -295,7 +295,7 @@ struct pace *pace_start(struct moving *moving, int members, const atomic_bool *h
     if (!pace)
         return NULL;
     pace->halt = halt;
-    pace->bounds = (struct pace_bounds){.never = moving->yield_us == 0, .members = members};
+    pace->members = members;
     pthread_mutex_init(&pace->lock, NULL);
     pthread_cond_init(&pace->changed, NULL);
     open_end(pace, moving->to, moving->yield_us, &moving->usual_commit_us[1]);
@@ -304,7 +304,7 @@ struct pace *pace_start(struct moving *moving, int members, const atomic_bool *h
     bool others = false;
     for (size_t i = 0; i < pace->end_count; i++)
         others |= pace->ends[i].others;
-    pace->decision = pace_begin(&pace->bounds, others);
+    pace->decision = pace_begin(pace->members, others);
     pace->looked_us = pace->decided_us = time_monotonic_us();
     return start_thread(pace) ? pace : pace_free(pace);
 }
@@ -337,7 +337,7 @@ void pace_pass(struct pace *pace, size_t bytes)
     pthread_mutex_lock(&pace->lock);
     pace->passed += (int64_t)bytes;
     /* However long commits take, all members together let least_rate through. */
-    double most_s = (double)bytes / least_rate * pace->bounds.members;
+    double most_s = (double)bytes / least_rate * pace->members;
     int64_t breath_us = time_monotonic_us() + (int64_t)(most_s * TIME_S);
     while (pace->decision.bytes_per_s > 0 && !is_over(pace)) {
         int64_t now_us = time_monotonic_us();

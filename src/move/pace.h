@@ -16,11 +16,6 @@
 
 /* ---- what is decided, of what was seen ---- */
 
-struct pace_bounds {
-    bool never; /* nothing is slowed down */
-    int members;
-};
-
 struct pace_seen {
     bool others;        /* somebody else is at work */
     double slowness;    /* what commits took on average, of what they may; of the slower end */
@@ -29,17 +24,17 @@ struct pace_seen {
 
 struct pace_decision {
     double bytes_per_s; /* 0: no bound */
-    int members;        /* 1 to bounds.members */
+    int members;        /* 1 to all */
     bool tight;         /* others were slowed down when it was looked at last */
     int quick;          /* decisions in a row in which they were not */
 };
 
 enum { PACE_DECISIONS_PER_S = 4 };
 
-/* The first one, when nothing is known but whether somebody else is there. */
-struct pace_decision pace_begin(const struct pace_bounds *bounds, bool others);
+/* The first one, when nothing is known but whether somebody else is there; of so many members. */
+struct pace_decision pace_begin(int members, bool others);
 /* The next one; PACE_DECISIONS_PER_S of them a second. */
-struct pace_decision pace_decide(const struct pace_bounds *bounds, const struct pace_decision *last,
+struct pace_decision pace_decide(int members, const struct pace_decision *last,
                                  const struct pace_seen *seen);
 
 /* ---- a team's ---- */

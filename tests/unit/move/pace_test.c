@@ -11,14 +11,12 @@
 
 enum { MB = 1 << 20, BOUND_US = 10 * TIME_MS, MEMBERS = 4 };
 
-static const struct pace_bounds bounds = {.members = MEMBERS};
-
 static struct pace_decision next(const struct pace_decision *last, bool others, int64_t commit_us,
                                  double bytes_per_s)
 {
     const struct pace_seen seen = {
         .others = others, .slowness = (double)commit_us / BOUND_US, .bytes_per_s = bytes_per_s};
-    return pace_decide(&bounds, last, &seen);
+    return pace_decide(MEMBERS, last, &seen);
 }
 
 static void assert_unbound(const struct pace_decision *decision)
@@ -31,21 +29,10 @@ static void assert_unbound(const struct pace_decision *decision)
 static void test_nobody_else(void **state)
 {
     (void)state;
-    struct pace_decision decision = pace_begin(&bounds, false);
+    struct pace_decision decision = pace_begin(MEMBERS, false);
     assert_unbound(&decision);
     /* what a copy does to its own commits is nobody's business */
     decision = next(&decision, false, TIME_S, 500 * MB);
-    assert_unbound(&decision);
-}
-
-static void test_never(void **state)
-{
-    (void)state;
-    static const struct pace_bounds never = {.never = true, .members = MEMBERS};
-    struct pace_decision decision = pace_begin(&never, true);
-    assert_unbound(&decision);
-    const struct pace_seen seen = {.others = true, .slowness = 100, .bytes_per_s = MB};
-    decision = pace_decide(&never, &decision, &seen);
     assert_unbound(&decision);
 }
 
@@ -53,10 +40,10 @@ static void test_never(void **state)
 static void test_others_come_and_go(void **state)
 {
     (void)state;
-    struct pace_decision begun = pace_begin(&bounds, true);
+    struct pace_decision begun = pace_begin(MEMBERS, true);
     assert_true(begun.bytes_per_s > 0);
     assert_int_equal(begun.members, 1);
-    struct pace_decision decision = pace_begin(&bounds, false);
+    struct pace_decision decision = pace_begin(MEMBERS, false);
     decision = next(&decision, true, 1 * TIME_MS, 500 * MB);
     assert_true(decision.bytes_per_s == begun.bytes_per_s);
     assert_int_equal(decision.members, 1);
@@ -67,7 +54,7 @@ static void test_others_come_and_go(void **state)
 static void test_quick_commits(void **state)
 {
     (void)state;
-    struct pace_decision decision = pace_begin(&bounds, true);
+    struct pace_decision decision = pace_begin(MEMBERS, true);
     double before = decision.bytes_per_s;
     for (int i = 0; i < 10 * PACE_DECISIONS_PER_S; i++)
         decision = next(&decision, true, 2 * TIME_MS, decision.bytes_per_s);
@@ -83,7 +70,7 @@ static void test_quick_commits(void **state)
 static void test_slow_commits(void **state)
 {
     (void)state;
-    struct pace_decision decision = pace_begin(&bounds, true);
+    struct pace_decision decision = pace_begin(MEMBERS, true);
     for (int i = 0; i < 10 * PACE_DECISIONS_PER_S; i++)
         decision = next(&decision, true, 2 * TIME_MS, decision.bytes_per_s);
     double before = decision.bytes_per_s;
@@ -109,7 +96,7 @@ static void test_slow_commits(void **state)
 static void test_in_between(void **state)
 {
     (void)state;
-    struct pace_decision decision = pace_begin(&bounds, true);
+    struct pace_decision decision = pace_begin(MEMBERS, true);
     decision = next(&decision, true, BOUND_US + 1, decision.bytes_per_s);
     struct pace_decision then = next(&decision, true, BOUND_US, decision.bytes_per_s);
     assert_false(then.tight);
@@ -120,9 +107,9 @@ static void test_in_between(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nobody_else),        cmocka_unit_test(test_never),
-        cmocka_unit_test(test_others_come_and_go), cmocka_unit_test(test_quick_commits),
-        cmocka_unit_test(test_slow_commits),       cmocka_unit_test(test_in_between),
+        cmocka_unit_test(test_nobody_else),   cmocka_unit_test(test_others_come_and_go),
+        cmocka_unit_test(test_quick_commits), cmocka_unit_test(test_slow_commits),
+        cmocka_unit_test(test_in_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
