@@ -114,7 +114,8 @@ MUTATIONS = {
                         ops_transaction.Begin: 40, ops_session.DeallocateAll: 40,
                         **dict.fromkeys(VISIBLE, 0)}, ["a date", "of its own rows missing"]),
     "guard.flush": ({}, ENDED),
-    "guard.role": ({hidden.ResetRole: 10}, [*OTHER_ROLE, "worked (ALTER ROLE"]),
+    # Who is the role that Reeve logs in with sees its neighbours' queries too.
+    "guard.role": ({hidden.ResetRole: 10}, [*OTHER_ROLE, "worked (ALTER ROLE", *FOREIGN]),
     "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
     "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
     "guard.sequences": ({ops_state.Currval: 20}, ["Currval"]),
