@@ -151,12 +151,12 @@ class Bank(World):
 
 
 @contextlib.contextmanager
-def running_bank():
+def running_bank(make_reeve=running_reeve):
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(process.temporary_folder())
         servers = {name: stack.enter_context(postgres.running_postgres(settings=WAL, port=process.kept_port()))
                    for name in ("one", "two")}
-        yield Bank(stack.enter_context(running_reeve()), folder / "bank", servers)
+        yield Bank(stack.enter_context(make_reeve()), folder / "bank", servers)
 
 
 @contextlib.contextmanager

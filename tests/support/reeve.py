@@ -239,6 +239,13 @@ class Reeve:
             return Tenant(slug, mode, service, None, None)
         return Tenant(slug, mode, service, self.token(slug), self.new_password(slug))
 
+    def add_cluster(self, name, server, max_backends, enforcement=ENFORCEMENT):
+        """A support.postgres.Postgres as a further cluster."""
+        library = ["--guard-library", server.guard] if enforcement == "guard" else []
+        self.cli("cluster", "add", name, "--conninfo", f"host=127.0.0.1 port={server.port}", "--admin-user",
+                 "postgres", "--password-file", "-", "--max-backends", max_backends, "--enforcement", enforcement,
+                 *library, input=server.password + "\n")
+
     def token(self, slug, *options):
         return self.cli("token", "issue", slug, *options, json=True).json["token"]
 

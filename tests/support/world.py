@@ -77,12 +77,7 @@ class World:
         return self.reeve.add_tenant(f"{mode}-new-{next(_numbers)}", service, mode, **options)
 
     def add_cluster(self, name, server, max_backends, enforcement=ENFORCEMENT):
-        """A support.postgres.Postgres as a further cluster."""
-        library = ["--guard-library", server.guard] if enforcement == "guard" else []
-        self.reeve.cli("cluster", "add", name, "--conninfo",
-                       f"host=127.0.0.1 port={server.port}", "--admin-user", "postgres",
-                       "--password-file", "-", "--max-backends", max_backends,
-                       "--enforcement", enforcement, *library, input=server.password + "\n")
+        self.reeve.add_cluster(name, server, max_backends, enforcement)
 
     def tight(self, server):
         """(mode, "a" or "b") -> tenant, all on a cluster with max_backends = 1."""
