@@ -16,7 +16,7 @@
 
 enum advise_cause {
     ADVISE_REGULATED, /* its tag wants it by itself */
-    ADVISE_BUSY,      /* it has most of its cluster's backend time, and others wait there */
+    ADVISE_BUSY,      /* it has most of its cluster's backend time, and others wait or are slower */
     ADVISE_LARGE,     /* it is most of what is in a database that it shares */
     ADVISE_QUIET,     /* it has a database of its own, and needs little */
     ADVISE_CAUSES
@@ -24,11 +24,12 @@ enum advise_cause {
 const char *advise_cause_name(enum advise_cause cause); /* "regulated" */
 
 struct advise_rules {
-    const char *regulated;  /* the tag: NAME or NAME=VALUE */
-    bool regulated_alone;   /* such tenants want a cluster without others, too */
-    const char *except;     /* the tag of tenants that are left where they are; NULL: none */
-    double busy_share;      /* of its cluster's backend time, 0 to 1 */
-    int64_t busy_wait_us;   /* that others there waited for each transaction, on average */
+    const char *regulated; /* the tag: NAME or NAME=VALUE */
+    bool regulated_alone;  /* such tenants want a cluster without others, too */
+    const char *except;    /* the tag of tenants that are left where they are; NULL: none */
+    double busy_share;     /* of its cluster's backend time, 0 to 1 */
+    int64_t busy_wait_us;  /* that others there waited for each transaction, on average */
+    double busy_slower; /* or by which theirs take longer while it is at work: 1 is twice as long */
     int64_t busy_for_us;    /* counted for so long at least */
     int64_t large_bytes;    /* and */
     double large_share;     /* of what all have in that database, 0 to 1 */
@@ -49,6 +50,16 @@ struct advise_use {
     int64_t backend_us, wait_us, transactions;
 };
 
+enum { ADVISE_MOMENTS_LEAST = 8 }; /* fewer say nothing of neighbours */
+
+/* What it did in a moment, a quarter of a second or more. */
+struct advise_moment {
+    bool known;
+    double backends;     /* that its clients had, on average */
+    double transactions; /* that ended, */
+    double took_us; /* and took so long from their beginning on, waiting for a backend included */
+};
+
 struct advise_placement {
     const char *tenant, *service;
     const struct isolation *isolation;
@@ -58,7 +69,8 @@ struct advise_placement {
     bool regulated, excepted; /* by its tags */
     bool used_known, size_known, size_estimated;
     struct advise_use used;
-    int64_t counted_us; /* it was in this place, and counted, for so long */
+    const struct advise_moment *moments; /* the facts' moment_count; NULL: not known */
+    int64_t counted_us;                  /* it was in this place, and counted, for so long */
     int64_t bytes;
     const struct isolation *const *allowed; /* by its service */
     size_t allowed_count;
@@ -71,7 +83,8 @@ struct advise_facts {
     struct advise_placement *placements;
     size_t placement_count;
     size_t database_count;
-    int64_t counted_us; /* by the server; 0: there are no figures of use */
+    int64_t counted_us;  /* by the server; 0: there are no figures of use */
+    size_t moment_count; /* one behind the other; 0: nobody looked so closely */
     int64_t
         rest_backend_us; /* counted, of placements that are not known: it may be any cluster's */
     const char *const *remarks; /* what is lacking, a sentence each */
@@ -83,6 +96,7 @@ struct advise_facts {
 struct advise_tenant_use { /* of a tenant in a service */
     const char *tenant, *service;
     struct advise_use used;
+    const struct advise_moment *moments; /* moment_count of them */
 };
 
 /* What a running server has counted. */
@@ -90,6 +104,7 @@ struct advise_counted {
     int64_t us;               /* for so long; 0: nothing was */
     bool left_out;            /* there are tenants that are not in it */
     int64_t whole_backend_us; /* of all, with those */
+    size_t moment_count;
     const struct advise_tenant_use *tenants;
     size_t tenant_count;
 };
@@ -108,6 +123,14 @@ struct advise_reason {
     const char *text; /* a sentence without its full stop */
 };
 
+/* What a transaction of its neighbours takes on average, waiting for a server connection included:
+ * in the moments in which the tenant is at work, and in those in which it does little or nothing.
+ */
+struct advise_effect {
+    bool known;
+    double busy_us, calm_us;
+};
+
 struct advice {
     const struct advise_placement *placement;
     struct advise_reason reasons[ADVISE_CAUSES];
@@ -116,6 +139,7 @@ struct advice {
     const char *cluster;               /* likewise */
     const char *obstacle; /* why that is not all that the reasons call for; NULL: it is */
     double share;         /* of its cluster's backend time; negative: not known */
+    struct advise_effect effect;
 };
 
 /* The most pressing first. No advice of placements that are closed or excepted. */

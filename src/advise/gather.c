@@ -217,8 +217,10 @@ static void find_used(const struct gathering *gathering, struct advise_placement
                 by_names);
     placement->counted_us = age_us < counted->us ? age_us : counted->us;
     placement->used_known = found || !counted->left_out;
-    if (found)
+    if (found) {
         placement->used = (*found)->used;
+        placement->moments = (*found)->moments;
+    }
 }
 
 /* ---- placements ---- */
@@ -270,6 +272,7 @@ static int make_facts(struct gathering *gathering, struct error *err)
         arena_zalloc(arena, (gathering->place_count + 1) * sizeof(*facts->placements));
     facts->placement_count = gathering->place_count;
     facts->counted_us = gathering->counted->us;
+    facts->moment_count = gathering->counted->moment_count;
     facts->rest_backend_us = gathering->counted->whole_backend_us;
     for (size_t i = 0; i < facts->placement_count; i++) {
         struct advise_placement *placement = &facts->placements[i];

@@ -7,9 +7,12 @@
  */
 #include "advise/advise.h"
 
+#include "advise/effect.h"
 #include "base/time.h"
 
 static const double mega = 1024.0 * 1024.0;
+static const double slower_least_us =
+    TIME_MS; /* by so much a neighbour's transaction is longer at least */
 
 struct judging {
     const struct advise_facts *facts;
@@ -215,21 +218,45 @@ static void judge_regulated(struct judging *judging, struct advice *advice)
         be_in_the_way(judging, advice, "no cluster is without other tenants");
 }
 
+/* NULL: they neither wait nor are slower as the rules say. */
+static const char *how_others_fare(const struct judging *judging, const struct advice *advice)
+{
+    const struct advise_rules *rules = judging->rules;
+    const struct advise_effect *effect = &advice->effect;
+    double wait_us = neighbours_wait_us(judging, advice->placement);
+    double more_us = effect->busy_us - effect->calm_us;
+    const char *waits = NULL, *slower = NULL;
+    if (wait_us > 0 && wait_us >= (double)rules->busy_wait_us)
+        waits =
+            arena_printf(judging->arena,
+                         "each transaction of others there has waited %.1f ms for one, on average",
+                         wait_us / TIME_MS);
+    if (effect->known && more_us >= slower_least_us &&
+        more_us >= rules->busy_slower * effect->calm_us)
+        slower = arena_printf(
+            judging->arena,
+            "a transaction of others there takes %.1f ms while it is at work, and else %.1f ms",
+            effect->busy_us / TIME_MS, effect->calm_us / TIME_MS);
+    return waits && slower ? arena_printf(judging->arena, "%s, and %s", waits, slower)
+           : waits         ? waits
+                           : slower;
+}
+
 static void judge_busy(struct judging *judging, struct advice *advice)
 {
     const struct advise_placement *placement = advice->placement;
     const struct advise_rules *rules = judging->rules;
-    double wait_us = neighbours_wait_us(judging, placement);
     if (!placement->used_known || placement->counted_us < rules->busy_for_us ||
-        advice->share < rules->busy_share || wait_us <= 0 || wait_us < (double)rules->busy_wait_us)
+        advice->share < rules->busy_share)
+        return;
+    const char *others = how_others_fare(judging, advice);
+    if (!others)
         return;
     add_reason(advice, ADVISE_BUSY,
-               arena_printf(judging->arena,
-                            "it has had %.0f %% of the time of cluster %s's server connections, "
-                            "and each transaction of others there has waited %.1f ms for one, on "
-                            "average",
-                            100 * advice->share, judging->facts->clusters[placement->cluster].name,
-                            wait_us / TIME_MS));
+               arena_printf(
+                   judging->arena,
+                   "it has had %.0f %% of the time of cluster %s's server connections, and %s",
+                   100 * advice->share, judging->facts->clusters[placement->cluster].name, others));
     if (advice->cluster)
         return;
     int64_t room = find_room(judging, placement);
@@ -321,6 +348,8 @@ static void judge_one(struct judging *judging, const struct advise_placement *pl
 {
     struct advice *advice = &judging->advice[judging->count];
     *advice = (struct advice){.placement = placement, .share = share_of(judging, placement)};
+    if (advice->share >= judging->rules->busy_share)
+        advice->effect = advise_effect(judging->facts, placement, judging->arena);
     judge_regulated(judging, advice);
     judge_busy(judging, advice);
     judge_large(judging, advice);

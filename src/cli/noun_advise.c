@@ -4,15 +4,21 @@
 #include "base/str.h"
 #include "base/time.h"
 #include "catalog/tag.h"
+#include "cli/advise_count.h"
 #include "cli/context.h"
-#include "cli/status_socket.h"
-#include "cli/top.h"
 
 static const int64_t day_us = 24 * 3600 * (int64_t)TIME_S;
 static const int64_t usual_wait_us = 5 * (int64_t)TIME_MS;
 static const int64_t usual_busy_for_us = 600 * (int64_t)TIME_S;
 static const int64_t usual_large_bytes = 10LL << 30, usual_small_bytes = 100LL << 20;
-enum { USUAL_BUSY = 50, USUAL_LARGE_SHARE = 25, USUAL_QUIET = 60, QUIET_MAX = 1000000000 };
+enum {
+    USUAL_BUSY = 50,
+    USUAL_SLOWER = 100,
+    SLOWER_MAX = 100000,
+    USUAL_LARGE_SHARE = 25,
+    USUAL_QUIET = 60,
+    QUIET_MAX = 1000000000
+};
 
 static const struct cli_parameter arguments[] = {
     {.name = "SLUG", .kind = CLI_TEXT, .help = "the tenant; without it: all"},
@@ -36,7 +42,7 @@ static const struct cli_parameter options[] = {
      .maximum = 100,
      .fallback = "50",
      .help = "a busy tenant has had so much of the time of its cluster's server connections, "
-             "while others waited as --wait says"},
+             "while others waited as --wait says, or were slower as --slower says"},
     {.name = "wait",
      .value = "TIME",
      .kind = CLI_DURATION,
@@ -45,6 +51,15 @@ static const struct cli_parameter options[] = {
      .fallback = "5ms",
      .help = "a busy tenant's neighbours on the cluster have waited so long for a server "
              "connection, a transaction on average"},
+    {.name = "slower",
+     .value = "PERCENT",
+     .kind = CLI_NUMBER,
+     .minimum = 1,
+     .maximum = SLOWER_MAX,
+     .fallback = "100",
+     .help = "or their transactions take so much longer, and a millisecond at least, while it is "
+             "at work than while it is calm: with --for alone (3s at least), and of those who are "
+             "not always equally busy"},
     {.name = "busy-for",
      .value = "TIME",
      .kind = CLI_DURATION,
@@ -105,7 +120,10 @@ static const struct output_field fields[] = {
              "(where it is), causes (regulated, busy, large, quiet), reasons (a text a cause), "
              "to_isolation, to_cluster (null: as it is), command (null: none helps), obstacle (why "
              "that is not all that is called for, or null), bytes (null: not known), "
-             "bytes_estimated, backend_share (0 to 1; null: not known)"},
+             "bytes_estimated, backend_share (0 to 1; null: not known), neighbours_ms and "
+             "neighbours_calm_ms (what a transaction of others on its cluster takes while it is at "
+             "work, and "
+             "while it is calm; null: not known, or it has had less than --busy says)"},
     {.key = "placements", .kind = OUTPUT_NUMBER, .help = "how many were looked at"},
     {.key = "counted_s",
      .kind = OUTPUT_NUMBER,
@@ -154,6 +172,7 @@ static int read_rules(const struct cli *cli, struct advise_rules *ret, struct er
         .except = cli_text(cli, "except"),
         .busy_share = (double)cli_number(cli, "busy", USUAL_BUSY) / 100,
         .busy_wait_us = cli_duration_us(cli, "wait", usual_wait_us),
+        .busy_slower = (double)cli_number(cli, "slower", USUAL_SLOWER) / 100,
         .busy_for_us =
             cli_duration_us(cli, "busy-for", cli_duration_us(cli, "for", usual_busy_for_us)),
         .large_share = (double)cli_number(cli, "large-share", USUAL_LARGE_SHARE) / 100,
@@ -172,91 +191,15 @@ static int read_rules(const struct cli *cli, struct advise_rules *ret, struct er
 
 /* ---- what was counted ---- */
 
-static int64_t amount(const struct top_row *row, double seconds, enum proxy_use use)
-{
-    return (int64_t)(row->rates[use] * seconds + 0.5);
-}
-
-static struct advise_use use_of(const struct top_row *row, double seconds)
-{
-    return (struct advise_use){.backend_us = amount(row, seconds, PROXY_USE_BACKEND_US),
-                               .wait_us = amount(row, seconds, PROXY_USE_WAIT_US),
-                               .transactions = amount(row, seconds, PROXY_USE_TRANSACTIONS)};
-}
-
-/* Since a server's start is since an answer without any tenant, so long before. */
-static json_t *empty_answer(const json_t *answer)
-{
-    json_t *server = json_object_get(answer, "server");
-    json_int_t up_s = json_integer_value(json_object_get(server, "uptime_s"));
-    json_int_t taken_us = json_integer_value(json_object_get(answer, "taken_us"));
-    return json_pack("{s:O, s:I, s:{}, s:[], s:b}", "server", server, "taken_us",
-                     taken_us - (up_s > 0 ? up_s : 1) * TIME_S, "whole", "tenants", "left_out",
-                     false);
-}
-
-static void count_tenants(struct advising *advising, const json_t *before, const json_t *after)
-{
-    struct arena *arena = &advising->cli->arena;
-    struct top_view view;
-    top_compare(before, after, &view);
-    struct advise_tenant_use *tenants = arena_zalloc(arena, (view.count + 1) * sizeof(*tenants));
-    struct advise_counted *counted = &advising->counted;
-    counted->us = (int64_t)(view.seconds * (double)TIME_S);
-    counted->left_out = json_is_true(json_object_get(after, "left_out"));
-    counted->whole_backend_us = use_of(&view.whole, view.seconds).backend_us;
-    counted->tenants = tenants;
-    for (size_t i = 0; i < view.count; i++) {
-        const struct top_row *row = &view.rows[i];
-        counted->left_out |= !row->measured;
-        if (row->measured)
-            tenants[counted->tenant_count++] = (struct advise_tenant_use){
-                .tenant = arena_strdup(arena, row->tenant),
-                .service = arena_strdup(arena, row->service),
-                .used = use_of(row, view.seconds),
-            };
-    }
-    top_view_free(&view);
-    if (counted->us == 0)
-        lack(advising, "the server was replaced meanwhile: what tenants use is not known");
-}
-
-static int look(const struct advising *advising, json_t **ret, struct error *err)
-{
-    json_t *answer = NULL;
-    int result = status_socket_ask(advising->context.config.status_socket, "top", &answer, err);
-    if (result == 0 && !json_is_true(json_object_get(answer, "complete"))) {
-        json_decref(answer);
-        return error_set(err, ERROR_TIMEOUT, "a part of the server did not answer in time");
-    }
-    if (result == 0)
-        *ret = answer;
-    return result;
-}
-
-/* That no server tells is no failure: the rest is judged. */
 static int count_use(struct advising *advising, struct error *err)
 {
-    json_t *before = NULL, *after = NULL;
-    struct error why = {0};
-    int64_t for_us = cli_duration_us(advising->cli, "for", 0);
-    int result = look(advising, for_us > 0 ? &before : &after, &why);
-    int paused = result == 0 && for_us > 0 ? cli_pause(for_us, err) : 0;
-    if (result == 0 && paused == 0 && for_us > 0)
-        result = look(advising, &after, &why);
-    if (paused == 0 && result < 0)
-        lack(advising,
-             arena_printf(&advising->cli->arena,
-                          "what tenants use is not known, and nobody is called busy or quiet: %s",
-                          why.message));
-    if (paused == 0 && result == 0) {
-        if (!before)
-            before = empty_answer(after);
-        count_tenants(advising, before, after);
-    }
-    json_decref(before);
-    json_decref(after);
-    return paused;
+    const char *lacking = NULL;
+    int result =
+        advise_count(advising->cli, advising->context.config.status_socket,
+                     cli_duration_us(advising->cli, "for", 0), &advising->counted, &lacking, err);
+    if (result == 0 && lacking)
+        lack(advising, lacking);
+    return result;
 }
 
 /* ---- lacking ---- */
@@ -284,6 +227,14 @@ static void lack_time(struct advising *advising, int64_t wanted_us, const char *
                                     time_text(arena, advising->counted.us)));
 }
 
+static void lack_moments(struct advising *advising)
+{
+    if (cli_duration_us(advising->cli, "for", 0) > 0 && advising->counted.us > 0 &&
+        advising->counted.moment_count < ADVISE_MOMENTS_LEAST)
+        lack(advising, "whether others are slower while a tenant is at work is not known: that "
+                       "takes --for 3s at least");
+}
+
 /* ---- what it prints ---- */
 
 /* A tenant may be called as one of the verbs of `reeve move`. */
@@ -306,6 +257,11 @@ static const char *command_of(struct advising *advising, const struct advice *ad
                                   placement->service)
                    : arena_printf(arena, "reeve move %s %s%s%s", placement->tenant,
                                   placement->service, to, cluster);
+}
+
+static json_t *effect_ms(const struct advice *advice, double us)
+{
+    return advice->effect.known ? json_real(us / TIME_MS) : json_null();
 }
 
 static json_t *advice_object(struct advising *advising, const struct advice *advice)
@@ -333,6 +289,8 @@ static json_t *advice_object(struct advising *advising, const struct advice *adv
     json_object_set_new(object, "bytes_estimated", json_boolean(placement->size_estimated));
     json_object_set_new(object, "backend_share",
                         advice->share < 0 ? json_null() : json_real(advice->share));
+    json_object_set_new(object, "neighbours_ms", effect_ms(advice, advice->effect.busy_us));
+    json_object_set_new(object, "neighbours_calm_ms", effect_ms(advice, advice->effect.calm_us));
     return object;
 }
 
@@ -426,6 +384,7 @@ static int advise(struct advising *advising, struct catalog *catalog, struct err
         return result;
     lack_time(advising, advising->rules.busy_for_us, "busy", "busy-for");
     lack_time(advising, advising->rules.quiet_for_us, "quiet", "quiet-for");
+    lack_moments(advising);
     for (size_t i = 0; i < advising->facts.remark_count; i++)
         lack(advising, advising->facts.remarks[i]);
     advise_judge(&advising->facts, &advising->rules, &cli->arena, &advising->advice,

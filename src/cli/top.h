@@ -30,6 +30,8 @@ struct top_row { /* of a tenant in a service; of all; of those that are not told
     int64_t clients, waiting, backends, longest_wait_us;
     bool measured;            /* was in both answers, or is new: else the rates are 0 */
     double rates[PROXY_USES]; /* a second */
+    double ended_us;          /* a second: backend time of what has ended, from its beginning on */
+    bool forgotten;           /* the server had given up its figures, and began at 0 again */
     double share;             /* of all backend time, 0 to 1 */
 };
 

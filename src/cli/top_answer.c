@@ -24,12 +24,13 @@ static json_t *usage_object(const struct proxy_usage *used)
 
 static json_t *tenant_object(const struct proxy_tenant_figures *figures)
 {
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I}", "tenant", figures->tenant, "service",
-                     figures->service, "used", usage_object(&figures->used), "clients",
+    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:I, s:I, s:I}", "tenant", figures->tenant,
+                     "service", figures->service, "used", usage_object(&figures->used), "clients",
                      (json_int_t)figures->load.clients, "waiting",
                      (json_int_t)figures->load.waiting, "backends",
                      (json_int_t)figures->load.backends, "longest_wait_us",
-                     (json_int_t)figures->load.longest_wait_us);
+                     (json_int_t)figures->load.longest_wait_us, "running_us",
+                     (json_int_t)figures->load.running_us);
 }
 
 static json_t *database_object(const struct proxy_database_figures *figures,

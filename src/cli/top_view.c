@@ -62,6 +62,11 @@ static double rate(int64_t before, int64_t after, double seconds)
     return seconds > 0 ? (double)more / seconds : 0;
 }
 
+static int64_t ended_us(const json_t *object)
+{
+    return use(object, PROXY_USE_BACKEND_US) - number(object, "running_us");
+}
+
 static struct top_row make_row(const json_t *before, const json_t *after, bool measured,
                                double seconds)
 {
@@ -72,8 +77,12 @@ static struct top_row make_row(const json_t *before, const json_t *after, bool m
                           .backends = number(after, "backends"),
                           .longest_wait_us = number(after, "longest_wait_us"),
                           .measured = measured};
-    for (size_t i = 0; measured && i < PROXY_USES; i++)
+    for (size_t i = 0; measured && i < PROXY_USES; i++) {
         row.rates[i] = rate(before ? use(before, i) : 0, use(after, i), seconds);
+        row.forgotten |= before && use(after, i) < use(before, i);
+    }
+    if (measured)
+        row.ended_us = rate(before ? ended_us(before) : 0, ended_us(after), seconds);
     return row;
 }
 

@@ -125,7 +125,8 @@ static struct proxy_load load_of(const struct part *part, const struct place *pl
     return (struct proxy_load){.clients = (int64_t)place->client_count,
                                .waiting = (int64_t)place->queue.count,
                                .backends = (int64_t)place->lent_count,
-                               .longest_wait_us = oldest ? part->now_us - oldest->queued_us : 0};
+                               .longest_wait_us = oldest ? part->now_us - oldest->queued_us : 0,
+                               .running_us = place->running_us};
 }
 
 static void add_load(struct proxy_load *to, const struct proxy_load *from)
@@ -133,6 +134,7 @@ static void add_load(struct proxy_load *to, const struct proxy_load *from)
     to->clients += from->clients;
     to->waiting += from->waiting;
     to->backends += from->backends;
+    to->running_us += from->running_us;
     if (to->longest_wait_us < from->longest_wait_us)
         to->longest_wait_us = from->longest_wait_us;
 }

@@ -33,6 +33,7 @@ extern const int64_t proxy_wait_bounds_us[PROXY_WAIT_BOUNDS];
 struct proxy_load {
     int64_t clients, waiting, backends; /* that clients have */
     int64_t longest_wait_us;            /* so far, of those that wait */
+    int64_t running_us;                 /* for which they have had these: in the use, too */
 };
 
 struct proxy_tenant_figures { /* of a tenant in a service */

@@ -61,13 +61,26 @@ def check_command(world, command):
 @contextlib.contextmanager
 def busy(world, tenant, text):
     """A client that runs one transaction after the other."""
+    def work():
+        with world.reeve.connect(tenant) as connection:
+            while True:
+                connection.execute(text)
+                yield
+
+    with repeated(work()):
+        yield
+
+
+@contextlib.contextmanager
+def repeated(work):
+    """The generator's steps beside the test, one after the other."""
     ended, done, errors = threading.Event(), threading.Semaphore(0), []
 
     def run():
         try:
-            with world.reeve.connect(tenant) as connection:
+            with contextlib.closing(work):
                 while not ended.is_set():
-                    connection.execute(text)
+                    next(work)
                     done.release()
         except Exception as error:  # noqa: B902 - told below
             errors.append(error)
@@ -200,6 +213,36 @@ def test_busy(world, tight, mode):
         world.reeve.cli("tenant", "delete", tenant.slug, "--yes")
 
 
+@pytest.mark.parametrize("calm_s", [0.002, 0.012], ids=["slower", "alike"])
+def test_slower_neighbours(world, calm_s):
+    """Nobody waits for a server connection. The one works by fits and starts; the other's transactions take longer
+    then, as over a disk that both share, or as long as ever."""
+    heavy, light = (world.new_tenant("row", cluster="local") for _ in range(2))
+
+    def work():
+        with world.reeve.connect(heavy) as one, world.reeve.connect(light) as other:
+            while True:
+                for _ in range(40):
+                    one.execute("SELECT pg_sleep(0.015)")
+                    other.execute("SELECT pg_sleep(0.012)")
+                for _ in range(int(0.6 / calm_s)):
+                    other.execute("SELECT pg_sleep(%s)", [calm_s])
+                yield
+
+    world.reeve.cli("tenant", "tag", heavy.slug, "regulated")  # it is told of, whatever is found
+    with repeated(work()):
+        found = advise(world, "--for", "12s", "--busy", 5, "--wait", "1h", "--slower", 50)
+    meant, = [one for one in found["advice"] if one["tenant"] == heavy.slug]
+    ratio = meant["neighbours_ms"] / meant["neighbours_calm_ms"]
+    if calm_s == 0.012:
+        assert meant["causes"] == ["regulated"] and 0.67 < ratio < 1.5, found
+    else:
+        assert meant["causes"] == ["regulated", "busy"] and ratio > 1.5, found
+        assert " takes " in meant["reasons"][1] and " waited " not in meant["reasons"][1]
+    for tenant in (heavy, light):
+        world.reeve.cli("tenant", "delete", tenant.slug, "--yes")
+
+
 # -- large --
 
 def bytes_of(world, schema, database):
@@ -297,6 +340,10 @@ def test_too_short(world):
     assert found["counted_s"] >= 1
     found = advise(world, "row-a", "--busy-for", "0s", "--quiet-for", "0s")
     assert found["lacking"] == []
+    for seconds in (1, 3):
+        found = advise(world, "row-a", "--for", f"{seconds}s", "--quiet-for", "0s")
+        assert [text for text in found["lacking"] if "--for 3s" not in text] == []
+        assert len(found["lacking"]) == (seconds == 1), found
 
 
 def test_no_server(world):

@@ -314,6 +314,190 @@ static void test_busy_is_not_quiet(void **state)
     expect("acme", ADVISE_BUSY, NULL, "other");
 }
 
+/* ---- slower neighbours ---- */
+
+enum { MOMENTS = 12, FIT = 3 };
+static struct advise_moment moments[PLACEMENTS][MOMENTS];
+
+static bool at_work(size_t moment)
+{
+    return moment / FIT % 2 == 1;
+}
+
+static struct advise_moment moment(double backends, double transactions, double each_ms)
+{
+    return (struct advise_moment){true, backends, transactions, transactions * each_ms * TIME_MS};
+}
+
+/* beta's transactions, in those moments in which acme is calm, and else. */
+static void make_neighbour(double calm, double calm_ms, double work, double work_ms)
+{
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[1][i] = at_work(i) ? moment(1, work, work_ms) : moment(1, calm, calm_ms);
+}
+
+/* acme has nearly all backend time, by fits and starts, and nobody waits; beta's transactions take
+ * 2 ms else and 10 ms while acme is at work. */
+static void make_slower(void)
+{
+    memset(moments, 0, sizeof(moments));
+    for (size_t i = 0; i < PLACEMENTS; i++) {
+        places[i].moments = moments[i];
+        places[i].used.wait_us = 0;
+    }
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[0][i] = moment(at_work(i) ? 3 : 0, 3, 1);
+    make_neighbour(20, 2, 20, 10);
+    places[0].used.backend_us = 4000000;
+    facts.moment_count = MOMENTS;
+    facts.cluster_count = 2;
+    rules.busy_slower = 1;
+}
+
+static void assert_about(double value, double expected)
+{
+    assert_true(value > expected - 0.001 && value < expected + 0.001);
+}
+
+static void expect_busy(double work_ms, double calm_ms)
+{
+    expect("acme", ADVISE_BUSY, NULL, "other");
+    assert_true(advice[0].effect.known);
+    assert_about(advice[0].effect.busy_us, work_ms * TIME_MS);
+    assert_about(advice[0].effect.calm_us, calm_ms * TIME_MS);
+}
+
+static void test_slower(void **state)
+{
+    (void)state;
+    make_slower();
+    expect_busy(10, 2);
+    assert_non_null(
+        strstr(advice[0].reasons[0].text, "takes 10.0 ms while it is at work, and else 2.0 ms"));
+    assert_null(strstr(advice[0].reasons[0].text, "waited"));
+    rules.busy_slower = 4;
+    expect_busy(10, 2);
+    rules.busy_slower = 4.01;
+    expect_nothing();
+    rules.busy_slower = 1;
+    places[1].tenant = "acme"; /* another service's: it is no neighbour */
+    expect_nothing();
+    places[1].tenant = "beta";
+    places[1].cluster = OTHER;
+    expect_nothing();
+    places[1].cluster = HOME;
+    rules.busy_share = 1;
+    expect_nothing();
+}
+
+/* Who has waited as well is told of in the same reason. */
+static void test_slower_and_waiting(void **state)
+{
+    (void)state;
+    make_slower();
+    make_busy();
+    expect("acme", ADVISE_BUSY, NULL, "other");
+    assert_non_null(strstr(advice[0].reasons[0].text,
+                           "has waited 6.0 ms for one, on average, and a transaction"));
+}
+
+/* By less than a millisecond nobody need move. */
+static void test_hardly_slower(void **state)
+{
+    (void)state;
+    make_slower();
+    rules.busy_slower = 0.1;
+    make_neighbour(20, 1, 20, 1.99);
+    expect_nothing();
+    make_neighbour(20, 1, 20, 2.01);
+    expect_busy(2.01, 1);
+}
+
+/* It may be short, and who is brought to a halt does hardly anything meanwhile. */
+static void test_short_and_hard(void **state)
+{
+    (void)state;
+    make_slower();
+    make_neighbour(100, 4, 0, 0);
+    moments[1][3] = moment(1, 3, 1000);
+    for (size_t i = FIT + 2; i < MOMENTS; i++)
+        moments[0][i].backends = 0;
+    expect_busy(1000, 4);
+}
+
+/* What waits through its work ends in the first moment behind it. */
+static void test_what_ends_behind_it(void **state)
+{
+    (void)state;
+    make_slower();
+    moments[1][2 * FIT] = moment(1, 100, 700);
+    expect_busy(10, 2);
+}
+
+static void test_slower_and_unknown(void **state)
+{
+    (void)state;
+    make_slower();
+    make_neighbour(12, 2, 12, 10); /* 48 transactions of others: too few to say anything */
+    expect_nothing();
+    make_neighbour(13, 2, 0.5, 10); /* 3 are enough */
+    expect_busy(10, 2);
+    make_neighbour(13, 2, 0.4, 10);
+    expect_nothing();
+    make_neighbour(100, 2, 100, 10);
+    facts.moment_count = 7;
+    expect_nothing();
+    facts.moment_count = 8;
+    expect_busy(10, 2);
+    places[0].moments = NULL;
+    expect_nothing();
+    places[0].moments = moments[0];
+    places[1].moments = NULL;
+    expect_nothing();
+}
+
+static void test_always_equally_busy(void **state)
+{
+    (void)state;
+    make_slower();
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[0][i].backends = at_work(i) ? 3 : 0.76;
+    expect_nothing();
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[0][i].backends = at_work(i) ? 3 : 0.75;
+    expect_busy(10, 2);
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[0][i].backends = 0; /* it was at work in between */
+    expect_nothing();
+}
+
+/* One moment that is out of all proportion says nothing of the others; none says anything that is
+ * not known. */
+static void test_odd_moments(void **state)
+{
+    (void)state;
+    make_slower();
+    moments[0][4].backends = 1000;
+    expect_busy(10, 2);
+    moments[0][0].known = moments[0][5].known = false;
+    moments[0][0].backends = moments[0][5].backends = 2000;
+    moments[1][1].known = moments[1][5].known = false;
+    moments[1][1].took_us = moments[1][5].took_us = 1e9;
+    expect_busy(10, 2);
+}
+
+/* A slow neighbour that works at the same time does not make the others slower. */
+static void test_other_neighbours_at_the_time(void **state)
+{
+    (void)state;
+    make_slower();
+    make_neighbour(20, 2, 20, 2);
+    for (size_t i = 0; i < MOMENTS; i++)
+        moments[2][i] = moment(1, at_work(i) ? 50 : 5, 40);
+    rules.busy_slower = 0.01;
+    expect_nothing();
+}
+
 /* ---- large ---- */
 
 static void test_large(void **state)
@@ -466,6 +650,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_busy_is_not_sent_to_the_regulated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_the_regulated_choose_first, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy_is_not_quiet, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slower, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slower_and_waiting, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_hardly_slower, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_short_and_hard, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_what_ends_behind_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slower_and_unknown, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_always_equally_busy, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_odd_moments, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_other_neighbours_at_the_time, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_and_by_itself, setup, teardown),
         cmocka_unit_test_setup_teardown(test_large_and_what_is_allowed, setup, teardown),

@@ -123,7 +123,29 @@ static void test_counters_that_went_back(void **state)
     struct top_view view;
     top_compare(before, after, &view);
     assert_about(find(&view, "busy")->rates[PROXY_USE_TRANSACTIONS], 5);
+    assert_true(find(&view, "busy")->forgotten);
     assert_about(view.others.rates[PROXY_USE_TRANSACTIONS], 0);
+    top_view_free(&view);
+    json_decref(before);
+    json_decref(after);
+}
+
+/* What still runs is in the use, but has not ended. */
+static void test_what_has_ended(void **state)
+{
+    (void)state;
+    json_t *before = earlier();
+    json_t *after = later();
+    json_object_set_new(json_array_get(json_object_get(before, "tenants"), 1), "running_us",
+                        json_integer(500000));
+    json_object_set_new(json_array_get(json_object_get(after, "tenants"), 2), "running_us",
+                        json_integer(2500000));
+    struct top_view view;
+    top_compare(before, after, &view);
+    assert_about(find(&view, "slow")->rates[PROXY_USE_BACKEND_US], 1500000);
+    assert_about(find(&view, "slow")->ended_us, 500000);
+    assert_about(find(&view, "busy")->ended_us, 500000);
+    assert_false(find(&view, "slow")->forgotten);
     top_view_free(&view);
     json_decref(before);
     json_decref(after);
@@ -274,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_rates),
         cmocka_unit_test(test_what_cannot_be_measured),
         cmocka_unit_test(test_counters_that_went_back),
+        cmocka_unit_test(test_what_has_ended),
         cmocka_unit_test(test_orders),
         cmocka_unit_test(test_screen),
         cmocka_unit_test(test_hostile_names),
