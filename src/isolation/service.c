@@ -1,4 +1,5 @@
 /* service.c - what a service and a cluster need before the first tenant comes. */
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "isolation/contents.h"
 #include "isolation/guard.h"
@@ -419,7 +420,11 @@ static int drop_shared(const struct isolation_server *server, struct pg_connecti
     int r = claim_name(server, maintenance, arena, service, err);
     if (r == 0)
         r = isolation_server_run_rows(maintenance, sql_isolation_drop_fences, 1, &database, err);
-    return r < 0 ? r : isolation_server_drop_database(maintenance, arena, database, err);
+    failpoint("isolation.drop.fences.after");
+    if (r == 0)
+        r = isolation_server_drop_database(maintenance, arena, database, err);
+    failpoint("isolation.drop.shared.after");
+    return r;
 }
 
 static int drop_all_shared(const struct isolation_server *server, struct pg_connection *maintenance,

@@ -11,6 +11,7 @@ from support.agreement import server_objects
 from support.process import wait_until
 from support.reeve import ENFORCEMENT, binary, environment, running_reeve
 from support.world import create_service
+from test_crash import crash
 from test_move import audited, orphans, placement
 
 SOON_SECONDS = 60
@@ -119,6 +120,22 @@ def test_no_shared_database_is_left(world, service):
     assert world.reeve.cli("audit", "--all", json=True, check=False).json["findings"] == []
     tenant = new_tenant(world, service)
     assert placement(world, types.SimpleNamespace(slug=tenant.slug, service=service))["database"] == f"svc_{service}"
+
+
+@pytest.mark.parametrize("point", ["isolation.drop.fences.after", "isolation.drop.shared.after"])
+def test_a_killed_drop_is_run_again(world, service, point):
+    """The catalog still names what may be gone."""
+    database = f"pool_killed_{next(numbers)}"
+    tenant = new_tenant(world, service, database)
+    world.reeve.cli("tenant", "detach", tenant.slug, service, "--yes")
+    drop = ["service", "drop-database", service, database, "--yes"]
+    crash(world.reeve, point, *drop)
+    world.reeve.cli(*drop)
+    assert left_of(world, database) == []
+    world.reeve.cli("migrate", service)
+    assert world.reeve.cli("audit", "--all", json=True, check=False).json["findings"] == []
+    with world.reeve.connect(new_tenant(world, service, database)) as connection:
+        assert connection.execute("SELECT current_database()").fetchone() == (database,)
 
 
 # ---- half made ----
