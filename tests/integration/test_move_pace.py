@@ -31,13 +31,18 @@ def world():
         yield made
 
 
-@pytest.fixture
-def tenant(world):
+def make_tenant(world, cluster):
     """Of some 20 MB: with --rate it is copied for long enough."""
-    made = world.reeve.add_tenant(unique("pace"), SERVICE, "schema", cluster="durable")
+    made = world.reeve.add_tenant(unique("pace"), SERVICE, "schema", cluster=cluster)
     with world.reeve.connect(made) as connection:
         connection.execute("INSERT INTO thing (name, body) SELECT g, string_agg(md5(g || '.' || h), '') FROM"
                            " generate_series(1, 2000) g, generate_series(1, 320) h GROUP BY g")
+    return made
+
+
+@pytest.fixture
+def tenant(world):
+    made = make_tenant(world, "durable")
     yield made
     world.reeve.cli("tenant", "delete", made.slug, "--yes")
 
@@ -81,9 +86,9 @@ def neighbour_at_work(world):
 class Move:
     """`reeve move` and what it says while it goes on."""
 
-    def __init__(self, world, tenant, *options):
+    def __init__(self, world, tenant, *options, to="database", cluster="durable"):
         self.world, self.tenant = world, tenant
-        command = [str(binary()), "move", tenant.slug, SERVICE, "--to", "database", *options]
+        command = [str(binary()), "move", tenant.slug, SERVICE, "--to", to, "--cluster", cluster, *options]
         self.process = process.spawn(command, text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                      env=environment(REEVE_CONFIG=world.reeve.config_path,
                                                      REEVE_USUAL_COMMIT_US="1000"))
@@ -125,13 +130,19 @@ def abort(world, tenant):
     assert orphans(world) == []
 
 
-def test_it_gives_way_and_goes_on(world, tenant):
-    with neighbour_at_work(world), Move(world, tenant, "--rate", "512kB") as move:
+@pytest.mark.parametrize("cluster, to, to_cluster", [
+    ("durable", "database", "durable"), ("durable", "row", "durable"), ("durable", "schema", "local"),
+    ("local", "schema", "durable")], ids=["own", "shared", "from", "to"])
+def test_it_gives_way_and_goes_on(world, cluster, to, to_cluster):
+    """To commits at either end; rows of shared tables too."""
+    tenant = make_tenant(world, cluster)
+    with neighbour_at_work(world), Move(world, tenant, "--rate", "512kB", to=to, cluster=to_cluster) as move:
         move.wait_for(is_copying, "it copies")
         with slow_commits(world):
             move.wait_for(is_slowed_down, "it is slowed down")
         move.wait_for(is_copying, "it goes on")
         abort(world, tenant)
+    world.reeve.cli("tenant", "delete", tenant.slug, "--yes")
 
 
 def test_who_does_not_want_it(world, tenant):
