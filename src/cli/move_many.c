@@ -141,7 +141,7 @@ static void show_end(void *owner, const struct many_item *item)
     output_progress_end();
     printf("%s (%s): %s", item->tenant, item->service, many_status_name(item->status));
     if (item->status == MANY_MOVED)
-        printf(", %s -> %s, waited for %.1f s", item->from, item->to,
+        printf(", %s -> %s, waited for %.3f s", item->from, item->to,
                (double)item->pause_us / (double)TIME_S);
     putchar('\n');
     if (item->why)

@@ -351,7 +351,7 @@ static int carry_out(struct cli *cli, const struct context *context, const struc
     if (result < 0)
         return result;
     output_done(cli, plan_record(spec, plan, &move),
-                "Tenant \"%s\" is at %s now; its transactions waited for %.1f s. The old place is "
+                "Tenant \"%s\" is at %s now; its transactions waited for %.3f s. The old place is "
                 "kept: \"reeve move finish %s %s\" drops it, \"reeve move revert\" goes back.",
                 spec->tenant, plan->to, (double)move.pause_us / (double)TIME_S, spec->tenant,
                 spec->service);
