@@ -7,5 +7,8 @@ WHERE ($1::bigint IS NULL OR id = $1)
   AND ($3::bigint IS NULL OR placement_id = $3)
   AND ($4::bigint IS NULL OR tenant_id = $4)
   AND ($5::bigint IS NULL OR service_id = $5)
-ORDER BY CASE WHEN $2::boolean THEN id ELSE -id END
+-- Of the open ones first those whose tenant waits.
+ORDER BY $2::boolean AND EXISTS (SELECT FROM reeve.placement p
+                                 WHERE p.id = job.placement_id AND p.held_until > now()) DESC,
+         CASE WHEN $2::boolean THEN id ELSE -id END
 LIMIT $6

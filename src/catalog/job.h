@@ -47,7 +47,8 @@ struct catalog_job_filter {
     int64_t service_id;   /* 0: any */
     int64_t limit;        /* 0: all */
 };
-/* Oldest first when `open`, else newest first. filter NULL: all. */
+/* Oldest first when `open`, but in front those whose tenant waits; else newest first. filter NULL:
+ * all. */
 int catalog_job_list(struct catalog *catalog, struct arena *arena,
                      const struct catalog_job_filter *filter, struct catalog_job **ret,
                      size_t *ret_count, struct error *err);

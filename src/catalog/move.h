@@ -9,8 +9,8 @@
  *                            +-> aborting -> aborted
  *
  * A placement has one open move at most. `place` is where the placement is not: the new place until
- * catalog_move_flip, and from then on the old one. (Phases `catching up` and `cutting over` are an
- * online move's.)
+ * catalog_move_flip, and from then on the old one. (Phase `catching up` is an online move's; nobody
+ * sets `cutting over`.)
  */
 #ifndef CATALOG_MOVE_H
 #define CATALOG_MOVE_H

@@ -81,10 +81,16 @@ static bool is_served(const struct catalog_placement *placement)
            placement->state == CATALOG_PLACEMENT_MIGRATING;
 }
 
+/* A move ends whatever hold there is when it lets the tenant go on. */
+static bool is_moving(const struct catalog_move *move)
+{
+    return move->phase != CATALOG_MOVE_MOVED && move->phase != CATALOG_MOVE_FINISHING;
+}
+
 /* A move lets the tenant wait, and its place is closed meanwhile: nobody else ends that. */
 static int refuse_while_moving(struct cli *cli, struct catalog *catalog,
                                const struct catalog_placement *placements, size_t count,
-                               struct error *err)
+                               bool holding, struct error *err)
 {
     for (size_t i = 0; i < count; i++) {
         const struct catalog_move_filter filter = {.placement_id = placements[i].id, .open = true};
@@ -93,10 +99,11 @@ static int refuse_while_moving(struct cli *cli, struct catalog *catalog,
         int result = catalog_move_list(catalog, &cli->arena, &filter, &moves, &open, err);
         if (result < 0)
             return result;
-        if (open == 0 || moves[0].held_unix_us == 0)
+        if (open == 0 || (moves[0].held_unix_us == 0 && !(holding && is_moving(&moves[0]))))
             continue;
-        error_set(err, ERROR_STATE, "tenant \"%s\" waits while it is moved in service \"%s\"",
-                  placements[i].tenant, placements[i].service);
+        error_set(
+            err, ERROR_STATE, "tenant \"%s\" %s moved in service \"%s\"", placements[i].tenant,
+            moves[0].held_unix_us == 0 ? "is being" : "waits while it is", placements[i].service);
         error_hint(err, "\"reeve move abort %s %s\" lets it go on where it was",
                    placements[i].tenant, placements[i].service);
         return -ERROR_STATE;
@@ -195,7 +202,7 @@ static int run(struct cli *cli, int64_t hold_us, struct error *err)
         result = find(cli, catalog, &placements, &count, err);
     int64_t until_us = time_monotonic_us() + hold_us;
     if (result == 0 && placements)
-        result = refuse_while_moving(cli, catalog, placements, count, err);
+        result = refuse_while_moving(cli, catalog, placements, count, hold_us > 0, err);
     if (result == 0 && placements)
         result = change(&context, catalog, placements, count, hold_us, err);
     if (result == 0 && placements && hold_us > 0 && cli_flag(cli, "wait"))

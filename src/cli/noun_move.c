@@ -48,7 +48,20 @@ static const struct cli_parameter revert_options[] = {
     {.name = "offline",
      .kind = CLI_FLAG,
      .help = "copy everything back while the tenant waits, instead of what was written since"},
+    {.name = "anyway",
+     .kind = CLI_FLAG,
+     .help = "also where the new place was not found to be as the old one: what that has is lost"},
     MOVE_COPY_OPTIONS,
+    {0},
+};
+
+static const struct cli_parameter finish_options[] = {
+    {.name = "abandon",
+     .kind = CLI_FLAG,
+     .help = "leave what is on the server of the old place, as it is gone for good"},
+    {.name = "anyway",
+     .kind = CLI_FLAG,
+     .help = "also where the new place was not found to be as the old one"},
     {0},
 };
 
@@ -417,8 +430,8 @@ static int run_finish(struct cli *cli, struct error *err)
                                    .service = cli_text(cli, "SERVICE")};
     int result = context_open(cli, &context, err);
     if (result == 0)
-        result =
-            move_finish(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"), err);
+        result = move_finish(&context.job, spec.tenant, spec.service, cli_flag(cli, "abandon"),
+                             cli_flag(cli, "anyway"), err);
     return result < 0 ? result : print_last(cli, &context, &spec, "its old place is gone", err);
 }
 
@@ -428,6 +441,7 @@ static int run_revert(struct cli *cli, struct error *err)
     struct move_spec spec = move_options_read(cli);
     spec.tenant = cli_text(cli, "SLUG");
     spec.service = cli_text(cli, "SERVICE");
+    spec.anyway = cli_flag(cli, "anyway");
     int result = context_open(cli, &context, err);
     if (result == 0)
         result = move_revert(&context.job, &spec, err);
@@ -464,7 +478,7 @@ static const struct cli_command commands[] = {
     {.verb = "finish",
      .summary = "Drop a tenant's old place, with the data that it had",
      .arguments = placement_arguments,
-     .options = end_options,
+     .options = finish_options,
      .fields = fields,
      .run = run_finish},
     {.verb = "revert",

@@ -289,7 +289,7 @@ static int move_one(struct member *member, struct error *err)
     item->status = MANY_MOVED;
     r = read_outcome(member, err);
     if (r == 0 && member->crew->options->finish)
-        r = move_finish(&member->context, item->tenant, item->service, false, err);
+        r = move_finish(&member->context, item->tenant, item->service, false, false, err);
     item->finished = r == 0 && member->crew->options->finish;
     return r;
 }

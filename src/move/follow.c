@@ -511,7 +511,7 @@ static int try_once(struct follow *follow, int64_t *until_us, struct follow_snap
     if (r == 0)
         r = catch_up(follow, err);
     if (r == 0 && *until_us == 0)
-        *until_us = time_monotonic_us() + patience_us;
+        *until_us = time_monotonic_us() + failpoint_number("REEVE_PATIENCE_US", patience_us);
     if (r == 0)
         r = cut_over(follow, ret, action, phase, err);
     follow_close(follow);
@@ -668,6 +668,17 @@ static int wait_for_better(struct job_run *run, struct moving *moving, enum stre
     return r;
 }
 
+/* Whoever undoes a move tries it again later. */
+static int tell_patience_over(const struct moving *moving, struct error *err)
+{
+    int code = moving->undoing ? ERROR_TIMEOUT : ERROR_STATE;
+    const struct error last = err ? *err : (struct error){0};
+    error_set(err, code, "it was tried for an hour: %.300s", last.message);
+    if (*last.hint)
+        error_hint(err, "%s", last.hint);
+    return -code;
+}
+
 int follow_and_flip(struct job_run *run, struct moving *moving, enum stream_way way,
                     const char *action, enum catalog_move_phase phase, struct follow_snapshot *ret,
                     struct error *err)
@@ -682,8 +693,7 @@ int follow_and_flip(struct job_run *run, struct moving *moving, enum stream_way 
         if (!may_try_again(moving, r))
             return r;
         if (until_us != 0 && time_monotonic_us() > until_us)
-            return error_set(err, ERROR_STATE, "it was tried for an hour: %.300s",
-                             err ? err->message : "");
+            return tell_patience_over(moving, err);
         log_write_error(LOG_INFO, err, "move %lld will be tried again", (long long)moving->move.id);
         job_tell(run, "again in %lld s: %.100s", (long long)(wait_us / TIME_S),
                  err ? err->message : "");

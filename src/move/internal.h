@@ -29,6 +29,7 @@ struct moving {
     bool tried;        /* to copy: there may be rows of the tenant at `to` */
     bool compared;     /* both places, behind the flip */
     bool from_is_copy; /* what is compared was copied to `from`: a row that it has not, was lost */
+    bool undoing;      /* it goes back as it failed behind its flip: tried until it is done */
     bool in_doubt;     /* whether it was flipped: the control database's answer was lost */
     struct pg_connection *watch; /* to the slot's server, of moving_watch; NULL: nothing to watch */
     const char *slot;
@@ -92,6 +93,8 @@ int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
 /* What a move's error begins with: the keeper mends that, and clears it. */
 #define MOVE_ERROR_SETTLE "the stream that it came by is not dropped: "
 #define MOVE_ERROR_BEHIND "its old place falls behind: "
+/* This one stays: the old place may be the better one. */
+#define MOVE_ERROR_STAYS "the new place was not found to be as the old one: "
 
 /* ---- copying and comparing, several tables, or parts of them, at once ---- */
 

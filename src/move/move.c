@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "base/failpoint.h"
+#include "base/str.h"
 
 #include "move/internal.h"
 #include "move/plan.h"
@@ -227,8 +228,18 @@ static int find_moved(const struct job_context *context, struct catalog *catalog
     return r;
 }
 
+/* What the old place has may be there alone. */
+static int check_alike(const struct catalog_move *move, bool anyway, struct error *err)
+{
+    if (anyway || move->abandoned || !move->error || !str_has_prefix(move->error, MOVE_ERROR_STAYS))
+        return 0;
+    error_set(err, ERROR_STATE, "%.300s", move->error);
+    error_hint(err, "compare the two places; with --anyway what the old one has is lost");
+    return -ERROR_STATE;
+}
+
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                bool abandon, struct error *err)
+                bool abandon, bool anyway, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -242,6 +253,8 @@ int move_finish(const struct job_context *context, const char *tenant, const cha
     if (r == 0 && move.phase != CATALOG_MOVE_MOVED && move.phase != CATALOG_MOVE_FINISHING)
         r = error_set(err, ERROR_STATE, "the move is not done: it is %s",
                       catalog_move_phase_name(move.phase));
+    if (r == 0 && move.phase == CATALOG_MOVE_MOVED)
+        r = check_alike(&move, anyway || abandon, err);
     if (r == 0 && abandon)
         r = catalog_move_abandon(catalog, move.id, err);
     if (r == 0)
@@ -298,7 +311,11 @@ int move_revert(const struct job_context *context, const struct move_spec *spec,
         r = error_set(err, ERROR_STATE, "there is nothing to go back from: the move is %s",
                       catalog_move_phase_name(move.phase));
     if (r == 0)
+        r = check_alike(&move, spec->anyway, err);
+    if (r == 0)
         r = check_active(catalog, &arena, &move.place, err);
+    if (r == 0)
+        r = planning_check_held(&move.place, err);
     if (r == 0)
         r = check_no_job(catalog, move.place.id, err);
     if (r == 0)
@@ -343,15 +360,42 @@ static bool is_too_late(const struct catalog_move *move, bool reverting)
                      : move->phase == CATALOG_MOVE_MOVED || catalog_move_is_over(move->phase);
 }
 
-static int wait_until_undone(const struct job_context *context, struct catalog *catalog,
-                             struct arena *arena, struct catalog_move *move, struct error *err)
+static int tell_too_late(const struct catalog_move *move, bool reverting, struct error *err)
 {
-    bool reverting = move->flipped && move->phase == CATALOG_MOVE_REVERTING;
+    if (reverting)
+        return error_set(err, ERROR_STATE, "it was too late: the tenant is at its old place again");
+    error_set(err, ERROR_STATE, "it was too late: the tenant has moved");
+    error_hint(
+        err, "`reeve move status %s` says whether all went well; `reeve move revert` takes it back",
+        move->place.tenant);
+    return -ERROR_STATE;
+}
+
+/* Whether it is the way back that is aborted. A move that failed behind its flip goes back, too:
+ * that is its end, and not stopped. */
+static int find_direction(struct catalog *catalog, const struct catalog_move *move,
+                          bool *ret_reverting, struct error *err)
+{
+    int64_t online = 0, back = 0, copied = 0;
+    int r = job_pending(catalog, &move_online_job, move->place.id, &online, err);
+    if (r == 0)
+        r = job_pending(catalog, &move_back_job, move->place.id, &back, err);
+    if (r == 0)
+        r = job_pending(catalog, &move_revert_job, move->place.id, &copied, err);
+    *ret_reverting = back != 0 || copied != 0 ||
+                     (online == 0 && move->flipped && move->phase == CATALOG_MOVE_REVERTING);
+    return r;
+}
+
+static int wait_until_undone(const struct job_context *context, struct catalog *catalog,
+                             struct arena *arena, struct catalog_move *move, bool reverting,
+                             struct error *err)
+{
     struct job_context impatient = *context;
     impatient.lock_wait_us = 0;
     while (!is_aborted(move, reverting)) {
         if (is_too_late(move, reverting))
-            return error_set(err, ERROR_STATE, "it was too late: the tenant has moved");
+            return tell_too_late(move, reverting, err);
         int r = job_cancelled(context) ? error_set(err, ERROR_CANCELLED, "interrupted")
                                        : undo_abandoned(&impatient, catalog, arena, move, err);
         if (r < 0)
@@ -383,8 +427,11 @@ int move_abort(const struct job_context *context, const char *tenant, const char
         error_hint(err, "`reeve move revert %s %s` takes it back", tenant, service);
         return -ERROR_STATE;
     }
-    r = abandon ? catalog_move_abandon(catalog, move.id, err) : 0;
+    bool reverting = false;
+    r = find_direction(catalog, &move, &reverting, err);
+    if (r == 0 && abandon)
+        r = catalog_move_abandon(catalog, move.id, err);
     if (r == 0)
         r = catalog_move_stop(catalog, move.id, err);
-    return r < 0 ? r : wait_until_undone(context, catalog, &arena, &move, err);
+    return r < 0 ? r : wait_until_undone(context, catalog, &arena, &move, reverting, err);
 }

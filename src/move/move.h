@@ -37,6 +37,7 @@ struct move_spec {
     int64_t wal_limit;     /* bytes of WAL that a slot may keep; 0: no bound */
     int64_t keep_us;       /* the old place goes so long after the flip; 0: at move_finish */
     bool ignore_unreachable; /* proxies that are gone, or cut off, are not waited for */
+    bool anyway;             /* back: over an old place that the new one was not found to be as */
 };
 
 /* What stands in the way. */
@@ -78,12 +79,13 @@ int move_start(const struct job_context *context, const struct move_spec *spec, 
 
 /* The old place goes, with the data that it had. abandon (also of move_abort): what is on the
  * server of the place where the tenant is not, is left there, as that server is gone for good.
- * ERROR_NOT_FOUND: there is no open move. */
+ * anyway: also where the new place was not found to be as the old one. ERROR_NOT_FOUND: there is no
+ * open move. */
 int move_finish(const struct job_context *context, const char *tenant, const char *service,
-                bool abandon, struct error *err);
+                bool abandon, bool anyway, struct error *err);
 /* Back to the old place, with what was written since: along the stream, or copied while the tenant
- * waits. Of the spec: tenant, service, offline, pause_us (0: usual), jobs, rate,
- * yield_us, ignore_unreachable. */
+ * waits. Of the spec: tenant, service, offline, pause_us (0: usual), jobs, rate, yield_us,
+ * ignore_unreachable, anyway. */
 int move_revert(const struct job_context *context, const struct move_spec *spec, struct error *err);
 /* Whoever carries the move out gives it up; returns when it is undone. ERROR_STATE: the tenant has
  * moved already. */

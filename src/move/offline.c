@@ -52,7 +52,7 @@ static int begin_pause(struct job_run *run, struct moving *moving, struct error 
     int r = moving_check_stop(run, moving, err);
     if (r == 0)
         r = flip_keep_migrations_away(run, moving, true, err);
-    if (r == 0)
+    if (r == 0 && !moving->move.flipped)
         r = moving_set_phase(run, moving, CATALOG_MOVE_COPYING, NULL, err);
     return r < 0 ? r : pause_begin(run, moving, NULL, err);
 }
@@ -77,7 +77,7 @@ static int step_compare(struct job_run *run, struct error *err)
 {
     struct moving *moving;
     int r = moving_load(run, &moving, err);
-    if (r == 0)
+    if (r == 0 && !moving->move.flipped)
         r = moving_set_phase(run, moving, CATALOG_MOVE_VERIFYING, NULL, err);
     return r < 0 ? r : compare_all(run, moving, err);
 }

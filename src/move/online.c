@@ -7,6 +7,7 @@
  * there.
  */
 #include "base/failpoint.h"
+#include "base/log.h"
 #include "move/flip.h"
 #include "move/follow.h"
 
@@ -117,12 +118,26 @@ static int arm_back(struct job_run *run, struct moving *moving, struct error *er
                  : follow_make_slot(run, moving, moving->to, STREAM_BACK, &replication, &slot, err);
 }
 
+/* Nothing comes along it any more, and its slot keeps WAL where others work; what cannot be dropped
+ * now, is later. */
+static void let_forward_go(const struct moving *moving, struct place *old)
+{
+    struct error why = {0};
+    int r = failpoint_fails("move.settle")
+                ? error_set(&why, ERROR_SERVER, "the stream stays")
+                : stream_drop(old, moving->move.id, STREAM_FORWARD, &why);
+    if (r < 0)
+        log_debug("the stream of move %lld stays for now: %s", (long long)moving->move.id,
+                  why.message);
+}
+
 /* The tenant works at the new place already: that as it was when it came, with the old one. The
  * places are still those of before the flip here. */
 static int compare_behind(struct job_run *run, struct moving *moving,
                           const struct follow_snapshot *snapshot, struct error *err)
 {
     failpoint("move.comparing");
+    let_forward_go(moving, moving->from);
     moving->to_snapshot = snapshot->name;
     int r = follow_compare_all(run, moving, moving->to, err);
     moving->to_snapshot = NULL;
@@ -175,6 +190,7 @@ static int step_verify(struct job_run *run, struct error *err)
     if (r == 0)
         r = follow_look_at_slot(run, moving, moving->from, STREAM_BACK, err);
     if (r == 0 && !moving->compared) {
+        let_forward_go(moving, moving->to);
         r = moving_find_tables(run, moving, err);
         moving->from_is_copy = true;
         if (r == 0)
@@ -237,6 +253,9 @@ static int go_back(struct job_run *run, struct moving *moving, struct error *err
     struct follow_snapshot ignored = {0};
     int r = pause_settle(run, moving, err);
     moving->move.wal_limit = 0;
+    moving->undoing = true;
+    if (r == 0)
+        let_forward_go(moving, moving->to);
     if (r == 0) /* nobody stops this */
         r = moving_set_phase(run, moving, CATALOG_MOVE_REVERTING, run->why->message, err);
     if (r == 0)
@@ -269,8 +288,9 @@ static int stay(struct job_run *run, const struct error *why, struct error *err)
         r = moving_disallow(run, moving, err);
     if (r < 0)
         return r;
-    const char *text = arena_printf(run->arena, "%s; going back along the stream: %s",
-                                    run->why->message, why->message);
+    const char *text =
+        arena_printf(run->arena, MOVE_ERROR_STAYS "%s; going back along the stream: %s",
+                     run->why->message, why->message);
     r = catalog_move_lose_stream(run->catalog, moving->move.id, text, err);
     return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
 }

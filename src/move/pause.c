@@ -83,8 +83,10 @@ static int refuse_prepared(const struct moving *moving, struct pg_connection *ad
         r = pg_query(admin ? admin : own, sql_move_prepared_transactions, 3, parameters, &result,
                      err);
     if (r == 0 && pg_i64(result, 0, 0) > 0)
-        r = error_set(err, ERROR_STATE, "the tenant has %lld prepared transactions",
-                      (long long)pg_i64(result, 0, 0));
+        r = error_set(err, moving->move.offline ? ERROR_STATE : ERROR_BUSY,
+                      "the tenant has %lld prepared transactions", (long long)pg_i64(result, 0, 0));
+    if (r == -ERROR_STATE || r == -ERROR_BUSY)
+        error_hint(err, "COMMIT PREPARED or ROLLBACK PREPARED ends them");
     return r;
 }
 

@@ -1,6 +1,7 @@
 /*
  * plan.c - what a move would do, and what it would fail for, before anything is done.
  */
+#include "catalog/proxy.h"
 #include "catalog/tenant.h"
 #include "migrate/ledger.h"
 #include "move/internal.h"
@@ -49,6 +50,16 @@ static int check_no_move(struct catalog *catalog, struct arena *arena,
     return -ERROR_STATE;
 }
 
+/* The end of a move would be the end of what somebody else has told it to wait for. */
+int planning_check_held(const struct catalog_placement *placement, struct error *err)
+{
+    if (placement->held_until_unix_us == 0)
+        return 0;
+    error_set(err, ERROR_STATE, "tenant \"%s\" is held", placement->tenant);
+    error_hint(err, "`reeve release %s` lets it go on", placement->tenant);
+    return -ERROR_STATE;
+}
+
 static int check_states(const struct planning *planning, struct error *err)
 {
     const struct catalog_placement *placement = &planning->from->placement;
@@ -58,7 +69,28 @@ static int check_states(const struct planning *planning, struct error *err)
     if (planning->tenant.status != CATALOG_TENANT_ACTIVE)
         return error_set(err, ERROR_STATE, "tenant \"%s\" is %s, not active", planning->tenant.slug,
                          catalog_tenant_status_name(planning->tenant.status));
-    return 0;
+    return planning_check_held(placement, err);
+}
+
+/* They hold the tenant too, and must say that they do. Online one may come back meanwhile. */
+static int look_at_proxies(struct planning *planning, struct catalog *catalog, bool offline,
+                           struct error *err)
+{
+    struct catalog_proxy *proxies = NULL;
+    size_t count = 0;
+    int r = catalog_proxy_list(catalog, planning->arena, &proxies, &count, err);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const char *what = arena_printf(
+            planning->arena, "the server %s is gone, or cut off from the control database%s",
+            proxies[i].name,
+            offline ? "" : ": until it is back, or for an hour, nothing is flipped");
+        const char *remedy = "start it again; with --ignore-unreachable it is not waited for";
+        if (!proxies[i].connected && offline)
+            planning_add_problem(planning, what, remedy);
+        else if (!proxies[i].connected)
+            planning_add_remark(planning, what, remedy);
+    }
+    return r;
 }
 
 /* The same place again? Rows and schemas are told apart by their database, too. */
@@ -162,7 +194,8 @@ int planning_begin(const struct job_context *context, struct catalog *catalog, s
         r = find_target(context, catalog, arena, spec, ret, err);
     if (r == 0)
         r = migrate_check_folder(ret->from->site.service.migrations_dir, arena, &ret->set, err);
-    return r;
+    return r < 0 || spec->ignore_unreachable ? r
+                                             : look_at_proxies(ret, catalog, spec->offline, err);
 }
 
 /* ---- both ends ---- */

@@ -26,6 +26,8 @@ struct planning {
 /* What was asked for, checked against the catalog. *ret is zeroes before. */
 int planning_begin(const struct job_context *context, struct catalog *catalog, struct arena *arena,
                    const struct move_spec *spec, struct planning *ret, struct error *err);
+/* ERROR_STATE: somebody lets it wait. */
+int planning_check_held(const struct catalog_placement *placement, struct error *err);
 /* Both ends: sizes, problems and remarks. */
 int planning_look(struct planning *planning, const struct move_spec *spec, struct error *err);
 /* A part of that: what the move needs of the servers. Behind the sizes. */

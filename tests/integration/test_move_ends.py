@@ -1,0 +1,157 @@
+"""How moves end, where somebody else wants something of the tenant meanwhile: who aborts what goes back already,
+who lets it wait, a server that never comes back, a time that is over."""
+import signal
+import subprocess
+
+import pytest
+
+from support.bank import (SERVICE, SOON_SECONDS, goes_on, is_stopped, let_go, resume, running_bank, started,
+                          stopped_move, wait_until_stopped)
+from support.process import wait_until
+from support.reeve import running_serve
+from test_move_online_apps import abort_while_stopped
+from test_move_online_crash import LOCAL
+
+BEFORE, AFTER = LOCAL["schema"], LOCAL["database"]
+DIFFERS = {"REEVE_FAIL_AT": "move.lose.visit"}  # the comparison finds that a row is missing
+
+
+@pytest.fixture(scope="module")
+def bank():
+    with running_bank() as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def alive(bank):
+    yield
+    bank.clean_up()
+    bank.reeve.check_log()
+
+
+def assert_whole(bank, tenant, application):
+    assert application.errors == []
+    bank.check(tenant, application)
+    assert bank.leftovers() == [] and bank.audited() == []
+
+
+def refused(bank, *command):
+    result = bank.reeve.cli(*command, check=False)
+    assert result.code != 0, result.text
+    return result.err
+
+
+def test_an_abort_of_what_goes_back_already(bank):
+    """It was found to differ behind its flip. Who wants the move undone does not stop that it is."""
+    tenant = bank.tenant_at(*BEFORE)
+    with bank.working(tenant) as application:
+        with started(bank, tenant.slug, SERVICE, "--to", AFTER[0], REEVE_STOP_AT="move.hold", **DIFFERS) as running:
+            wait_until_stopped(running, "move.hold")
+            running.send_signal(signal.SIGCONT)
+            wait_until(lambda: bank.is_in(tenant, "reverting") and is_stopped(running), "it goes back", SOON_SECONDS)
+            with pytest.raises(subprocess.TimeoutExpired):  # it waits for the mover, who is stopped
+                bank.behind("abort", tenant, seconds=5)
+            let_go(running)
+        goes_on(application)
+        assert (bank.phase(tenant), bank.place(tenant)) == ("reverted", BEFORE)
+    assert_whole(bank, tenant, application)
+
+
+def test_a_server_that_is_gone_while_it_goes_back(bank):
+    """It is tried for as long as it takes: the place where it is, is known to differ."""
+    tenant = bank.tenant_at(*BEFORE)
+    with running_serve(bank.reeve) as gone, bank.working(tenant) as application:
+        with started(bank, tenant.slug, SERVICE, "--to", AFTER[0], REEVE_STOP_AT="move.comparing",
+                     REEVE_PATIENCE_US="1000", **DIFFERS) as running:
+            wait_until_stopped(running, "move.comparing")
+            gone.process.kill()
+            gone.process.wait()
+            assert let_go(running) != 0
+        goes_on(application)
+        last = bank.last_move(tenant)
+        assert (last["phase"], last["offline"], bank.place(tenant)) == ("reverting", False, AFTER), running.err
+        gone.start()
+        resume(bank)
+        goes_on(application)
+        assert (bank.phase(tenant), bank.place(tenant)) == ("reverted", BEFORE)
+    assert_whole(bank, tenant, application)
+
+
+def test_a_server_that_is_gone_is_told_before(bank):
+    tenant = bank.tenant_at(*BEFORE)
+
+    def found(*options):
+        plan = bank.reeve.cli("move", tenant.slug, SERVICE, "--to", AFTER[0], "--dry-run", *options, json=True).json
+        return [[one["what"] for one in plan[kind] if "is gone" in one["what"]] for kind in ("problems", "remarks")]
+
+    assert found() == found("--offline") == [[], []]
+    with running_serve(bank.reeve) as gone:
+        gone.process.kill()
+        gone.process.wait()
+        wait_until(lambda: found()[1], "it is gone", SOON_SECONDS)
+        assert [len(texts) for texts in found()] == [0, 1]
+        assert [len(texts) for texts in found("--offline")] == [1, 0]
+        assert found("--ignore-unreachable") == found("--offline", "--ignore-unreachable") == [[], []]
+        gone.start()
+
+
+def test_holds(bank):
+    """A move ends with the tenant going on: whom somebody lets wait is not moved, and the other way round."""
+    tenant = bank.tenant_at(*BEFORE)
+    hold, release = ["hold", tenant.slug, "--for", "5m"], ["release", tenant.slug]
+    bank.reeve.cli(*hold)
+    assert "reeve release" in refused(bank, "move", tenant.slug, SERVICE, "--to", AFTER[0])
+    bank.reeve.cli(*release)
+    with bank.working(tenant) as application:
+        with stopped_move(bank, tenant, *AFTER, "move.copying") as running:
+            assert "is being moved" in refused(bank, *hold)
+            assert let_go(running) == 0, running.err
+        bank.reeve.cli(*hold)
+        assert "reeve release" in refused(bank, "move", "revert", tenant.slug, SERVICE)
+        bank.reeve.cli(*release)
+        bank.behind("revert", tenant)
+        goes_on(application)
+    assert_whole(bank, tenant, application)
+
+
+@pytest.mark.parametrize("at, phase", [("move.held", "moved"), ("move.copying", "moved"), ("move.flipped", "reverted")])
+def test_an_abort_of_a_copy_back(bank, at, phase):
+    tenant = bank.tenant_at(*BEFORE)
+    with bank.working(tenant) as application:
+        bank.move(tenant, *AFTER, "--offline")
+        with started(bank, "revert", tenant.slug, SERVICE, REEVE_STOP_AT=at) as running:
+            wait_until_stopped(running, at)
+            assert bank.phase(tenant) == "reverting"
+            code, err = abort_while_stopped(bank, tenant, running)
+        goes_on(application)
+        assert bank.phase(tenant) == phase
+        if phase == "moved":
+            assert (code, err) == (0, "") and bank.place(tenant) == AFTER
+            bank.behind("revert", tenant)
+        else:
+            assert code != 0 and "at its old place" in err
+        assert bank.place(tenant) == BEFORE
+        goes_on(application)
+    assert_whole(bank, tenant, application)
+
+
+def test_the_slot_goes_with_the_flip(bank):
+    """Comparing may take long, and it would keep WAL where others work."""
+    tenant = bank.tenant_at("schema", "one")
+    with stopped_move(bank, tenant, "schema", "two", "move.settling") as running:
+        with bank.connect("one") as admin:
+            assert admin.execute("SELECT slot_name FROM pg_replication_slots WHERE slot_name LIKE 'reeve_move_%'"
+                                 ).fetchall() == []
+        assert let_go(running) == 0, running.err
+    bank.behind("finish", tenant)
+    assert bank.leftovers() == []
+
+
+def test_an_old_place_whose_time_is_over(bank):
+    """Also where it is not followed any more."""
+    tenant = bank.tenant_at(*BEFORE)
+    bank.move(tenant, *AFTER, "--keep", "1m")
+    bank.reeve.query("UPDATE reeve.move SET error = 'there was a migration',"
+                     " phase_at = phase_at - interval '1 hour' WHERE ended_at IS NULL")
+    wait_until(lambda: bank.phase(tenant) == "finished", "its old place goes", SOON_SECONDS)
+    assert bank.place(tenant) == AFTER and bank.leftovers() == []
