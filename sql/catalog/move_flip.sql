@@ -18,6 +18,6 @@ SET cluster_id = here.cluster_id, isolation = here.isolation, database = here.da
     schema = here.schema, role = here.role, role_password = here.role_password,
     ro_role = here.ro_role, ro_password = here.ro_password, enforcement = here.enforcement,
     enter_role = here.enter_role, enter_ro_role = here.enter_ro_role, generation = here.generation,
-    flipped = NOT m.flipped
+    flipped = NOT m.flipped, abandoned = false
 FROM here
 WHERE m.id = $1::bigint

@@ -6,7 +6,9 @@
 #include "cli/page.h"
 
 static const struct cli_parameter list_options[] = {
-    {.name = "open", .kind = CLI_FLAG, .help = "those that are not over, the oldest first"},
+    {.name = "open",
+     .kind = CLI_FLAG,
+     .help = "those that are not over, the oldest first, but in front those whose tenant waits"},
     {.name = "service", .value = "NAME", .kind = CLI_TEXT, .help = "those of one service"},
     PAGE_OPTIONS,
     {0},

@@ -200,7 +200,8 @@ static bool is_between_databases(const struct catalog_move *move)
 
 static json_t *time_left(const struct catalog_move *move)
 {
-    if (move->phase != CATALOG_MOVE_COPYING || move->rows_done == 0)
+    bool back = move->phase == CATALOG_MOVE_REVERTING && move->flipped && move->offline;
+    if ((move->phase != CATALOG_MOVE_COPYING && !back) || move->rows_done == 0)
         return json_null();
     double took_s = (double)(time_unix_us() - move->phase_unix_us) / (double)TIME_S;
     double part = (double)move->rows_done / (double)move->rows_total;

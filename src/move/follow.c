@@ -22,8 +22,9 @@ static const int64_t look_us = TIME_S;
 static const int64_t rest_us = 2 * TIME_S;
 static const int64_t overtime_us = 60 * TIME_S;
 static const int64_t again_first_us = 2 * TIME_S, again_last_us = 60 * TIME_S;
-static const int64_t statement_us = (int64_t)120 * TIME_S;  /* a row, or a commit */
-static const int64_t patience_us = (int64_t)3600 * TIME_S;  /* with pauses that are too long */
+static const int64_t statement_us = (int64_t)120 * TIME_S; /* a row, or a commit */
+static const int64_t patience_us = (int64_t)3600 * TIME_S; /* with pauses that are too long */
+static const int64_t undoing_us = 600 * (int64_t)TIME_S;   /* likewise; then somebody begins anew */
 static const int64_t slot_wait_us = (int64_t)3600 * TIME_S; /* for others' transactions */
 
 /* ---- publication, slot, progress ---- */
@@ -466,6 +467,8 @@ static int cut_over(struct follow *follow, struct follow_snapshot *ret, const ch
     struct moving *moving = follow->moving;
     int r = pause_look_at_proxies(run, moving, err);
     if (r == 0)
+        r = pause_look_at_prepared(moving, follow->admin, err);
+    if (r == 0)
         r = flip_keep_migrations_away(run, moving, false, err);
     if (r == 0)
         r = flip_check_stream(run, moving, err);
@@ -502,6 +505,11 @@ static int let_back_go(struct job_run *run, struct moving *moving, struct error 
 }
 
 /* With connections of its own: one in which something failed is of no use any more. */
+static int64_t how_patient(const struct moving *moving)
+{
+    return moving->undoing ? failpoint_number("REEVE_PATIENCE_US", undoing_us) : patience_us;
+}
+
 static int try_once(struct follow *follow, int64_t *until_us, struct follow_snapshot *ret,
                     const char *action, enum catalog_move_phase phase, struct error *err)
 {
@@ -511,7 +519,7 @@ static int try_once(struct follow *follow, int64_t *until_us, struct follow_snap
     if (r == 0)
         r = catch_up(follow, err);
     if (r == 0 && *until_us == 0)
-        *until_us = time_monotonic_us() + failpoint_number("REEVE_PATIENCE_US", patience_us);
+        *until_us = time_monotonic_us() + how_patient(follow->moving);
     if (r == 0)
         r = cut_over(follow, ret, action, phase, err);
     follow_close(follow);
@@ -673,8 +681,13 @@ static int tell_patience_over(const struct moving *moving, struct error *err)
 {
     int code = moving->undoing ? ERROR_TIMEOUT : ERROR_STATE;
     const struct error last = err ? *err : (struct error){0};
-    error_set(err, code, "it was tried for an hour: %.300s", last.message);
-    if (*last.hint)
+    error_set(err, code, "it was tried for long: %.300s", last.message);
+    if (moving->undoing)
+        error_hint(
+            err,
+            "it is tried again; `reeve move abort --abandon` leaves the old place, and the tenant "
+            "where it is");
+    else if (*last.hint)
         error_hint(err, "%s", last.hint);
     return -code;
 }

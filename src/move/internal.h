@@ -72,6 +72,9 @@ int moving_find_tables(struct job_run *run, struct moving *moving, struct error 
 
 /* ERROR_BUSY: one is cut off, and would be waited for. */
 int pause_look_at_proxies(struct job_run *run, const struct moving *moving, struct error *err);
+/* ERROR_BUSY (offline ERROR_STATE): the tenant has prepared transactions. admin: to its server. */
+int pause_look_at_prepared(const struct moving *moving, struct pg_connection *admin,
+                           struct error *err);
 /* Its new transactions wait, those that run end, and the place where it is, is closed. admin: to
  * that place's server, or NULL. */
 int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection *admin,
@@ -93,8 +96,12 @@ int pause_settle(struct job_run *run, struct moving *moving, struct error *err);
 /* What a move's error begins with: the keeper mends that, and clears it. */
 #define MOVE_ERROR_SETTLE "the stream that it came by is not dropped: "
 #define MOVE_ERROR_BEHIND "its old place falls behind: "
-/* This one stays: the old place may be the better one. */
+/* This one stays: the old place may be the better one. An older Reeve has written the part behind
+ * it alone. */
 #define MOVE_ERROR_STAYS "the new place was not found to be as the old one: "
+#define MOVE_ERROR_NO_WAY_BACK "; going back along the stream: "
+/* Whether that is so. */
+bool move_is_unlike(const struct catalog_move *move);
 
 /* ---- copying and comparing, several tables, or parts of them, at once ---- */
 

@@ -150,7 +150,7 @@ static bool is_over_time(const struct catalog_move *move)
 static int keep(const struct job_context *context, struct catalog *catalog,
                 const struct catalog_move *move, struct error *err)
 {
-    if (is_over_time(move) && !has_error(move, MOVE_ERROR_STAYS))
+    if (is_over_time(move) && !move_is_unlike(move))
         return move_finish(context, move->place.tenant, move->place.service, false, false, err);
     if (move->phase == CATALOG_MOVE_MOVED && !move->offline)
         return keep_one(context, catalog, move, err);

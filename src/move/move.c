@@ -137,6 +137,8 @@ static int check_unchanged(struct catalog *catalog, struct arena *arena,
         r = catalog_tenant_get(catalog, arena, was->tenant_id, &tenant, err);
     if (r == 0)
         r = catalog_move_generation(catalog, was->id, &generation, err);
+    if (r == 0)
+        r = planning_check_held(&now, err);
     if (r < 0)
         return r;
     if (now.epoch == was->epoch && now.generation == was->generation && now.state == was->state &&
@@ -228,10 +230,16 @@ static int find_moved(const struct job_context *context, struct catalog *catalog
     return r;
 }
 
+bool move_is_unlike(const struct catalog_move *move)
+{
+    return move->error && (str_has_prefix(move->error, MOVE_ERROR_STAYS) ||
+                           strstr(move->error, MOVE_ERROR_NO_WAY_BACK));
+}
+
 /* What the old place has may be there alone. */
 static int check_alike(const struct catalog_move *move, bool anyway, struct error *err)
 {
-    if (anyway || move->abandoned || !move->error || !str_has_prefix(move->error, MOVE_ERROR_STAYS))
+    if (anyway || move->abandoned || !move_is_unlike(move))
         return 0;
     error_set(err, ERROR_STATE, "%.300s", move->error);
     error_hint(err, "compare the two places; with --anyway what the old one has is lost");
@@ -335,8 +343,12 @@ static int undo_abandoned(const struct job_context *context, struct catalog *cat
     if (r < 0 || job_id == 0)
         return r;
     int undone = job_run(context, job_id, &why);
-    if (undone == -ERROR_BUSY || undone == -ERROR_STATE)
-        return 0; /* it runs; it is over */
+    if (undone == -ERROR_BUSY)
+        return 0; /* it runs */
+    if (undone == -ERROR_STATE)
+        r = move_pending(catalog, move->place.id, &job_id, err);
+    if (r < 0 || (undone == -ERROR_STATE && job_id == 0))
+        return r; /* it is over */
     struct catalog_move now = {0};
     r = catalog_move_get(catalog, arena, move->id, &now, err);
     if (r < 0 || catalog_move_is_over(now.phase) || now.phase == CATALOG_MOVE_MOVED)

@@ -175,10 +175,11 @@ const struct job_definition move_job = {
 /* What is copied over has no use for the stream to there, nor that for it. */
 static int leave_stream(struct job_run *run, struct moving *moving, struct error *err)
 {
+    const char *text =
+        move_is_unlike(&moving->move) ? moving->move.error : "going back was begun offline";
     int r = moving_drop_stream(moving, STREAM_BACK, err);
     if (r == 0)
-        r = catalog_move_lose_stream(run->catalog, moving->move.id, "going back was begun offline",
-                                     err);
+        r = catalog_move_lose_stream(run->catalog, moving->move.id, text, err);
     moving->move.offline = r == 0;
     return r;
 }
@@ -273,7 +274,9 @@ static int compensate_revert(struct job_run *run, struct error *err)
     r = pause_settle(run, moving, err);
     if (r == 0 && moving->move.offline) /* else the old place is followed further on */
         r = moving_disallow(run, moving, err);
-    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
+    /* That the old place may be the better one stays. */
+    const char *why = move_is_unlike(&moving->move) ? NULL : run->why->message;
+    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, why, err);
 }
 
 static const struct job_step revert_steps[] = {

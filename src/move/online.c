@@ -8,6 +8,7 @@
  */
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/str.h"
 #include "move/flip.h"
 #include "move/follow.h"
 
@@ -288,9 +289,8 @@ static int stay(struct job_run *run, const struct error *why, struct error *err)
         r = moving_disallow(run, moving, err);
     if (r < 0)
         return r;
-    const char *text =
-        arena_printf(run->arena, MOVE_ERROR_STAYS "%s; going back along the stream: %s",
-                     run->why->message, why->message);
+    const char *text = arena_printf(run->arena, MOVE_ERROR_STAYS "%s" MOVE_ERROR_NO_WAY_BACK "%s",
+                                    run->why->message, why->message);
     r = catalog_move_lose_stream(run->catalog, moving->move.id, text, err);
     return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, text, err);
 }
@@ -410,7 +410,12 @@ static int compensate_back(struct job_run *run, struct error *err)
     if (!moving->move.flipped)
         return be_back(run, NULL, err);
     r = pause_settle(run, moving, err);
-    return r < 0 ? r : moving_set_phase(run, moving, CATALOG_MOVE_MOVED, run->why->message, err);
+    const char *old = moving->move.error;
+    bool keeps =
+        old && str_has_prefix(old, MOVE_ERROR_SETTLE); /* there is a stream to be dropped */
+    return r < 0 ? r
+                 : moving_set_phase(run, moving, CATALOG_MOVE_MOVED,
+                                    keeps ? NULL : run->why->message, err);
 }
 
 static const struct job_step back_steps[] = {

@@ -33,6 +33,12 @@ static int begin_to_wait(struct job_run *run, struct moving *moving, struct erro
     if (r < 0)
         return r;
     _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
+    struct catalog_placement now = {0};
+    r = catalog_placement_get(transaction, run->arena, run->placement_id, &now, err);
+    if (r == 0 && now.held_until_unix_us != 0 && moving->move.held_unix_us == 0)
+        r = error_set(err, ERROR_BUSY, "somebody else lets the tenant wait");
+    if (r < 0)
+        return r;
     /* Longer than the pause may be, as going on must come before its end. */
     r = catalog_placement_hold(transaction, run->placement_id, moving->pause_us + SLACK_US,
                                moving->gentle ? -1 : grace_us(moving), err);
@@ -82,12 +88,19 @@ static int refuse_prepared(const struct moving *moving, struct pg_connection *ad
     if (r == 0)
         r = pg_query(admin ? admin : own, sql_move_prepared_transactions, 3, parameters, &result,
                      err);
-    if (r == 0 && pg_i64(result, 0, 0) > 0)
-        r = error_set(err, moving->move.offline ? ERROR_STATE : ERROR_BUSY,
-                      "the tenant has %lld prepared transactions", (long long)pg_i64(result, 0, 0));
-    if (r == -ERROR_STATE || r == -ERROR_BUSY)
-        error_hint(err, "COMMIT PREPARED or ROLLBACK PREPARED ends them");
-    return r;
+    if (r < 0 || pg_i64(result, 0, 0) == 0)
+        return r;
+    int code = moving->move.offline ? ERROR_STATE : ERROR_BUSY;
+    error_set(err, code, "the tenant has %lld prepared transactions",
+              (long long)pg_i64(result, 0, 0));
+    error_hint(err, "COMMIT PREPARED or ROLLBACK PREPARED ends them");
+    return -code;
+}
+
+int pause_look_at_prepared(const struct moving *moving, struct pg_connection *admin,
+                           struct error *err)
+{
+    return refuse_prepared(moving, admin, err);
 }
 
 /* Whether the job is still ours, and the move where it was: while this process was away, somebody

@@ -1,7 +1,6 @@
 """How moves end, where somebody else wants something of the tenant meanwhile: who aborts what goes back already,
 who lets it wait, a server that never comes back, a time that is over."""
 import signal
-import subprocess
 
 import pytest
 
@@ -41,17 +40,26 @@ def refused(bank, *command):
     return result.err
 
 
+def go_on(running):
+    running.send_signal(signal.SIGCONT)
+
+
+def version_of_row(bank):
+    return bank.reeve.query("SELECT xmin::text FROM reeve.move WHERE ended_at IS NULL")
+
+
 def test_an_abort_of_what_goes_back_already(bank):
     """It was found to differ behind its flip. Who wants the move undone does not stop that it is."""
     tenant = bank.tenant_at(*BEFORE)
     with bank.working(tenant) as application:
         with started(bank, tenant.slug, SERVICE, "--to", AFTER[0], REEVE_STOP_AT="move.hold", **DIFFERS) as running:
-            wait_until_stopped(running, "move.hold")
-            running.send_signal(signal.SIGCONT)
-            wait_until(lambda: bank.is_in(tenant, "reverting") and is_stopped(running), "it goes back", SOON_SECONDS)
-            with pytest.raises(subprocess.TimeoutExpired):  # it waits for the mover, who is stopped
-                bank.behind("abort", tenant, seconds=5)
-            let_go(running)
+            wait_until(lambda: is_stopped(running) and (bank.is_in(tenant, "reverting") or go_on(running)),
+                       "it goes back", SOON_SECONDS)
+            before = version_of_row(bank)
+            with started(bank, "abort", tenant.slug, SERVICE) as aborting:
+                wait_until(lambda: version_of_row(bank) != before, "it is told", SOON_SECONDS)
+                let_go(running)
+                assert let_go(aborting) == 0, aborting.err
         goes_on(application)
         assert (bank.phase(tenant), bank.place(tenant)) == ("reverted", BEFORE)
     assert_whole(bank, tenant, application)
@@ -147,11 +155,27 @@ def test_the_slot_goes_with_the_flip(bank):
     assert bank.leftovers() == []
 
 
-def test_an_old_place_whose_time_is_over(bank):
-    """Also where it is not followed any more."""
-    tenant = bank.tenant_at(*BEFORE)
-    bank.move(tenant, *AFTER, "--keep", "1m")
-    bank.reeve.query("UPDATE reeve.move SET error = 'there was a migration',"
-                     " phase_at = phase_at - interval '1 hour' WHERE ended_at IS NULL")
-    wait_until(lambda: bank.phase(tenant) == "finished", "its old place goes", SOON_SECONDS)
-    assert bank.place(tenant) == AFTER and bank.leftovers() == []
+def let_time_pass(bank, tenant, error):
+    """Of a move whose old place was to be kept for a minute."""
+    bank.reeve.query("UPDATE reeve.move m SET error = %s, phase_at = phase_at - interval '1 hour' FROM"
+                     " reeve.placement p JOIN reeve.tenant t ON t.id = p.tenant_id WHERE m.placement_id = p.id"
+                     " AND m.ended_at IS NULL AND t.slug = %s", error, tenant.slug)
+
+
+def test_old_places_whose_time_is_over(bank):
+    """They go also where they are not followed any more; but not where the new place may have lost something: what
+    is known of that, a way back that is aborted does not take away."""
+    unlike, followed = bank.tenant_at(*BEFORE), bank.tenant_at(*BEFORE)
+    for tenant in (unlike, followed):
+        bank.move(tenant, *AFTER, "--keep", "1m")
+    let_time_pass(bank, unlike, "the copy differs; going back along the stream: no")
+    let_time_pass(bank, followed, "there was a migration")
+    wait_until(lambda: bank.phase(followed) == "finished", "its old place goes", SOON_SECONDS)
+    assert bank.phase(unlike) == "moved"  # it was its turn before
+    assert "--anyway" in refused(bank, "move", "revert", unlike.slug, SERVICE)
+    with started(bank, "revert", unlike.slug, SERVICE, "--offline", "--anyway", REEVE_STOP_AT="move.held") as running:
+        wait_until_stopped(running, "move.held")
+        assert abort_while_stopped(bank, unlike, running) == (0, "")
+    assert "--anyway" in refused(bank, "move", "finish", unlike.slug, SERVICE)
+    bank.behind("finish", unlike, "--anyway")
+    assert bank.place(unlike) == bank.place(followed) == AFTER and bank.leftovers() == []
