@@ -6,13 +6,18 @@
 
 What the walk is made of: tests/support/walk/__init__.py.
 """
+import contextlib
 import io
 import os
 import random
+import types
 
 import pytest
 
 from support.reeve import MODES
+from support.walk import Violation
+from support.walk.journal import NEVER, Group, Journal
+from support.walk.walk import Walk
 from support.walk.world import PlainWorld, reeve_world
 
 SECONDS = float(os.environ.get("REEVE_RANDOM_SECONDS", "25"))
@@ -48,6 +53,20 @@ def test_the_model_agrees_with_postgresql(plain):
     world = PlainWorld(plain)
     walk = world.walk(world.new_tenants(6), new_seed()).run(min(SECONDS, 8))
     assert walk.committed() > 50, walk.summary()
+
+
+@pytest.mark.parametrize("known, is_half", [(True, True), (False, False)])
+def test_half_a_transaction(known, is_half):
+    """A row that is gone proves that it was deleted, if it is known that it was there."""
+    journal, tenant = Journal(), types.SimpleNamespace(slug="wr00")
+    tenant.journal = journal
+    journal.step_sent(1, 0)  # nothing is forgotten
+    journal.commit(Group({"gone": 1}, 1, 2 if known else NEVER))
+    journal.commit(Group({"there": 1}, 1, 2))
+    deletion = Group({"gone": None, "there": None}, 3)
+    journal.commit(deletion)
+    with pytest.raises(Violation) if is_half else contextlib.nullcontext():
+        Walk._check_whole(tenant, deletion, {"there": 1})
 
 
 def test_the_same_seed_takes_the_same_steps(plain):

@@ -567,9 +567,12 @@ class Walk:
         there = {}
         for key, value in group.effects.items():
             *earlier, last = tenant.journal.history[key]
+            before = [old for old, _group in earlier]
+            if all(written.acked == NEVER for _value, written in earlier):
+                before.append(None)  # nobody knows that it was ever there
             # Only where the row tells whether it was written: nothing has come later, and what it
             # was before is something else.
-            if last[1] is group and value not in [old for old, _group in earlier or [(None, None)]]:
+            if last[1] is group and value not in before:
                 there[key] = rows.get(key) == value
         if len(set(there.values())) > 1:
             raise Violation(f"{tenant.slug}, at the end: half a transaction: {there}")
