@@ -1,4 +1,4 @@
--- Large objects that belong to one of the roles, or that it has a right to: how many.
+-- Large objects that belong to one of the roles: how many.
 -- $1 role, $2 read-only role
 SELECT count(*)
 FROM pg_catalog.pg_largeobject_metadata

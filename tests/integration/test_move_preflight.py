@@ -17,7 +17,8 @@ SLOTS = 4
 @pytest.fixture(scope="module")
 def world():
     """A second cluster with so few slots."""
-    with running_postgres(settings={"wal_level": "logical", "max_replication_slots": SLOTS}) as server, \
+    with running_postgres(settings={"wal_level": "logical", "max_replication_slots": SLOTS,
+                                    "max_prepared_transactions": 5}) as server, \
             running_reeve() as reeve:
         made = World(reeve)
         made.add_cluster("few", server, 20)
@@ -151,3 +152,79 @@ def test_what_a_slot_waits_for(world, tenant):
         text = world.reeve.cli("move", tenant.slug, SERVICE, "--to", "database", "--dry-run").err
         assert f"process {pid}" in text
     assert plan(world, tenant, "--to", "database")["remarks"] == []
+
+
+# ---- what is there and cannot be taken along ----
+
+def far(world, tenant, *options):
+    """To the other server."""
+    return problems(plan(world, tenant, "--cluster", "local", *options))
+
+
+def test_an_extension(world, tenant):
+    database = placement(world, tenant)["database"]
+    renamed = "UPDATE pg_extension SET extname = %s WHERE extname = %s"
+    with world.few.connect(database) as admin:
+        admin.execute("SET allow_system_table_mods = on; CREATE EXTENSION pg_trgm")
+        try:
+            assert far(world, tenant) == []  # its package is there
+            admin.execute(renamed, ["not_packaged", "pg_trgm"])
+            assert far(world, tenant) == ['extension "not_packaged" cannot be had on cluster "local"']
+        finally:
+            admin.execute(renamed, ["pg_trgm", "not_packaged"])
+            admin.execute("DROP EXTENSION pg_trgm")
+    assert far(world, tenant) == []
+
+
+@pytest.mark.parametrize("column, other, what", [
+    ("encoding", "pg_char_to_encoding('LATIN1')", "the encoding is LATIN1 here and UTF8 there"),
+    ("datcollate", "'C'", "the collation is C here"), ("datctype", "'C'", "the character classification is C here")])
+def test_databases_that_differ(world, tenant, column, other, what):
+    database = placement(world, tenant)["database"]
+    with world.few.connect() as admin:
+        admin.execute("SET allow_system_table_mods = on")
+        old, = admin.execute(f"SELECT {column} FROM pg_database WHERE datname = %s", [database]).fetchone()
+        admin.execute(f"UPDATE pg_database SET {column} = {other} WHERE datname = %s", [database])
+        try:
+            told = far(world, tenant)
+            assert [one for one in told if one.startswith(what)] == told != []
+        finally:
+            admin.execute(f"UPDATE pg_database SET {column} = %s WHERE datname = %s", [old, database])
+    assert far(world, tenant) == []
+
+
+def test_a_large_object(world, tenant):
+    place = placement(world, tenant)
+    with world.few.connect(place["database"]) as admin:
+        number, = admin.execute("SELECT lo_create(0)").fetchone()
+        assert far(world, tenant) == []  # somebody else's
+        admin.execute(f"ALTER LARGE OBJECT {number} OWNER TO {place['role']}")
+        try:
+            assert far(world, tenant) == ["it has 1 large objects, which are not moved"]
+        finally:
+            admin.execute("SELECT lo_unlink(%s)", [number])
+    assert far(world, tenant) == []
+
+
+def test_a_prepared_transaction(world, tenant):
+    place = placement(world, tenant)
+    with world.few.connect(place["database"]) as admin:
+        admin.execute(f"BEGIN; SET LOCAL ROLE {place['role']}; INSERT INTO {place['schema']}.thing (name)"
+                      " VALUES ('prepared'); PREPARE TRANSACTION 'left'")
+        try:
+            assert far(world, tenant, "--offline") == ["it has prepared transactions"]
+        finally:
+            admin.execute("ROLLBACK PREPARED 'left'")
+    assert far(world, tenant, "--offline") == []
+
+
+def test_an_older_version(world, tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "0001_note.sql").write_text("CREATE TABLE note (id integer PRIMARY KEY);")
+    service = unique("old")
+    world.add_service(service, tmp_path)
+    tenant = world.reeve.add_tenant(unique("few"), service, "schema")
+    (tmp_path / "0002_more.sql").write_text("ALTER TABLE note ADD COLUMN text text;")
+    found = world.reeve.cli("move", tenant.slug, service, "--to", "database", "--dry-run", json=True).json
+    assert problems(found) == ["it is at version 1, and the newest is 2"]
+    assert "reeve migrate" in found["problems"][0]["remedy"]
