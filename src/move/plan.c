@@ -379,10 +379,32 @@ static int compare_extensions(struct planning *planning, struct pg_connection *t
     return r;
 }
 
+/* Behind what compare_databases takes for problems. */
+static void compare_versions(struct planning *planning, const struct pg_result *here,
+                             const struct pg_result *there)
+{
+    const char *from = pg_text(here, 0, 6), *to = pg_text(there, 0, 6);
+    if (strcmp(from, to) != 0)
+        planning_add_remark(planning,
+                            arena_printf(planning->arena,
+                                         "the collation's version is %s here and %s there: text "
+                                         "may be sorted otherwise",
+                                         from, to),
+                            NULL);
+    if (pg_i64(there, 0, 7) < pg_i64(here, 0, 7))
+        planning_add_remark(planning,
+                            arena_printf(planning->arena,
+                                         "PostgreSQL is version %s here, and %s there, which is "
+                                         "older",
+                                         pg_text(here, 0, 7), pg_text(there, 0, 7)),
+                            NULL);
+}
+
 static int compare_databases(struct planning *planning, struct pg_connection *source,
                              struct pg_connection *target, struct error *err)
 {
-    static const char *const what[] = {"encoding", "collation", "character classification"};
+    static const char *const what[] = {"encoding", "collation", "character classification",
+                                       "locale provider", "provider's locale"};
     _cleanup_pg_result_ struct pg_result *here = NULL;
     _cleanup_pg_result_ struct pg_result *there = NULL;
     int r = pg_query(source, sql_move_database_facts, 0, NULL, &here, err);
@@ -395,7 +417,10 @@ static int compare_databases(struct planning *planning, struct pg_connection *so
                                               what[i], pg_text(here, 0, i), pg_text(there, 0, i)),
                                  NULL);
     }
-    return r < 0 ? r : compare_extensions(planning, target, pg_text(here, 0, 3), err);
+    if (r < 0)
+        return r;
+    compare_versions(planning, here, there);
+    return compare_extensions(planning, target, pg_text(here, 0, 5), err);
 }
 
 /* The maintenance database stands for one that is not there yet: both come from template0 or 1. */

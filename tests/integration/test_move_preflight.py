@@ -178,6 +178,7 @@ def test_an_extension(world, tenant):
 
 @pytest.mark.parametrize("column, other, what", [
     ("encoding", "pg_char_to_encoding('LATIN1')", "the encoding is LATIN1 here and UTF8 there"),
+    ("daticulocale", "'de'", "the provider's locale is de here and none there"),
     ("datcollate", "'C'", "the collation is C here"), ("datctype", "'C'", "the character classification is C here")])
 def test_databases_that_differ(world, tenant, column, other, what):
     database = placement(world, tenant)["database"]
@@ -191,6 +192,22 @@ def test_databases_that_differ(world, tenant, column, other, what):
         finally:
             admin.execute(f"UPDATE pg_database SET {column} = %s WHERE datname = %s", [old, database])
     assert far(world, tenant) == []
+
+
+def test_a_collation_of_another_version(world, tenant):
+    database = placement(world, tenant)["database"]
+    with world.few.connect() as admin:
+        admin.execute("SET allow_system_table_mods = on")
+        update = "UPDATE pg_database SET datcollversion = %s WHERE datname = %s"
+        old, = admin.execute("SELECT datcollversion FROM pg_database WHERE datname = %s", [database]).fetchone()
+        admin.execute(update, ["1.2.3", database])
+        try:
+            found = plan(world, tenant, "--cluster", "local")
+            assert problems(found) == []
+            assert ["1.2.3 here" in one["what"] for one in found["remarks"]] == [True], found
+        finally:
+            admin.execute(update, [old, database])
+    assert plan(world, tenant, "--cluster", "local")["remarks"] == []
 
 
 def test_a_large_object(world, tenant):
