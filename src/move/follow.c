@@ -504,12 +504,12 @@ static int let_back_go(struct job_run *run, struct moving *moving, struct error 
     return r < 0 ? r : follow_look_at_slot(run, moving, moving->to, STREAM_BACK, err);
 }
 
-/* With connections of its own: one in which something failed is of no use any more. */
 static int64_t how_patient(const struct moving *moving)
 {
     return moving->undoing ? failpoint_number("REEVE_PATIENCE_US", undoing_us) : patience_us;
 }
 
+/* With connections of its own: one in which something failed is of no use any more. */
 static int try_once(struct follow *follow, int64_t *until_us, struct follow_snapshot *ret,
                     const char *action, enum catalog_move_phase phase, struct error *err)
 {

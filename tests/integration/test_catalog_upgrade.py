@@ -2,7 +2,7 @@
 import pytest
 
 from support.apart import running_apart
-from support.bank import SERVICE, WAL, goes_on, running_bank
+from support.bank import SERVICE, WAL, goes_on, bank_fixtures
 from support.process import ROOT
 
 NEWEST = max(int(path.stem) for path in (ROOT / "sql" / "catalog" / "upgrade").glob("*.sql"))
@@ -18,17 +18,7 @@ BACK = {
 }
 
 
-@pytest.fixture(scope="module")
-def bank():
-    with running_bank(lambda: running_apart(settings=WAL)) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def alive(bank):
-    yield
-    bank.clean_up()
-    bank.reeve.check_log()
+bank, alive = bank_fixtures(lambda: running_apart(settings=WAL))
 
 
 def take_back(bank, version):

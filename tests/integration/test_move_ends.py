@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from support.bank import (SERVICE, SOON_SECONDS, goes_on, is_stopped, let_go, resume, running_bank, started,
+from support.bank import (SERVICE, SOON_SECONDS, goes_on, is_stopped, let_go, resume, bank_fixtures, started,
                           stopped_move, wait_until_stopped)
 from support.process import wait_until
 from support.reeve import running_serve
@@ -15,17 +15,7 @@ BEFORE, AFTER = LOCAL["schema"], LOCAL["database"]
 DIFFERS = {"REEVE_FAIL_AT": "move.lose.visit"}  # the comparison finds that a row is missing
 
 
-@pytest.fixture(scope="module")
-def bank():
-    with running_bank() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def alive(bank):
-    yield
-    bank.clean_up()
-    bank.reeve.check_log()
+bank, alive = bank_fixtures()
 
 
 def assert_whole(bank, tenant, application):

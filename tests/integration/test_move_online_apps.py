@@ -6,7 +6,7 @@ import signal
 import pytest
 
 from support import wire
-from support.bank import (SERVICE, SOON_SECONDS, goes_on, let_go, resume, running_bank, started, stopped_move,
+from support.bank import (SERVICE, SOON_SECONDS, goes_on, let_go, resume, bank_fixtures, started, stopped_move,
                           wait_until_stopped, working_in_node, working_with_a_pool)
 from support.process import wait_until
 from support.reeve import running_serve
@@ -16,17 +16,7 @@ from test_move_online_crash import LOCAL, PAIRS, between
 BUDGET_SECONDS, SLACK_SECONDS = 2, 1
 
 
-@pytest.fixture(scope="module")
-def bank():
-    with running_bank() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def alive(bank):
-    yield
-    bank.clean_up()
-    bank.reeve.check_log()
+bank, alive = bank_fixtures()
 
 
 def assert_whole(bank, tenant, *applications):

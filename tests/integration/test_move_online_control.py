@@ -3,9 +3,10 @@ move is done or undone when the catalog is there again, and no acknowledged writ
 import pytest
 
 from support.apart import running_apart
-from support.bank import (SERVICE, WAL, goes_on, kill_server, let_go, resume, running_bank, started, stopped_move,
+from support.bank import (SERVICE, WAL, goes_on, kill_server, let_go, resume, bank_fixtures, started, stopped_move,
                           wait_until_stopped)
 from test_crash import crash
+from test_move_online_crash import between
 
 # Where the mover is meanwhile, in their order. With a tenant that waits, it can wait until the catalog is back.
 PLACES = ["move.slot", "move.copying", "move.catching_up", "move.applying", "move.hold", "move.held", "move.fenced",
@@ -13,23 +14,7 @@ PLACES = ["move.slot", "move.copying", "move.catching_up", "move.applying", "mov
 FLIPPED = {"move.flipped", "move.comparing", "move.settling"}
 
 
-def pairs(number):
-    """Between two servers, of each isolation to each of the others in turn."""
-    modes = ["schema", "database", "row"]
-    return (modes[number % 3], "one"), (modes[(number + number // 3 + 1) % 3], "two")
-
-
-@pytest.fixture(scope="module")
-def bank():
-    with running_bank(lambda: running_apart(settings=WAL)) as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def alive(bank):
-    yield
-    bank.clean_up()
-    bank.reeve.check_log()
+bank, alive = bank_fixtures(lambda: running_apart(settings=WAL))
 
 
 def killed_meanwhile(bank, running, back_first):
@@ -55,7 +40,7 @@ def assert_whole(bank, tenant, application):
 @pytest.mark.parametrize("back_first", [False, True], ids=["away", "back"])
 @pytest.mark.parametrize("at", PLACES)
 def test_a_killed_catalog(bank, at, back_first):
-    before, after = pairs(PLACES.index(at))
+    before, after = between(PLACES.index(at))
     tenant = bank.tenant_at(*before)
     with bank.working(tenant) as application:
         with stopped_move(bank, tenant, *after, at) as running:
@@ -73,7 +58,7 @@ def test_a_killed_catalog(bank, at, back_first):
 
 @pytest.mark.parametrize("number, at", enumerate(["move.catching_up", "move.fenced", "move.flipping", "move.flipped"]))
 def test_a_killed_catalog_on_the_way_back(bank, number, at):
-    before, after = pairs(number)
+    before, after = between(number)
     tenant = bank.tenant_at(*before)
     with bank.working(tenant) as application:
         bank.move(tenant, *after)
@@ -93,7 +78,7 @@ def test_a_killed_catalog_on_the_way_back(bank, number, at):
 
 @pytest.mark.parametrize("at", ["move_finish.finishing.after", "isolation.drop.place.after"])
 def test_a_killed_catalog_when_it_is_finished(bank, at):
-    before, after = pairs(1)
+    before, after = between(1)
     tenant = bank.tenant_at(*before)
     with bank.working(tenant) as application:
         bank.move(tenant, *after)
@@ -109,7 +94,7 @@ def test_a_killed_catalog_when_it_is_finished(bank, at):
 @pytest.mark.parametrize("at", ["move_online.compensate.before", "isolation.drop.place.after"])
 def test_a_killed_catalog_when_it_is_aborted(bank, at):
     """Nobody else is to take up the move before its abort does: no `reeve serve` runs meanwhile."""
-    before, after = pairs(2)
+    before, after = between(2)
     tenant = bank.tenant_at(*before)
     bank.reeve.stop()
     crash(bank.reeve, "move.catching_up", "move", tenant.slug, SERVICE, "--to", after[0], "--cluster", after[1])

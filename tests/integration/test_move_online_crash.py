@@ -10,7 +10,7 @@ import pytest
 from support import failpoints, process
 from support.agreement import wait_for_jobs
 from support.bank import (SERVICE, SOON_SECONDS, config_over, goes_on, kill_server, let_go, only_lost_connections,
-                          resume, running_bank, running_line, started, stopped_move, wait_until_stopped)
+                          resume, bank_fixtures, running_line, started, stopped_move, wait_until_stopped)
 from support.process import wait_until
 from support.reeve import ENFORCEMENT, running_serve
 from test_crash import crash
@@ -28,17 +28,7 @@ FLIPPED = ["move.flipped", "move.comparing", "move_online.follow.after", "move_o
            "move_online.settle.after"]
 
 
-@pytest.fixture(scope="module")
-def bank():
-    with running_bank() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def alive(bank):
-    yield
-    bank.clean_up()
-    bank.reeve.check_log()
+bank, alive = bank_fixtures()
 
 
 def points(kind):

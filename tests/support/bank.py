@@ -11,6 +11,7 @@ import subprocess
 import threading
 
 import psycopg.conninfo
+import pytest
 from psycopg_pool import ConnectionPool
 
 from support import foreign, postgres, process, shop
@@ -157,6 +158,22 @@ def running_bank(make_reeve=running_reeve):
         servers = {name: stack.enter_context(postgres.running_postgres(settings=WAL, port=process.kept_port()))
                    for name in ("one", "two")}
         yield Bank(stack.enter_context(make_reeve()), folder / "bank", servers)
+
+
+def bank_fixtures(make_reeve=running_reeve):
+    """(bank, alive) of a test module: behind each test nothing of it is left for the next."""
+    @pytest.fixture(scope="module", name="bank")
+    def running():
+        with running_bank(make_reeve) as found:
+            yield found
+
+    @pytest.fixture(autouse=True)
+    def alive(bank):
+        yield
+        bank.clean_up()
+        bank.reeve.check_log()
+
+    return running, alive
 
 
 @contextlib.contextmanager
