@@ -55,8 +55,10 @@ def test_an_abort_of_what_goes_back_already(bank):
     assert_whole(bank, tenant, application)
 
 
-def test_a_server_that_is_gone_while_it_goes_back(bank):
-    """It is tried for as long as it takes: the place where it is, is known to differ."""
+@pytest.mark.parametrize("comes_back", [True, False])
+def test_a_server_that_is_gone_while_it_goes_back(bank, comes_back):
+    """It is tried for as long as it takes: the place where it is, is known to differ. Unless somebody says that the
+    tenant is to stay there."""
     tenant = bank.tenant_at(*BEFORE)
     with running_serve(bank.reeve) as gone, bank.working(tenant) as application:
         with started(bank, tenant.slug, SERVICE, "--to", AFTER[0], REEVE_STOP_AT="move.comparing",
@@ -68,10 +70,17 @@ def test_a_server_that_is_gone_while_it_goes_back(bank):
         goes_on(application)
         last = bank.last_move(tenant)
         assert (last["phase"], last["offline"], bank.place(tenant)) == ("reverting", False, AFTER), running.err
+        if not comes_back:
+            refused(bank, "move", "abort", tenant.slug, SERVICE, "--abandon")
+            assert (bank.phase(tenant), bank.place(tenant)) == ("moved", AFTER)
         gone.start()
-        resume(bank)
+        if comes_back:
+            resume(bank)
+        else:
+            assert "--anyway" in refused(bank, "move", "finish", tenant.slug, SERVICE)
+            bank.behind("finish", tenant, "--anyway")
         goes_on(application)
-        assert (bank.phase(tenant), bank.place(tenant)) == ("reverted", BEFORE)
+        assert bank.place(tenant) == (BEFORE if comes_back else AFTER)
     assert_whole(bank, tenant, application)
 
 
