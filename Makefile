@@ -10,7 +10,7 @@ FUZZ_SECONDS ?= 600
 
 .PHONY: help build build-asan packages demo attack check check-all lint format fuzz soak random tsan \
         bench bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants \
-        bench-enter bench-move reference clean
+        bench-isolations bench-enter bench-move reference clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
@@ -61,7 +61,7 @@ random: build-asan ## random steps of many tenants against a model for RANDOM_SE
 tsan: packages ## build with ThreadSanitizer, and run what has threads (ten minutes)
 	@scripts/tsan
 
-bench: bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants bench-enter bench-move ## every benchmark (minutes each; figures, not tests)
+bench: bench-pooler bench-churn bench-neighbour bench-large bench-memory bench-tenants bench-isolations bench-enter bench-move ## every benchmark (minutes each; figures, not tests)
 
 bench-pooler: build ## direct, a bare relay, PgBouncer, Reeve: throughput, latency, CPU (half an hour)
 	@$(PYTHON) tests/bench/pooler.py $(BENCH_OPTIONS)
@@ -80,6 +80,9 @@ bench-memory: build ## memory of 10,000 clients and of 100,000 tenants, and CPU 
 
 bench-tenants: build ## 1,000 tenants on 20 backends: guard, login, PgBouncer (a quarter of an hour)
 	@$(PYTHON) tests/bench/tenants.py $(BENCH_OPTIONS)
+
+bench-isolations: build ## what a tenant costs in each isolation: to make, on disk, at work
+	@$(PYTHON) tests/bench/isolations.py $(BENCH_OPTIONS)
 
 bench-enter: build ## server CPU of entering a tenant, and of the row policy
 	@$(PYTHON) tests/bench/enter.py $(BENCH_OPTIONS)

@@ -8,12 +8,12 @@ SELECT p.id, p.tenant_id, p.service_id, coalesce(m.cluster_id, 0), t.slug, s.nam
        m.generation,
        m.id, m.phase, m.offline, m.flipped, m.stop_wanted, m.from_isolation, m.from_cluster,
        m.to_isolation, m.to_cluster, m.tables, m.bytes_total, m.bytes_done, m.rows_done,
-       coalesce(reeve.unix_us(m.released_at) - reeve.unix_us(m.held_at), 0),
+       m.longest_pause_us,
        reeve.unix_us(m.started_at), coalesce(reeve.unix_us(m.ended_at), 0), coalesce(m.error, ''),
        CASE WHEN m.released_at IS NULL THEN coalesce(reeve.unix_us(m.held_at), 0) ELSE 0 END,
        m.wal_limit, m.keep_us, coalesce(m.lag_bytes, -1), m.rows_total, reeve.unix_us(m.phase_at),
        coalesce(m.version, ''), m.abandoned,
-       coalesce(m.from_database, ''), coalesce(m.to_database, '')
+       coalesce(m.from_database, ''), coalesce(m.to_database, ''), m.pauses
 FROM reeve.move m
 JOIN reeve.placement p ON p.id = m.placement_id
 JOIN reeve.tenant t ON t.id = p.tenant_id

@@ -62,6 +62,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .created_unix_us = pg_i64(result, row, 11),
         .started_unix_us = pg_i64(result, row, 12),
         .finished_unix_us = pg_i64(result, row, 13),
+        .tenant_waits = pg_bool(result, row, 14),
     };
     return 0;
 }

@@ -32,6 +32,7 @@ struct catalog_job {
     int64_t created_unix_us;
     int64_t started_unix_us;  /* 0: not yet */
     int64_t finished_unix_us; /* 0: not yet */
+    bool tenant_waits;        /* on that placement, for now */
 };
 
 /* Reads kind, the three ids and arguments (NULL: {}); state queued. */
@@ -47,8 +48,7 @@ struct catalog_job_filter {
     int64_t service_id;   /* 0: any */
     int64_t limit;        /* 0: all */
 };
-/* Oldest first when `open`, but in front those whose tenant waits; else newest first. filter NULL:
- * all. */
+/* Oldest first when `open`, else newest first. filter NULL: all. */
 int catalog_job_list(struct catalog *catalog, struct arena *arena,
                      const struct catalog_job_filter *filter, struct catalog_job **ret,
                      size_t *ret_count, struct error *err);

@@ -64,6 +64,7 @@ static int fill(const struct pg_result *result, size_t row, struct arena *arena,
         .abandoned = pg_bool(result, row, FIRST + 24),
         .from_database = pg_text_copy(result, row, FIRST + 25, arena),
         .to_database = pg_text_copy(result, row, FIRST + 26, arena),
+        .pauses = pg_i64(result, row, FIRST + 27),
     };
     return catalog_placement_fill(result, row, arena, &move->place, err);
 }

@@ -47,7 +47,8 @@ struct catalog_move {
     const char *from_database, *to_database; /* "": begun by an older Reeve */
     int64_t tables, bytes_total, rows_total; /* as it was planned: estimates */
     int64_t bytes_done, rows_done;
-    int64_t pause_us; /* that the tenant waited, the last time; 0: it has not, or still does */
+    int64_t pauses;   /* that the tenant has waited and gone on: of a revert, since that began */
+    int64_t pause_us; /* the longest of these; 0: there was none */
     int64_t started_unix_us, ended_unix_us; /* 0: it is not over */
     const char *error;                      /* why it was given up; "" */
     int64_t held_unix_us;                   /* the tenant waits since then; 0: it does not */

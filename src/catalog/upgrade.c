@@ -7,7 +7,7 @@ static const char *const upgrades[] = {
     sql_catalog_upgrade_0001, sql_catalog_upgrade_0002, sql_catalog_upgrade_0003,
     sql_catalog_upgrade_0004, sql_catalog_upgrade_0005, sql_catalog_upgrade_0006,
     sql_catalog_upgrade_0007, sql_catalog_upgrade_0008, sql_catalog_upgrade_0009,
-    sql_catalog_upgrade_0010, sql_catalog_upgrade_0011,
+    sql_catalog_upgrade_0010, sql_catalog_upgrade_0011, sql_catalog_upgrade_0012,
 };
 
 static const int64_t upgrade_timeout_us = 600 * (int64_t)TIME_S;

@@ -125,7 +125,11 @@ static const struct output_field fields[] = {
     {.key = "pause_ms",
      .title = "PAUSE-MS",
      .kind = OUTPUT_NUMBER,
-     .help = "for how long they have waited; null: they have not, or still do"},
+     .help = "for how long they have waited at a time, at most; a revert's once that has begun; "
+             "null: they have not, or wait for the first time now"},
+    {.key = "pauses",
+     .kind = OUTPUT_NUMBER,
+     .help = "how often they have waited: a cutover that takes too long is tried again"},
     {.key = "started_at", .title = "STARTED", .kind = OUTPUT_TIME, .help = "when it began"},
     {.key = "ended_at", .kind = OUTPUT_TIME, .help = "when it was over; null: it is not"},
     {.key = "error",
@@ -156,7 +160,8 @@ static const struct output_field plan_fields[] = {
     {.key = "pause_ms",
      .title = "PAUSE-MS",
      .kind = OUTPUT_NUMBER,
-     .help = "--dry-run: for how long the tenant would wait, about; else: for how long it has"},
+     .help = "--dry-run: for how long the tenant would wait, about; else: for how long it has at "
+             "a time, at most"},
     {.key = "copy_s",
      .title = "COPY-S",
      .kind = OUTPUT_NUMBER,
@@ -198,13 +203,20 @@ static bool is_between_databases(const struct catalog_move *move)
            strcmp(move->from_cluster, move->to_cluster) == 0;
 }
 
+/* Rows are counted when a table or a part of one is done; until the first is, bytes tell. */
+static double part_done(const struct catalog_move *move)
+{
+    return move->rows_done > 0 ? (double)move->rows_done / (double)move->rows_total
+                               : (double)move->bytes_done / (double)move->bytes_total;
+}
+
 static json_t *time_left(const struct catalog_move *move)
 {
     bool back = move->phase == CATALOG_MOVE_REVERTING && move->flipped && move->offline;
-    if ((move->phase != CATALOG_MOVE_COPYING && !back) || move->rows_done == 0)
+    if ((move->phase != CATALOG_MOVE_COPYING && !back) || move->bytes_done == 0)
         return json_null();
     double took_s = (double)(time_unix_us() - move->phase_unix_us) / (double)TIME_S;
-    double part = (double)move->rows_done / (double)move->rows_total;
+    double part = part_done(move);
     return json_integer(part >= 1 ? 0 : (json_int_t)(took_s / part * (1 - part)));
 }
 
@@ -235,6 +247,7 @@ static json_t *move_record(struct cli *cli, const struct catalog_move *move)
     json_object_set_new(record, "waiting", json_boolean(move->held_unix_us != 0));
     json_object_set_new(record, "pause_ms",
                         move->pause_us > 0 ? json_integer(move->pause_us / TIME_MS) : json_null());
+    json_object_set_new(record, "pauses", json_integer(move->pauses));
     json_object_set_new(record, "started_at", output_time_us(move->started_unix_us));
     json_object_set_new(record, "ended_at", output_time_us(move->ended_unix_us));
     json_object_set_new(record, "error",

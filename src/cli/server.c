@@ -25,6 +25,7 @@
 
 static const int64_t ps_timeout_us = 2 * (int64_t)TIME_S;
 static const int64_t job_interval_us = 30 * (int64_t)TIME_S;
+static const int64_t waited_for_interval_us = 10 * (int64_t)TIME_S;
 static const int64_t keep_interval_us = 10 * (int64_t)TIME_S;
 
 enum { LASTING_RUNNERS = 4 }; /* moves that were cut off and are gone on with at once */
@@ -50,7 +51,7 @@ struct server {
     struct presence *presence;
     struct job_context job;
     atomic_bool jobs_cancelled;
-    struct job_runner *runners[1 + LASTING_RUNNERS + 1];
+    struct job_runner *runners[1 + LASTING_RUNNERS + 1 + 1];
     pthread_t waiter;
     atomic_bool stopping;
     bool deaf;   /* nobody can connect any more */
@@ -551,6 +552,9 @@ static int start_jobs(struct server *server, struct error *err)
     for (int i = 0; result == 0 && i < LASTING_RUNNERS; i++)
         result = job_runner_start(&server->job, "moves", job_resume_lasting, job_interval_us,
                                   runner++, err);
+    if (result == 0) /* however many moves there are to go on with */
+        result = job_runner_start(&server->job, "waited-for", job_resume_waited_for,
+                                  waited_for_interval_us, runner++, err);
     if (result == 0)
         result =
             job_runner_start(&server->job, "streams", move_keep, keep_interval_us, runner, err);

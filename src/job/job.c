@@ -379,7 +379,17 @@ static bool is_lasting(const struct job_context *context, const struct catalog_j
     return definition && definition->lasting;
 }
 
-static int resume(const struct job_context *context, bool lasting, struct error *err)
+enum which { SHORT, LASTING, WAITED_FOR };
+
+static bool is_of(const struct job_context *context, const struct catalog_job *job,
+                  enum which which)
+{
+    if (which == WAITED_FOR)
+        return job->tenant_waits;
+    return is_lasting(context, job) == (which == LASTING);
+}
+
+static int resume(const struct job_context *context, enum which which, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -392,7 +402,7 @@ static int resume(const struct job_context *context, bool lasting, struct error 
         return r;
     for (size_t i = 0; i < count && !job_cancelled(context); i++) {
         struct error why = {0};
-        if (is_lasting(context, &jobs[i]) != lasting)
+        if (!is_of(context, &jobs[i], which))
             continue;
         r = job_run(&impatient, jobs[i].id, &why);
         if (r == -ERROR_BUSY || r == -ERROR_STATE)
@@ -408,10 +418,15 @@ static int resume(const struct job_context *context, bool lasting, struct error 
 
 int job_resume_short(const struct job_context *context, struct error *err)
 {
-    return resume(context, false, err);
+    return resume(context, SHORT, err);
 }
 
 int job_resume_lasting(const struct job_context *context, struct error *err)
 {
-    return resume(context, true, err);
+    return resume(context, LASTING, err);
+}
+
+int job_resume_waited_for(const struct job_context *context, struct error *err)
+{
+    return resume(context, WAITED_FOR, err);
 }

@@ -350,18 +350,42 @@ static int catch_up_once(struct follow *follow, struct error *err)
 static int64_t soon_us(const struct moving *moving, int rounds)
 {
     int64_t most_us = moving->pause_us / 4, soon_us = SOON_US + rounds * SOON_US / 4;
-    return soon_us < most_us ? soon_us : most_us;
+    return failpoint_number("REEVE_SOON_US", soon_us < most_us ? soon_us : most_us);
 }
 
+static int64_t how_patient(const struct moving *moving)
+{
+    return failpoint_number("REEVE_PATIENCE_US", moving->undoing ? undoing_us : patience_us);
+}
+
+/* Whoever undoes a move gives it back for now, and the next runner tries it. */
+static int tell_too_far_behind(const struct moving *moving, int64_t behind_us, struct error *err)
+{
+    int code = moving->undoing ? ERROR_CANCELLED : ERROR_STATE;
+    error_set(err, code, "it does not catch up: for long it has been %lld ms behind at the least",
+              (long long)(behind_us / TIME_MS));
+    error_hint(err,
+               "a longer --pause leaves time for more; or move when the tenant writes less, or "
+               "with --offline");
+    return -code;
+}
+
+/* For as long as now and then a round is shorter than all before it. */
 static int catch_up(struct follow *follow, struct error *err)
 {
-    int64_t took_us = INT64_MAX;
+    int64_t took_us = INT64_MAX, least_us = INT64_MAX, least_at_us = time_monotonic_us();
     int r = 0;
     for (int rounds = 0; r == 0 && took_us > soon_us(follow->moving, rounds); rounds++) {
         int64_t began_us = time_monotonic_us();
+        if (began_us - least_at_us > how_patient(follow->moving))
+            return tell_too_far_behind(follow->moving, least_us, err);
         failpoint("move.catching_up");
         r = catch_up_once(follow, err);
         took_us = time_monotonic_us() - began_us;
+        if (took_us < least_us) {
+            least_us = took_us;
+            least_at_us = time_monotonic_us();
+        }
         job_tell(follow->run, "%lld ms behind", (long long)(took_us / TIME_MS));
     }
     return r;
@@ -502,11 +526,6 @@ static int let_back_go(struct job_run *run, struct moving *moving, struct error 
     if (r == 0)
         r = pg_execute(admin, sql_move_slot_advance, 1, &name, NULL, err);
     return r < 0 ? r : follow_look_at_slot(run, moving, moving->to, STREAM_BACK, err);
-}
-
-static int64_t how_patient(const struct moving *moving)
-{
-    return moving->undoing ? failpoint_number("REEVE_PATIENCE_US", undoing_us) : patience_us;
 }
 
 /* With connections of its own: one in which something failed is of no use any more. */

@@ -365,17 +365,28 @@ static int look_at_source(struct planning *planning, struct pg_connection *sourc
     return r < 0 ? r : look_at_tables(planning, err);
 }
 
+/* Another version may do as well, or have another binary format: who knows the extension knows. */
 static int compare_extensions(struct planning *planning, struct pg_connection *target,
-                              const char *names, struct error *err)
+                              const char *names, const char *versions, struct error *err)
 {
-    _cleanup_pg_result_ struct pg_result *missing = NULL;
-    int r = pg_query(target, sql_move_extensions_missing, 1, &names, &missing, err);
-    for (size_t i = 0; r == 0 && i < pg_rows(missing); i++)
-        planning_add_problem(planning,
-                             arena_printf(planning->arena,
-                                          "extension \"%s\" cannot be had on cluster \"%s\"",
-                                          pg_text(missing, i, 0), planning->to->site.cluster.name),
-                             "install its package there");
+    const char *const parameters[] = {names, versions};
+    _cleanup_pg_result_ struct pg_result *other = NULL;
+    int r = pg_query(target, sql_move_extensions_compare, 2, parameters, &other, err);
+    for (size_t i = 0; r == 0 && i < pg_rows(other); i++) {
+        const char *name = pg_text(other, i, 0), *there = pg_text(other, i, 2);
+        if (there)
+            planning_add_remark(planning,
+                                arena_printf(planning->arena,
+                                             "extension \"%s\" is version %s here and %s there",
+                                             name, pg_text(other, i, 1), there),
+                                "ALTER EXTENSION ... UPDATE, where it is older");
+        else
+            planning_add_problem(planning,
+                                 arena_printf(planning->arena,
+                                              "extension \"%s\" cannot be had on cluster \"%s\"",
+                                              name, planning->to->site.cluster.name),
+                                 "install its package there");
+    }
     return r;
 }
 
@@ -383,7 +394,7 @@ static int compare_extensions(struct planning *planning, struct pg_connection *t
 static void compare_versions(struct planning *planning, const struct pg_result *here,
                              const struct pg_result *there)
 {
-    const char *from = pg_text(here, 0, 6), *to = pg_text(there, 0, 6);
+    const char *from = pg_text(here, 0, 7), *to = pg_text(there, 0, 7);
     if (strcmp(from, to) != 0)
         planning_add_remark(planning,
                             arena_printf(planning->arena,
@@ -391,12 +402,12 @@ static void compare_versions(struct planning *planning, const struct pg_result *
                                          "may be sorted otherwise",
                                          from, to),
                             NULL);
-    if (pg_i64(there, 0, 7) < pg_i64(here, 0, 7))
+    if (pg_i64(there, 0, 8) < pg_i64(here, 0, 8))
         planning_add_remark(planning,
                             arena_printf(planning->arena,
                                          "PostgreSQL is version %s here, and %s there, which is "
                                          "older",
-                                         pg_text(here, 0, 7), pg_text(there, 0, 7)),
+                                         pg_text(here, 0, 8), pg_text(there, 0, 8)),
                             NULL);
 }
 
@@ -420,7 +431,7 @@ static int compare_databases(struct planning *planning, struct pg_connection *so
     if (r < 0)
         return r;
     compare_versions(planning, here, there);
-    return compare_extensions(planning, target, pg_text(here, 0, 5), err);
+    return compare_extensions(planning, target, pg_text(here, 0, 5), pg_text(here, 0, 6), err);
 }
 
 /* The maintenance database stands for one that is not there yet: both come from template0 or 1. */

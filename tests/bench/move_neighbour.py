@@ -16,6 +16,7 @@ CASES = {"schema to database": ("schema", "database", ("schema", "database")),
 WHERE = {"schema": "in the same database", "row": "in the same tables",
          "database": "in another database"}
 TIMES = ("before", "during", "after")
+P99_TARGET_MS = 10  # what --yield lets a commit take
 HEAD = ("move", "--rate", "neighbour", "when", "p50, ms", "p99, ms", "max, ms", "p99, of before",
         "move, s", "errors")
 
@@ -107,7 +108,17 @@ class Part:
         lines += results.table(HEAD, [
             self.row(case, rate, other, when) for case, (_before, _after, others) in CASES.items()
             for rate in self.rates for other in others for when in TIMES])
-        return lines + results.skipped(self.missing)
+        return [*lines, "", *self.verdicts(), *results.skipped(self.missing)]
+
+    def verdicts(self):
+        for case, (_before, _after, others) in CASES.items():
+            for rate in self.rates:
+                found = [self.figures.median(subject(case, rate, other), "during", "p99_us") for other in others]
+                if None not in found:
+                    worst_ms = max(found) / 1000
+                    met = "met" if worst_ms <= P99_TARGET_MS else "MISSED"
+                    yield (f"- {case}, {f'--rate {rate}' if rate else 'without --rate'}: p99 of a neighbour's select"
+                           f" {worst_ms:.2f} ms during the move (at most {P99_TARGET_MS} ms: {met}).")
 
 
 def subject(case, rate, other):

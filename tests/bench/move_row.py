@@ -13,6 +13,7 @@ OTHER = "other"  # the cluster that it moves to, so that what the source's serve
 HEAD = ("rows of the tenant", "rows in all", "whole, s", "copying, s", "pause_ms", "source, blocks read",
         "of them from the cache", "source, CPU s", "of the smaller table's", "failed")
 BLOCKS = "SELECT blks_read, blks_hit FROM pg_stat_database WHERE datname = %s"
+READINGS = 3  # of the tenant's rows: for the plan, the copy and the comparison
 STATISTICS_SECONDS = 1.2  # until a server process that has done something has told it
 
 
@@ -112,10 +113,23 @@ class Part:
                 results.ratio(value("blocks"), value("blocks", smallest)),
                 results.number(self.figures.total(str(total), str(rows), "failed")))
 
+    def verdicts(self):
+        """Rows in no order have a block each at most, whenever they are read; what a table of others' rows costs
+        would be many for each row of a small tenant's."""
+        sizes = sorted(self.options.total_rows)
+        for rows in self.options.rows:
+            few, many = (self.figures.median(str(total), str(rows), "blocks") for total in (sizes[0], sizes[-1]))
+            if few and many:
+                met = "met" if many - few <= READINGS * rows else "MISSED"
+                yield (f"- {rows:,} rows: {(many - few) / rows:.2f} blocks more for each of them with"
+                       f" {sizes[-1]:,} rows in all than with {sizes[0]:,} (at most {READINGS}, one whenever it is"
+                       f" read: {met}).")
+
     def report(self, load_before):
         lines = [f"Medians of {self.options.rounds} rounds, {results.machine(load_before)}; PostgreSQL"
                  f" {self.stage.version()}, {self.stage.settings()}. {self.options.tenants:,} tenants"
                  f" more with each size, and all rows in no order; row to schema on another"
                  f" server.", ""]
-        return lines + results.table(HEAD, [self.row(rows, total) for rows in self.options.rows
-                                            for total in sorted(self.options.total_rows)])
+        lines += results.table(HEAD, [self.row(rows, total) for rows in self.options.rows
+                                      for total in sorted(self.options.total_rows)])
+        return [*lines, "", *self.verdicts()]

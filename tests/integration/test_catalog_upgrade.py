@@ -8,6 +8,7 @@ from support.process import ROOT
 NEWEST = max(int(path.stem) for path in (ROOT / "sql" / "catalog" / "upgrade").glob("*.sql"))
 # What takes a version back to the one before it: of all since moves were there.
 BACK = {
+    12: "ALTER TABLE reeve.move DROP COLUMN pauses, DROP COLUMN longest_pause_us",
     11: "ALTER TABLE reeve.cluster DROP COLUMN disk_bytes",
     10: """
         DROP INDEX reeve.service_database_template_key;

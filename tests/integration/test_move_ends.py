@@ -1,13 +1,16 @@
 """How moves end, where somebody else wants something of the tenant meanwhile: who aborts what goes back already,
 who lets it wait, a server that never comes back, a time that is over."""
+import contextlib
 import signal
 
 import pytest
 
 from support.bank import (SERVICE, SOON_SECONDS, goes_on, is_stopped, let_go, resume, bank_fixtures, started,
                           stopped_move, wait_until_stopped)
+from support.agreement import wait_for_jobs
 from support.process import wait_until
 from support.reeve import running_serve
+from test_crash import KILLED
 from test_move_online_apps import abort_while_stopped
 from test_move_online_crash import LOCAL
 
@@ -32,6 +35,13 @@ def refused(bank, *command):
 
 def go_on(running):
     running.send_signal(signal.SIGCONT)
+
+
+def write_wal(server, megabytes):
+    """Somebody else on that server."""
+    with server.connect() as admin:
+        for _ in range(megabytes):
+            admin.execute("SELECT pg_logical_emit_message(false, 'other', repeat('x', 1 << 20))")
 
 
 def version_of_row(bank):
@@ -152,6 +162,130 @@ def test_the_slot_goes_with_the_flip(bank):
         assert let_go(running) == 0, running.err
     bank.behind("finish", tenant)
     assert bank.leftovers() == []
+
+
+# ---- what others do meanwhile ----
+
+@pytest.mark.parametrize("kept, at", [(True, "move.copying"), (False, "move.copying"), (False, "move.hold")])
+def test_a_slot_that_keeps_too_much(bank, kept, at):
+    """The move is given up: for --keep-wal, or as the server has dropped what it needs (and ended who read it)."""
+    source = bank.servers["one"]
+    tenant = bank.tenant_at("schema", "one")
+    with bank.working(tenant) as application:
+        with stopped_move(bank, tenant, "schema", "two", at, *(["--keep-wal", "16MB"] if kept else [])) as running, \
+                source.connect() as admin:
+            if not kept:
+                admin.execute("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+                admin.execute("SELECT pg_reload_conf()")
+            try:
+                write_wal(source, 40)
+                if not kept:
+                    admin.execute("CHECKPOINT")
+                assert let_go(running) != 0
+            finally:
+                admin.execute("ALTER SYSTEM RESET max_slot_wal_keep_size")
+                admin.execute("SELECT pg_reload_conf()")
+        goes_on(application)
+        wait_until(lambda: bank.phase(tenant) == "aborted", "it is undone", SOON_SECONDS)
+        goes_on(application)
+        last = bank.last_move(tenant)
+        assert bank.place(tenant) == ("schema", "one")
+        assert ("MB of WAL, and may 16" if kept else "has dropped WAL") in last["error"], last["error"]
+    assert_whole(bank, tenant, application)
+
+
+def test_a_stream_that_does_not_get_nearer(bank):
+    """With a pause that is too short for it: it is told, and not tried for ever."""
+    tenant = bank.tenant_at(*BEFORE)
+    with bank.working(tenant) as application:
+        failed = bank.move(tenant, *AFTER, env={"REEVE_SOON_US": "0", "REEVE_PATIENCE_US": "1000000"}, check=False)
+        assert failed.code != 0 and "does not catch up" in failed.err and "--pause" in failed.err
+        goes_on(application)
+        assert (bank.phase(tenant), bank.place(tenant)) == ("aborted", BEFORE)
+    assert_whole(bank, tenant, application)
+
+
+def tried_again(running, at):
+    """It has given up this attempt, and comes there once more."""
+    go_on(running)
+    wait_until(lambda: not is_stopped(running), "it goes on", SOON_SECONDS)
+    wait_until_stopped(running, at)
+
+
+def test_a_hold_that_came_meanwhile(bank):
+    """Somebody else's is not ended by the cutover; behind it the tenant moves."""
+    tenant = bank.tenant_at(*BEFORE)
+    held = ("UPDATE reeve.placement SET held_until = now() + %s FROM reeve.tenant t WHERE t.id = tenant_id AND t.slug = %s"
+            " RETURNING 1")
+    with bank.working(tenant) as application:
+        with stopped_move(bank, tenant, *AFTER, "move.hold") as running:
+            bank.reeve.query(held, "10 minutes", tenant.slug)
+            tried_again(running, "move.hold")
+            assert (bank.place(tenant), bank.pauses(tenant)) == (BEFORE, {})
+            bank.reeve.query(held, None, tenant.slug)
+            assert let_go(running) == 0, running.err
+        goes_on(application)
+        bank.behind("finish", tenant)
+        assert bank.place(tenant) == AFTER
+    assert_whole(bank, tenant, application)
+
+
+def test_a_prepared_transaction_at_the_cutover(bank):
+    """It is the tenant's, and goes on without a session: it is waited for, and comes along."""
+    tenant = bank.tenant_at("schema", "one")
+    [(database, schema, role)] = bank.reeve.query(
+        "SELECT p.database, p.schema, p.role FROM reeve.placement p JOIN reeve.tenant t ON t.id = p.tenant_id"
+        " WHERE t.slug = %s", tenant.slug)
+    with bank.working(tenant) as application:
+        with stopped_move(bank, tenant, "schema", "two", "move.hold") as running, \
+                bank.connect("one", database) as admin:
+            admin.execute(f"BEGIN; SET LOCAL ROLE {role}; INSERT INTO {schema}.visit (path) VALUES ('prepared');"
+                          " PREPARE TRANSACTION 'left'")
+            try:
+                go_on(running)
+                wait_until(lambda: bank.last_move(tenant)["pauses"] == 1, "it was in the way", SOON_SECONDS)
+                goes_on(application, 20)
+                assert bank.place(tenant) == ("schema", "one")
+            finally:
+                admin.execute("COMMIT PREPARED 'left'")
+            assert let_go(running) == 0, running.err
+        goes_on(application)
+        with bank.reeve.connect(tenant) as connection:
+            assert connection.execute("SELECT count(*) FROM visit WHERE path = 'prepared'").fetchone() == (1,)
+        bank.behind("finish", tenant)
+        assert bank.place(tenant) == ("schema", "two")
+    assert_whole(bank, tenant, application)
+
+
+LASTING_RUNNERS = 4  # of a `reeve serve`
+
+
+def test_a_tenant_that_waits_comes_first(bank):
+    """However many moves a `reeve serve` has to go on with, and however long those take."""
+    waits, neighbour = bank.tenant_at("schema", "one"), bank.tenant_at("row", "one")
+    busy = [bank.tenant_at("schema", "one") for _ in range(LASTING_RUNNERS)]
+    with contextlib.ExitStack() as stack:
+        application = stack.enter_context(bank.working(waits))
+        running = stack.enter_context(stopped_move(bank, waits, "schema", "two", "move.hold",
+                                                   REEVE_CRASH_AT="move.held"))
+        killed = [stack.enter_context(stopped_move(bank, tenant, "schema", "two", "move.copying")) for tenant in busy]
+        long = stack.enter_context(bank.reeve.connect(neighbour))
+        long.execute("BEGIN")
+        long.execute("INSERT INTO visit (path) VALUES ('long')")  # no slot is made before its end
+        for one in killed:
+            one.kill()
+        wait_until(lambda: bank.reeve.query("SELECT count(*) FROM reeve.job WHERE state = 'running' AND attempts = 2")
+                   == [(LASTING_RUNNERS,)], "all of them are gone on with", SOON_SECONDS)
+        assert let_go(running) == KILLED
+        goes_on(application)
+        assert bank.reeve.query("SELECT count(*) FROM reeve.job WHERE state = 'running'") == [(LASTING_RUNNERS + 1,)]
+        long.execute("COMMIT")
+        wait_for_jobs(bank.reeve, 2 * SOON_SECONDS)
+        goes_on(application)
+        for tenant in (waits, *busy):
+            assert (bank.phase(tenant), bank.place(tenant)) == ("moved", ("schema", "two"))
+            bank.behind("finish", tenant)
+    assert_whole(bank, waits, application)
 
 
 def let_time_pass(bank, tenant, error):

@@ -152,8 +152,11 @@ def test_an_old_place_that_falls_behind(world):
         admin.execute(f"ALTER TABLE {schema}.ledger ADD CONSTRAINT no_more CHECK (note <> 'refused') NOT VALID")
         connection.execute("INSERT INTO ledger (account_id, amount, note) SELECT min(id), 0, 'refused' FROM account")
         wait_until(lambda: "falls behind" in (status(world, tenant)["error"] or ""), "it is told", SOON_SECONDS)
+        connection.execute("INSERT INTO visit (path) SELECT repeat('x', 100) FROM generate_series(1, 100000)")
+        wait_until(lambda: (status(world, tenant)["lag_bytes"] or 0) > 10_000_000, "how far is told", SOON_SECONDS)
         admin.execute(f"ALTER TABLE {schema}.ledger DROP CONSTRAINT no_more")
         wait_until(lambda: status(world, tenant)["error"] is None, "it has caught up", SOON_SECONDS)
+        wait_until(lambda: status(world, tenant)["lag_bytes"] < 1_000_000, "and is not behind", SOON_SECONDS)
         assert admin.execute(f"SELECT count(*) FROM {schema}.ledger WHERE note = 'refused'").fetchone() == (1,)
     world.reeve.cli("move", "finish", tenant.slug, SERVICE)
 

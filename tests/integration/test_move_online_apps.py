@@ -16,6 +16,12 @@ from test_move_online_crash import LOCAL, PAIRS, between
 BUDGET_SECONDS, SLACK_SECONDS = 2, 1
 
 
+MODES = ("row", "schema", "database")
+# Each isolation to each other one within a cluster, and to each on another.
+EVERYWHERE = [((before, "local"), (after, "local")) for before in MODES for after in MODES if before != after] + [
+    ((before, "one"), (after, "two")) for before in MODES for after in MODES]
+
+
 bank, alive = bank_fixtures()
 
 
@@ -30,10 +36,9 @@ def assert_whole(bank, tenant, *applications):
     assert bank.leftovers() == [] and bank.audited() == []
 
 
-@pytest.mark.parametrize("pair", PAIRS)
-def test_applications(bank, pair):
+@pytest.mark.parametrize("before, after", EVERYWHERE, ids=lambda place: "-".join(place))
+def test_applications(bank, before, after):
     """With psycopg, connecting often; with its pool, through another proxy; and with node-postgres and its pool."""
-    before, after = PAIRS[pair]
     tenant = bank.tenant_at(*before)
     with running_serve(bank.reeve) as proxy, bank.working(tenant) as plain, working_in_node(bank, tenant) as node, \
             working_with_a_pool(proxy.conninfo(tenant)) as pool:
@@ -203,6 +208,8 @@ def test_a_long_transaction(bank, before):
         long.execute("COMMIT")
         assert let_go(running) == 0, running.err
         pauses.update(bank.pauses(tenant))
+        told = bank.last_move(tenant)
+        assert told["pauses"] >= len(pauses) and told["pause_ms"] == int(max(pauses.values()) * 1000)
         assert long.execute("SELECT count(*) FROM visit WHERE path = 'long'").fetchone() == (1,)
         goes_on(application)
         bank.behind("finish", tenant)

@@ -153,6 +153,21 @@ def test_who_does_not_want_it(world, tenant):
     world.reeve.cli("move", "finish", tenant.slug, SERVICE)
 
 
+def test_how_long_it_takes_is_told(world, tenant):
+    """Also where the only table is not done yet."""
+    def left_s():
+        told = world.reeve.cli("move", "status", tenant.slug, json=True).json
+        return told[0]["left_s"] if told else None
+
+    with Move(world, tenant, "--rate", "1MB") as move:
+        wait_until(lambda: left_s() is not None, "it is told", SOON_SECONDS)
+        wait_until(lambda: 2 < left_s() < 60, "it is about right", SOON_SECONDS)
+        first = left_s()
+        wait_until(lambda: left_s() < first, "it becomes less", SOON_SECONDS)
+        abort(world, tenant)
+        assert move.process.wait(SOON_SECONDS) != 0
+
+
 def test_nobody_else_is_there(world, tenant):
     """What a copy does to its own commits is nobody's business."""
     with slow_commits(world), Move(world, tenant, "--rate", "2MB") as move:

@@ -176,6 +176,59 @@ def test_an_extension(world, tenant):
     assert far(world, tenant) == []
 
 
+def test_an_extension_of_another_version(world, tenant):
+    with world.few.connect(placement(world, tenant)["database"]) as admin:
+        admin.execute("SET allow_system_table_mods = on; CREATE EXTENSION pg_trgm")
+        admin.execute("UPDATE pg_extension SET extversion = '0.1' WHERE extname = 'pg_trgm'")
+        try:
+            found = plan(world, tenant, "--cluster", "local")
+            assert problems(found) == []
+            assert ['extension "pg_trgm" is version 0.1 here' in one["what"] for one in found["remarks"]] == [True]
+        finally:
+            admin.execute("DROP EXTENSION pg_trgm")
+    assert plan(world, tenant, "--cluster", "local")["remarks"] == []
+
+
+def test_two_entries_of_one_server(world, tenant):
+    """Its schema would have the name that it has."""
+    world.add_cluster("again", world.few, 20)
+    [what] = problems(plan(world, tenant, "--cluster", "again"))
+    assert what == 'clusters "few" and "again" are one server, and the new place would be the old one'
+    refused = world.reeve.cli("move", tenant.slug, SERVICE, "--cluster", "again", check=False)
+    assert refused.code != 0 and "are one server" in refused.err, refused.text
+    world.reeve.cli("cluster", "remove", "again", "--yes")
+
+
+NOT_TO_REPLICATE = 'cluster "bare": role "bare" may not replicate'
+NOT_TO_SKIP = 'administrator "bare" cannot let rows be copied without their triggers'
+
+
+def test_rights(world, tenant):
+    """Of an administrator who is no superuser, at either end."""
+    def told(moved, cluster, *options):
+        found = plan(world, moved, "--cluster", cluster, *options)
+        return set(problems(found)), [one["remedy"] for one in found["problems"]]
+
+    with running_postgres(settings={"wal_level": "logical"}) as server:
+        with server.connect() as admin:
+            admin.execute("CREATE ROLE bare LOGIN CREATEDB CREATEROLE PASSWORD 'bare'")
+            world.reeve.cli("cluster", "add", "bare", "--conninfo", f"host=127.0.0.1 port={server.port}",
+                            "--admin-user", "bare", "--password-file", "-", input="bare\n")
+            there = world.reeve.add_tenant(unique("bare"), SERVICE, "schema", cluster="bare")
+            for moved, cluster in ((tenant, "bare"), (there, "few")):
+                assert told(moved, cluster, "--offline")[0] == {NOT_TO_SKIP}
+                whats, remedies = told(moved, cluster)
+                assert whats == {NOT_TO_REPLICATE, NOT_TO_SKIP}
+            for remedy in remedies:
+                admin.execute(remedy)
+            for moved, cluster in ((tenant, "bare"), (there, "few")):
+                assert told(moved, cluster) == (set(), [])
+        world.reeve.cli("move", there.slug, SERVICE, "--cluster", "few")
+        world.reeve.cli("move", "finish", there.slug, SERVICE)
+        world.reeve.cli("tenant", "delete", there.slug, "--yes")
+        world.reeve.cli("cluster", "remove", "bare", "--yes")
+
+
 @pytest.mark.parametrize("column, other, what", [
     ("encoding", "pg_char_to_encoding('LATIN1')", "the encoding is LATIN1 here and UTF8 there"),
     ("daticulocale", "'de'", "the provider's locale is de here and none there"),

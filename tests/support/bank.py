@@ -22,7 +22,7 @@ from support.world import DATA, World, unique
 
 SERVICE = "bank"
 SOON_SECONDS = 60
-WAL = {"wal_level": "logical", "synchronous_commit": "on"}
+WAL = {"wal_level": "logical", "synchronous_commit": "on", "max_prepared_transactions": "5"}
 PLACES = """
     SELECT c.name, p.database, p.schema, p.role, p.ro_role FROM reeve.placement p
     JOIN reeve.cluster c ON c.id = p.cluster_id"""
