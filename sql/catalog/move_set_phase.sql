@@ -1,4 +1,4 @@
--- When it is over there is no other place, and no password of its roles. A way back counts its own pauses.
+-- When it is over there is no other place, and no password of its roles.
 -- $1 move, $2 phase, $3 an error, or null: the one there is
 UPDATE reeve.move m
 SET phase = $2,
@@ -7,8 +7,6 @@ SET phase = $2,
     error = CASE WHEN $2 IN ('finished', 'reverted') THEN $3 ELSE coalesce($3, m.error) END,
     stop_wanted = m.stop_wanted AND $2 NOT IN ('moved', 'reverting'),
     abandoned = m.abandoned AND $2 <> 'moved',
-    pauses = CASE WHEN m.phase = 'moved' AND $2 = 'reverting' THEN 0 ELSE m.pauses END,
-    longest_pause_us = CASE WHEN m.phase = 'moved' AND $2 = 'reverting' THEN 0 ELSE m.longest_pause_us END,
     ended_at = CASE WHEN o.over THEN clock_timestamp() END,
     cluster_id = CASE WHEN NOT o.over THEN m.cluster_id END,
     role_password = CASE WHEN NOT o.over THEN m.role_password END,

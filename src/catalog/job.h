@@ -32,7 +32,7 @@ struct catalog_job {
     int64_t created_unix_us;
     int64_t started_unix_us;  /* 0: not yet */
     int64_t finished_unix_us; /* 0: not yet */
-    bool tenant_waits;        /* on that placement, for now */
+    bool tenant_waits;        /* for a move of that placement */
 };
 
 /* Reads kind, the three ids and arguments (NULL: {}); state queued. */

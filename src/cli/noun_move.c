@@ -125,7 +125,7 @@ static const struct output_field fields[] = {
     {.key = "pause_ms",
      .title = "PAUSE-MS",
      .kind = OUTPUT_NUMBER,
-     .help = "for how long they have waited at a time, at most; a revert's once that has begun; "
+     .help = "for how long they have waited at a time, at most; a revert's once it has let them; "
              "null: they have not, or wait for the first time now"},
     {.key = "pauses",
      .kind = OUTPUT_NUMBER,

@@ -25,7 +25,7 @@
 
 static const int64_t ps_timeout_us = 2 * (int64_t)TIME_S;
 static const int64_t job_interval_us = 30 * (int64_t)TIME_S;
-static const int64_t waited_for_interval_us = 10 * (int64_t)TIME_S;
+static const int64_t release_interval_us = 10 * (int64_t)TIME_S;
 static const int64_t keep_interval_us = 10 * (int64_t)TIME_S;
 
 enum { LASTING_RUNNERS = 4 }; /* moves that were cut off and are gone on with at once */
@@ -553,8 +553,8 @@ static int start_jobs(struct server *server, struct error *err)
         result = job_runner_start(&server->job, "moves", job_resume_lasting, job_interval_us,
                                   runner++, err);
     if (result == 0) /* however many moves there are to go on with */
-        result = job_runner_start(&server->job, "waited-for", job_resume_waited_for,
-                                  waited_for_interval_us, runner++, err);
+        result = job_runner_start(&server->job, "waiting", job_release_waiting, release_interval_us,
+                                  runner++, err);
     if (result == 0)
         result =
             job_runner_start(&server->job, "streams", move_keep, keep_interval_us, runner, err);

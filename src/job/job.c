@@ -285,11 +285,11 @@ static const struct job_definition *find_definition(const struct job_context *co
     return NULL;
 }
 
-static int perform_claimed(const struct job_context *context, struct catalog *catalog,
-                           const struct job_definition *definition, const struct catalog_job *job,
-                           struct arena *arena, struct error *err)
+static struct job_run make_run(const struct job_context *context, struct catalog *catalog,
+                               const struct job_definition *definition,
+                               const struct catalog_job *job, struct arena *arena)
 {
-    struct job_run run = {
+    return (struct job_run){
         .context = context,
         .definition = definition,
         .catalog = catalog,
@@ -301,6 +301,13 @@ static int perform_claimed(const struct job_context *context, struct catalog *ca
         .arguments = job->arguments,
         .resumed = job->attempts > 1,
     };
+}
+
+static int perform_claimed(const struct job_context *context, struct catalog *catalog,
+                           const struct job_definition *definition, const struct catalog_job *job,
+                           struct arena *arena, struct error *err)
+{
+    struct job_run run = make_run(context, catalog, definition, job, arena);
     int r = drive(&run, job, err);
     if (definition->finish)
         definition->finish(&run);
@@ -379,17 +386,7 @@ static bool is_lasting(const struct job_context *context, const struct catalog_j
     return definition && definition->lasting;
 }
 
-enum which { SHORT, LASTING, WAITED_FOR };
-
-static bool is_of(const struct job_context *context, const struct catalog_job *job,
-                  enum which which)
-{
-    if (which == WAITED_FOR)
-        return job->tenant_waits;
-    return is_lasting(context, job) == (which == LASTING);
-}
-
-static int resume(const struct job_context *context, enum which which, struct error *err)
+static int resume(const struct job_context *context, bool lasting, struct error *err)
 {
     _cleanup_arena_ struct arena arena;
     arena_init(&arena, 0);
@@ -402,7 +399,7 @@ static int resume(const struct job_context *context, enum which which, struct er
         return r;
     for (size_t i = 0; i < count && !job_cancelled(context); i++) {
         struct error why = {0};
-        if (!is_of(context, &jobs[i], which))
+        if (is_lasting(context, &jobs[i]) != lasting)
             continue;
         r = job_run(&impatient, jobs[i].id, &why);
         if (r == -ERROR_BUSY || r == -ERROR_STATE)
@@ -418,15 +415,65 @@ static int resume(const struct job_context *context, enum which which, struct er
 
 int job_resume_short(const struct job_context *context, struct error *err)
 {
-    return resume(context, SHORT, err);
+    return resume(context, false, err);
 }
 
 int job_resume_lasting(const struct job_context *context, struct error *err)
 {
-    return resume(context, LASTING, err);
+    return resume(context, true, err);
 }
 
-int job_resume_waited_for(const struct job_context *context, struct error *err)
+/* Behind the job's lock, as it may have been ended before. */
+static int release(const struct job_context *context, struct catalog *catalog,
+                   const struct job_definition *definition, int64_t id, struct arena *arena,
+                   struct error *err)
 {
-    return resume(context, WAITED_FOR, err);
+    struct catalog_job job;
+    int r = catalog_job_get(catalog, arena, id, &job, err);
+    if (r < 0 || catalog_job_state_over(job.state) || !job.tenant_waits)
+        return r;
+    struct job_run run = make_run(context, catalog, definition, &job, arena);
+    r = definition->release(&run, err);
+    if (definition->finish)
+        definition->finish(&run);
+    if (r == 0)
+        log_info("job %lld has no runner: its tenant goes on", (long long)id);
+    return r;
+}
+
+static int release_if_nobody_runs(const struct job_context *context, const struct catalog_job *job,
+                                  struct error *err)
+{
+    const struct job_definition *definition = find_definition(context, job->kind);
+    if (!job->tenant_waits || !definition || !definition->release)
+        return 0;
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    _cleanup_catalog_ struct catalog *catalog = NULL;
+    char subject[JOB_SUBJECT_SIZE];
+    job_subject(job, subject);
+    int r = catalog_open(context->control, &catalog, err);
+    if (r == 0)
+        r = job_lock(catalog, subject, 0, context->cancelled, err);
+    if (r == -ERROR_BUSY) { /* somebody is at work on it */
+        error_clear(err);
+        return 0;
+    }
+    return r < 0 ? r : release(context, catalog, definition, job->id, &arena, err);
+}
+
+int job_release_waiting(const struct job_context *context, struct error *err)
+{
+    _cleanup_arena_ struct arena arena;
+    arena_init(&arena, 0);
+    struct catalog_job *jobs;
+    size_t count;
+    int r = list_unfinished(context, &arena, &jobs, &count, err);
+    for (size_t i = 0; r == 0 && i < count && !job_cancelled(context); i++) {
+        struct error why = {0};
+        if (release_if_nobody_runs(context, &jobs[i], &why) < 0)
+            log_write_error(LOG_WARNING, &why, "the tenant of job %lld cannot go on yet",
+                            (long long)jobs[i].id);
+    }
+    return r;
 }

@@ -105,6 +105,9 @@ struct job_definition {
     bool lasting; /* it may take hours, or wait for others: not on the thread of all jobs */
     /* Undoes whatever was done, however far it came; idempotent. NULL: nothing to undo. */
     int (*compensate)(struct job_run *run, struct error *err);
+    /* Lets a tenant go on that waits for a job whose runner is gone, and no more: it is quick.
+     * Idempotent. NULL: nobody waits. */
+    int (*release)(struct job_run *run, struct error *err);
     /* Frees run->state; NULL: nothing to free. */
     void (*finish)(struct job_run *run);
 };
@@ -144,13 +147,14 @@ int job_pending(struct catalog *catalog, const struct job_definition *definition
 int job_supersede(struct catalog *catalog, int64_t placement_id, const char *by, struct error *err);
 
 /*
- * Goes through the jobs that are not over and that nobody runs, those that are lasting, the others,
- * or those of either kind whose tenant waits, and resumes or compensates each. Failures of the jobs
- * themselves are logged; the error is the control database's.
+ * Goes through the jobs that are not over and that nobody runs, those that are lasting or the
+ * others, and resumes or compensates each. Failures of the jobs themselves are logged; the error is
+ * the control database's.
  */
 int job_resume_short(const struct job_context *context, struct error *err);
 int job_resume_lasting(const struct job_context *context, struct error *err);
-int job_resume_waited_for(const struct job_context *context, struct error *err);
+/* Likewise lets each tenant go on that waits for such a job (`release`), and leaves the job. */
+int job_release_waiting(const struct job_context *context, struct error *err);
 
 /* Locks a subject for work that is no job row ("placement:42"): the catalog's session keeps the
  * lock until job_unlock or its end. ERROR_BUSY after wait_us. */

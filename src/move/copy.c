@@ -282,12 +282,15 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
 
 /* ---- copying ---- */
 
-/* Under the lock: until the rate allows what was copied, or somebody stops. */
+/* Under the lock: until the rate allows what was copied, or somebody stops. One behind the other:
+ * if all went on at once, others would wait for all of them. */
 static void wait_for_rate(struct team *team)
 {
     int64_t rate = team->moving->rate;
-    while (rate > 0 && !team->stop) {
-        int64_t due_us = team->began_us + (int64_t)((double)team->bytes / (double)rate * TIME_S);
+    if (rate <= 0)
+        return;
+    int64_t due_us = team->began_us + (int64_t)((double)team->bytes / (double)rate * TIME_S);
+    while (!team->stop) {
         int64_t wait_us = due_us - time_monotonic_us();
         if (wait_us <= 0)
             return;

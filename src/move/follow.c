@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-enum { GENTLE_ATTEMPTS = 3, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
+enum { GENTLE_ATTEMPTS = 3, ROUNDS_IN_VAIN = 5, MARKER_SIZE = 33, SOON_US = 100 * TIME_MS };
 
 static const int64_t turn_us = 200 * TIME_MS;
 static const int64_t look_us = TIME_S;
@@ -24,7 +24,10 @@ static const int64_t overtime_us = 60 * TIME_S;
 static const int64_t again_first_us = 2 * TIME_S, again_last_us = 60 * TIME_S;
 static const int64_t statement_us = (int64_t)120 * TIME_S; /* a row, or a commit */
 static const int64_t patience_us = (int64_t)3600 * TIME_S; /* with pauses that are too long */
-static const int64_t undoing_us = 600 * (int64_t)TIME_S;   /* likewise; then somebody begins anew */
+static const char undoing_hint[] =
+    "it is tried again; `reeve move abort --abandon` leaves the old place, and the tenant where it "
+    "is";
+static const int64_t undoing_us = 600 * (int64_t)TIME_S; /* likewise; then somebody begins anew */
 static const int64_t slot_wait_us = (int64_t)3600 * TIME_S; /* for others' transactions */
 
 /* ---- publication, slot, progress ---- */
@@ -353,38 +356,38 @@ static int64_t soon_us(const struct moving *moving, int rounds)
     return failpoint_number("REEVE_SOON_US", soon_us < most_us ? soon_us : most_us);
 }
 
-static int64_t how_patient(const struct moving *moving)
-{
-    return failpoint_number("REEVE_PATIENCE_US", moving->undoing ? undoing_us : patience_us);
-}
-
 /* Whoever undoes a move gives it back for now, and the next runner tries it. */
 static int tell_too_far_behind(const struct moving *moving, int64_t behind_us, struct error *err)
 {
     int code = moving->undoing ? ERROR_CANCELLED : ERROR_STATE;
     error_set(err, code, "it does not catch up: for long it has been %lld ms behind at the least",
               (long long)(behind_us / TIME_MS));
-    error_hint(err,
-               "a longer --pause leaves time for more; or move when the tenant writes less, or "
-               "with --offline");
+    error_hint(err, "%s",
+               moving->undoing
+                   ? undoing_hint
+                   : "a longer --pause leaves time for more; or move when the tenant writes less, "
+                     "or with --offline");
     return -code;
 }
 
-/* For as long as now and then a round is shorter than all before it. */
+/* For as long as now and then a round is clearly shorter than all before it. */
 static int catch_up(struct follow *follow, struct error *err)
 {
+    int64_t wait_us = failpoint_number("REEVE_CATCH_UP_US", patience_us);
     int64_t took_us = INT64_MAX, least_us = INT64_MAX, least_at_us = time_monotonic_us();
-    int r = 0;
+    int r = 0, in_vain = 0;
     for (int rounds = 0; r == 0 && took_us > soon_us(follow->moving, rounds); rounds++) {
         int64_t began_us = time_monotonic_us();
-        if (began_us - least_at_us > how_patient(follow->moving))
+        if (in_vain >= ROUNDS_IN_VAIN && began_us - least_at_us > wait_us)
             return tell_too_far_behind(follow->moving, least_us, err);
         failpoint("move.catching_up");
         r = catch_up_once(follow, err);
         took_us = time_monotonic_us() - began_us;
-        if (took_us < least_us) {
+        in_vain++;
+        if (took_us < least_us - least_us / 10) {
             least_us = took_us;
             least_at_us = time_monotonic_us();
+            in_vain = 0;
         }
         job_tell(follow->run, "%lld ms behind", (long long)(took_us / TIME_MS));
     }
@@ -526,6 +529,11 @@ static int let_back_go(struct job_run *run, struct moving *moving, struct error 
     if (r == 0)
         r = pg_execute(admin, sql_move_slot_advance, 1, &name, NULL, err);
     return r < 0 ? r : follow_look_at_slot(run, moving, moving->to, STREAM_BACK, err);
+}
+
+static int64_t how_patient(const struct moving *moving)
+{
+    return moving->undoing ? failpoint_number("REEVE_PATIENCE_US", undoing_us) : patience_us;
 }
 
 /* With connections of its own: one in which something failed is of no use any more. */
@@ -702,10 +710,7 @@ static int tell_patience_over(const struct moving *moving, struct error *err)
     const struct error last = err ? *err : (struct error){0};
     error_set(err, code, "it was tried for long: %.300s", last.message);
     if (moving->undoing)
-        error_hint(
-            err,
-            "it is tried again; `reeve move abort --abandon` leaves the old place, and the tenant "
-            "where it is");
+        error_hint(err, "%s", undoing_hint);
     else if (*last.hint)
         error_hint(err, "%s", last.hint);
     return -code;

@@ -81,6 +81,8 @@ int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection
                 struct error *err);
 /* It goes on where the catalog says that it is. What is undone already is passed over. */
 int pause_undo(struct job_run *run, struct moving *moving, struct error *err);
+/* The same for a job that nobody runs, and no more (job_definition.release). */
+int pause_release(struct job_run *run, struct error *err);
 /* The place where it is not, whatever was to be stopped; a failure is told. */
 int pause_close_other(struct job_run *run, struct moving *moving);
 /* It goes on, and nothing ends with the pause any more. */

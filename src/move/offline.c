@@ -168,6 +168,7 @@ const struct job_definition move_job = {
     .step_count = array_size(move_steps),
     .abandoned = JOB_COMPENSATE,
     .compensate = compensate,
+    .release = pause_release,
 };
 
 /* ---- going back ---- */
@@ -295,6 +296,7 @@ const struct job_definition move_revert_job = {
     .step_count = array_size(revert_steps),
     .abandoned = JOB_COMPENSATE,
     .compensate = compensate_revert,
+    .release = pause_release,
 };
 
 /* ---- finishing ---- */

@@ -346,6 +346,7 @@ const struct job_definition move_online_job = {
     .abandoned = JOB_RESUME,
     .lasting = true,
     .compensate = compensate,
+    .release = pause_release,
 };
 
 /* ---- going back along the stream ---- */
@@ -431,4 +432,5 @@ const struct job_definition move_back_job = {
     .abandoned = JOB_RESUME,
     .lasting = true,
     .compensate = compensate_back,
+    .release = pause_release,
 };

@@ -241,6 +241,13 @@ int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
     return r;
 }
 
+int pause_release(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_reload(run, &moving, err);
+    return r < 0 || catalog_move_is_over(moving->move.phase) ? r : pause_undo(run, moving, err);
+}
+
 int pause_close_other(struct job_run *run, struct moving *moving)
 {
     struct place *to = moving->to;

@@ -369,9 +369,9 @@ static int look_at_source(struct planning *planning, struct pg_connection *sourc
 static int compare_extensions(struct planning *planning, struct pg_connection *target,
                               const char *names, const char *versions, struct error *err)
 {
-    const char *const parameters[] = {names, versions};
+    const char *const parameters[] = {names, versions, database_like(planning)};
     _cleanup_pg_result_ struct pg_result *other = NULL;
-    int r = pg_query(target, sql_move_extensions_compare, 2, parameters, &other, err);
+    int r = pg_query(target, sql_move_extensions_compare, 3, parameters, &other, err);
     for (size_t i = 0; r == 0 && i < pg_rows(other); i++) {
         const char *name = pg_text(other, i, 0), *there = pg_text(other, i, 2);
         if (there)

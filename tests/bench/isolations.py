@@ -4,7 +4,7 @@
     make bench-isolations
     tests/bench/isolations.py [--tenants 200] [--rounds 3] [--seconds 2] [--isolation row ...] [--write-docs]
 
-For each isolation a PostgreSQL and a Reeve of its own, and a service with `--tenants` tenants that have
+For each isolation a PostgreSQL and a Reeve of its own, which take turns, and a service with `--tenants` tenants that have
 pgbench's tables: 1 branch, 10 tellers, 100 accounts each. bench-rotate holds a connection a tenant and has
 16 at work at any moment, in turn; counting begins when every tenant has had a transaction. Rows and schemas
 are under the guard with 20 server connections; a database is always a login of its own, so that there may
@@ -38,7 +38,7 @@ class Work(tenants.Subject):
     """Of tenants that may each be in a database of its own."""
 
     def logins(self):
-        return self.admin.execute("SELECT sum(sessions) FROM pg_stat_database").fetchone()[0]
+        return self.admin.execute("SELECT sum(sessions)::bigint FROM pg_stat_database").fetchone()[0]
 
     def backends(self, server):
         with server.connect() as admin:
@@ -61,7 +61,7 @@ class Stage:
     """A server and a Reeve with tenants of one isolation."""
 
     def __init__(self, stack, isolation, options, figures):
-        self.isolation, self.options, self.figures = isolation, options, figures
+        self.isolation, self.options, self.figures, self.subject = isolation, options, figures, None
         self.slugs = [f"t-{number}" for number in range(1, options.tenants + 1)]
         own = options.tenants if isolation == "database" else SHARED_BACKENDS
         self.server = stack.enter_context(postgres.running_postgres(
@@ -111,19 +111,19 @@ class Stage:
         remove_all(self.reeve, self.slugs)
         self.record("remove_ms", (time.monotonic() - began) * 1000 / len(self.slugs), "ms")
 
-    def work(self):
+    @contextlib.contextmanager
+    def logged_in(self):
+        """All tenants are connected."""
         with reeve_support.running_serve(self.reeve, workers=self.options.workers) as proxy, \
                 process.temporary_folder("reeve-bench-") as folder:
             lines = [f"host=127.0.0.1 port={proxy.port} user={slug} dbname={SERVICE} sslmode=disable password="
                      f"{self.issuer.token(slug, exp=int(time.time()) + tenants.TOKEN_SECONDS)}" for slug in self.slugs]
-            subject = Work(self.isolation, lines, SLOTS, CONTEXTS[self.isolation], None, proxy.process.pid)
-            with subject.logged_in(folder, self.server):
-                for number in range(1, self.options.rounds + 1):
-                    for script in SCRIPTS:
-                        self.measure(subject, script, number)
+            self.subject = Work(self.isolation, lines, SLOTS, CONTEXTS[self.isolation], None, proxy.process.pid)
+            with self.subject.logged_in(folder, self.server):
+                yield
 
-    def measure(self, subject, script, number):
-        found = subject.run(script, "simple", self.options.seconds, self.server)
+    def measure(self, script, number):
+        found = self.subject.run(script, "simple", self.options.seconds, self.server)
         for metric, value in found.items():
             self.figures.record(script, self.isolation, metric, value, tenants.unit_of(metric), number)
         print(f"round {number}: {self.isolation}: {script}: {found['tps']:,.0f}/s, {found['backends']} backends,"
@@ -156,11 +156,18 @@ def main():
     load_before = command.begin()
     figures = results.Figures("isolations")
     measured = options.isolation or ISOLATIONS
-    for isolation in measured:
-        with contextlib.ExitStack() as stack:
-            stage = Stage(stack, isolation, options, figures)
+    with contextlib.ExitStack() as stack:
+        stages = [Stage(stack, isolation, options, figures) for isolation in measured]
+        for stage in stages:
             stage.make_all()
-            stage.work()
+        with contextlib.ExitStack() as sessions:
+            for stage in stages:
+                sessions.enter_context(stage.logged_in())
+            for number in range(1, options.rounds + 1):
+                for script in SCRIPTS:
+                    for stage in command.in_order(stages, number):
+                        stage.measure(script, number)
+        for stage in stages:
             stage.remove_all()
     lines = [f"{options.tenants} tenants, medians of {options.rounds} rounds of {options.seconds} s each,"
              f" {results.machine(load_before)}. {SLOTS} clients at work; {tenants.ATTACHING} commands at once make and"

@@ -17,12 +17,12 @@ WHERE = {"schema": "in the same database", "row": "in the same tables",
          "database": "in another database"}
 TIMES = ("before", "during", "after")
 P99_TARGET_MS = 10  # what --yield lets a commit take
-HEAD = ("move", "--rate", "neighbour", "when", "p50, ms", "p99, ms", "max, ms", "p99, of before",
+HEAD = ("move", "with", "neighbour", "when", "p50, ms", "p99, ms", "max, ms", "p99, of before",
         "move, s", "errors")
 
 
 class Part:
-    """Each case without and with --rate, once a round, and taken back."""
+    """Each case with each way to throttle it, once a round, and taken back."""
 
     name = "move-neighbour"
 
@@ -31,11 +31,13 @@ class Part:
         self.shape = move_stage.Shape(options.pairs, size=options.neighbour_bytes)
         self.quiet_shape = move_stage.Shape(options.pairs, rows=QUIET_ROWS)
         self.large, self.quiet, self.missing = {}, {}, []
-        self.rates = [None]
+        usual = ("--jobs", options.jobs)
+        self.ways = {"nothing": usual}
         if move_watch.can_be_slowed(stage.reeve):
-            self.rates.append(options.throttle)
+            self.ways[f"--rate {options.throttle}"] = (*usual, "--rate", options.throttle)
         else:
             self.missing.append("moves with --rate, which `reeve move` does not know")
+        self.ways["--jobs 1"] = ("--jobs", 1)
 
     def prepare(self):
         self.stage.add_service(SERVICE, self.shape.pairs)
@@ -50,10 +52,10 @@ class Part:
     def measure(self):
         for number in range(1, self.options.rounds + 1):
             for case, (before, _after, _others) in CASES.items():
-                for rate in self.rates:
-                    self.measure_move(case, rate, before, number)
+                for way in self.ways:
+                    self.measure_move(case, way, before, number)
 
-    def measure_move(self, case, rate, before, number):
+    def measure_move(self, case, way, before, number):
         tenant, (_before, after, others) = self.large[before], CASES[case]
         with contextlib.ExitStack() as stack:
             clients = {other: stack.enter_context(move_load.readers(
@@ -63,16 +65,16 @@ class Part:
             first.work(pgbench.SETTLING_US / 1e6)
             windows = {"before": first.work(self.options.seconds)}
             moved = move_watch.run(self.stage.reeve, tenant, after=(
-                "--to", after, "--jobs", self.options.jobs, *(("--rate", rate) if rate else ())))
+                "--to", after, *self.ways[way]))
             windows["during"] = (moved.begun, moved.ended)
             windows["after"] = first.work(self.options.seconds)
             journals = {other: one.journal() for other, one in clients.items()}
         for other, journal in journals.items():
             for when, window in windows.items():
-                self.record(subject(case, rate, other), when, journal.waits_within(*window), number)
-            self.figures.record(subject(case, rate, other), "during", "errors", journal.error_count(),
+                self.record(subject(case, way, other), when, journal.waits_within(*window), number)
+            self.figures.record(subject(case, way, other), "during", "errors", journal.error_count(),
                                 "", number)
-            self.figures.record(subject(case, rate, other), "during", "seconds", moved.seconds(), "s",
+            self.figures.record(subject(case, way, other), "during", "seconds", moved.seconds(), "s",
                                 number)
         if not moved.error:
             move_watch.take_back(self.stage.reeve, tenant, before)
@@ -88,13 +90,13 @@ class Part:
               f" {results.milliseconds(found['p99_us'])} ms, max"
               f" {results.milliseconds(found['max_us'])} ms", flush=True)
 
-    def row(self, case, rate, other, when):
+    def row(self, case, way, other, when):
         def value(metric, of=when):
-            return self.figures.median(subject(case, rate, other), of, metric)
+            return self.figures.median(subject(case, way, other), of, metric)
 
-        return (case, rate or "none", WHERE[other], when, results.milliseconds(value("p50_us")),
+        return (case, way, WHERE[other], when, results.milliseconds(value("p50_us")),
                 results.milliseconds(value("p99_us")),
-                results.milliseconds(self.figures.worst(subject(case, rate, other), when, "max_us")),
+                results.milliseconds(self.figures.worst(subject(case, way, other), when, "max_us")),
                 results.ratio(value("p99_us"), value("p99_us", "before")),
                 results.number(value("seconds"), 1), results.number(value("errors")))
 
@@ -106,20 +108,20 @@ class Part:
                  f" {QUIET_CLIENTS} clients and a select that is due {QUIET_RATE} times a second; before"
                  f" and after are {self.options.seconds} s each.", ""]
         lines += results.table(HEAD, [
-            self.row(case, rate, other, when) for case, (_before, _after, others) in CASES.items()
-            for rate in self.rates for other in others for when in TIMES])
+            self.row(case, way, other, when) for case, (_before, _after, others) in CASES.items()
+            for way in self.ways for other in others for when in TIMES])
         return [*lines, "", *self.verdicts(), *results.skipped(self.missing)]
 
     def verdicts(self):
         for case, (_before, _after, others) in CASES.items():
-            for rate in self.rates:
-                found = [self.figures.median(subject(case, rate, other), "during", "p99_us") for other in others]
+            for way in self.ways:
+                found = [self.figures.median(subject(case, way, other), "during", "p99_us") for other in others]
                 if None not in found:
                     worst_ms = max(found) / 1000
                     met = "met" if worst_ms <= P99_TARGET_MS else "MISSED"
-                    yield (f"- {case}, {f'--rate {rate}' if rate else 'without --rate'}: p99 of a neighbour's select"
+                    yield (f"- {case}, with {way}: p99 of a neighbour's select"
                            f" {worst_ms:.2f} ms during the move (at most {P99_TARGET_MS} ms: {met}).")
 
 
-def subject(case, rate, other):
-    return f"{case}/{rate or 'no rate'}/{other}"
+def subject(case, way, other):
+    return f"{case}/{way}/{other}"

@@ -42,6 +42,8 @@ def test_upgrade(bank, version):
     bank.move(finished, "schema", "two")
     tenants = (reverted, finished, still)
     places = [bank.place(tenant) for tenant in tenants]
+    told = [(last["pauses"], last["pause_ms"]) for last in map(bank.last_move, (reverted, finished))]
+    assert all(number == 1 and ms > 0 for number, ms in told)
     bank.reeve.stop()
     take_back(bank, version)
 
@@ -53,6 +55,7 @@ def test_upgrade(bank, version):
 
     bank.reeve.start()
     assert [bank.place(tenant) for tenant in tenants] == places
+    assert [(last["pauses"], last["pause_ms"]) for last in map(bank.last_move, (reverted, finished))] == told
     with bank.working(reverted) as one, bank.working(finished) as other, bank.working(still) as third:
         bank.behind("revert", reverted)
         bank.behind("finish", finished)

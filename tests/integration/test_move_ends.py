@@ -198,7 +198,7 @@ def test_a_stream_that_does_not_get_nearer(bank):
     """With a pause that is too short for it: it is told, and not tried for ever."""
     tenant = bank.tenant_at(*BEFORE)
     with bank.working(tenant) as application:
-        failed = bank.move(tenant, *AFTER, env={"REEVE_SOON_US": "0", "REEVE_PATIENCE_US": "1000000"}, check=False)
+        failed = bank.move(tenant, *AFTER, env={"REEVE_SOON_US": "0", "REEVE_CATCH_UP_US": "1000000"}, check=False)
         assert failed.code != 0 and "does not catch up" in failed.err and "--pause" in failed.err
         goes_on(application)
         assert (bank.phase(tenant), bank.place(tenant)) == ("aborted", BEFORE)
@@ -274,11 +274,13 @@ def test_a_tenant_that_waits_comes_first(bank):
         long.execute("INSERT INTO visit (path) VALUES ('long')")  # no slot is made before its end
         for one in killed:
             one.kill()
-        wait_until(lambda: bank.reeve.query("SELECT count(*) FROM reeve.job WHERE state = 'running' AND attempts = 2")
-                   == [(LASTING_RUNNERS,)], "all of them are gone on with", SOON_SECONDS)
+        are_busy = ("SELECT count(*) FROM reeve.job j JOIN reeve.placement p ON p.id = j.placement_id JOIN reeve.tenant t"
+                    " ON t.id = p.tenant_id WHERE t.slug = ANY(%s) AND j.state = 'running' AND j.attempts > 1")
+        slugs = [tenant.slug for tenant in busy]
+        wait_until(lambda: bank.reeve.query(are_busy, slugs) == [(LASTING_RUNNERS,)], "all are gone on with", SOON_SECONDS)
         assert let_go(running) == KILLED
         goes_on(application)
-        assert bank.reeve.query("SELECT count(*) FROM reeve.job WHERE state = 'running'") == [(LASTING_RUNNERS + 1,)]
+        assert bank.reeve.query(are_busy, slugs) == [(LASTING_RUNNERS,)] and bank.last_move(waits)["pauses"] >= 1
         long.execute("COMMIT")
         wait_for_jobs(bank.reeve, 2 * SOON_SECONDS)
         goes_on(application)

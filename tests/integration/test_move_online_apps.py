@@ -53,6 +53,13 @@ def test_applications(bank, before, after):
     assert_whole(bank, tenant, plain, node, pool)
 
 
+def pauses_add_up(bank, tenant):
+    """Of a move that was not tried again: its longest pause is its only one."""
+    told, [seconds] = bank.last_move(tenant), bank.pauses(tenant).values()
+    assert told["pauses"] > 1 or abs(told["pause_ms"] - seconds * 1000) <= 1
+    return seconds
+
+
 @pytest.mark.parametrize("pair", PAIRS)
 def test_going_back_under_applications(bank, pair):
     before, after = PAIRS[pair]
@@ -61,7 +68,9 @@ def test_going_back_under_applications(bank, pair):
         bank.move(tenant, *after)
         for application in (plain, node):
             goes_on(application, 20)
+        there = pauses_add_up(bank, tenant)
         bank.behind("revert", tenant, "--pause", f"{BUDGET_SECONDS}s")
+        assert pauses_add_up(bank, tenant) != there  # the way back's own
         for application in (plain, node):
             goes_on(application, 20)
         assert bank.place(tenant) == before
@@ -209,7 +218,7 @@ def test_a_long_transaction(bank, before):
         assert let_go(running) == 0, running.err
         pauses.update(bank.pauses(tenant))
         told = bank.last_move(tenant)
-        assert told["pauses"] >= len(pauses) and told["pause_ms"] == int(max(pauses.values()) * 1000)
+        assert told["pauses"] >= len(pauses) and abs(told["pause_ms"] - max(pauses.values()) * 1000) <= 1
         assert long.execute("SELECT count(*) FROM visit WHERE path = 'long'").fetchone() == (1,)
         goes_on(application)
         bank.behind("finish", tenant)

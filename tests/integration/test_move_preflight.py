@@ -192,11 +192,13 @@ def test_an_extension_of_another_version(world, tenant):
 def test_two_entries_of_one_server(world, tenant):
     """Its schema would have the name that it has."""
     world.add_cluster("again", world.few, 20)
-    [what] = problems(plan(world, tenant, "--cluster", "again"))
-    assert what == 'clusters "few" and "again" are one server, and the new place would be the old one'
-    refused = world.reeve.cli("move", tenant.slug, SERVICE, "--cluster", "again", check=False)
-    assert refused.code != 0 and "are one server" in refused.err, refused.text
-    world.reeve.cli("cluster", "remove", "again", "--yes")
+    try:
+        [what] = problems(plan(world, tenant, "--cluster", "again"))
+        assert what == 'clusters "few" and "again" are one server, and the new place would be the old one'
+        refused = world.reeve.cli("move", tenant.slug, SERVICE, "--cluster", "again", check=False)
+        assert refused.code != 0 and "are one server" in refused.err, refused.text
+    finally:
+        world.reeve.cli("cluster", "remove", "again", "--yes")
 
 
 NOT_TO_REPLICATE = 'cluster "bare": role "bare" may not replicate'
