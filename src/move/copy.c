@@ -19,6 +19,7 @@
 #include <signal.h>
 
 static const int64_t look_every_us = 500 * TIME_MS;
+static const int64_t rate_burst_us = 100 * TIME_MS; /* that may be made up for */
 static const int64_t paced_bytes = (int64_t)8 << 20;
 
 struct team {
@@ -32,11 +33,11 @@ struct team {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int64_t began_us;
     /* Under the lock. */
-    size_t next; /* unit */
-    size_t busy; /* units that are worked on */
-    int working; /* threads */
+    int64_t allowed_us; /* by the rate, for all that was copied */
+    size_t next;        /* unit */
+    size_t busy;        /* units that are worked on */
+    int working;        /* threads */
     int64_t bytes, rows;
     bool stop;
     int result;       /* of the first that failed */
@@ -260,7 +261,7 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
     pthread_mutex_init(&team->lock, NULL);
     pthread_cond_init(&team->changed, NULL);
     team->working = wanted;
-    team->began_us = time_monotonic_us();
+    team->allowed_us = time_monotonic_us();
     if (is_to_be_paced(moving))
         team->pace = pace_start(team->moving, wanted, &team->halt);
     int started = start_members(team, members, wanted);
@@ -282,14 +283,18 @@ static int run_team(struct job_run *run, struct team *team, struct error *err)
 
 /* ---- copying ---- */
 
-/* Under the lock: until the rate allows what was copied, or somebody stops. One behind the other:
- * if all went on at once, others would wait for all of them. */
-static void wait_for_rate(struct team *team)
+/* Under the lock: until the rate allows what was copied now, or somebody stops. One behind the
+ * other: if all went on at once, others would wait for all of them. What was not used is lost. */
+static void wait_for_rate(struct team *team, size_t bytes)
 {
     int64_t rate = team->moving->rate;
     if (rate <= 0)
         return;
-    int64_t due_us = team->began_us + (int64_t)((double)team->bytes / (double)rate * TIME_S);
+    int64_t now_us = time_monotonic_us();
+    if (team->allowed_us < now_us - rate_burst_us)
+        team->allowed_us = now_us - rate_burst_us;
+    team->allowed_us += (int64_t)((double)bytes / (double)rate * TIME_S);
+    int64_t due_us = team->allowed_us;
     while (!team->stop) {
         int64_t wait_us = due_us - time_monotonic_us();
         if (wait_us <= 0)
@@ -303,7 +308,7 @@ static int count_bytes(void *owner, size_t bytes, struct error *err)
     struct team *team = owner;
     pthread_mutex_lock(&team->lock);
     team->bytes += (int64_t)bytes;
-    wait_for_rate(team);
+    wait_for_rate(team, bytes);
     bool stop = team->stop;
     pthread_mutex_unlock(&team->lock);
     pace_pass(team->pace, bytes);

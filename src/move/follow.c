@@ -373,7 +373,8 @@ static int tell_too_far_behind(const struct moving *moving, int64_t behind_us, s
 /* For as long as now and then a round is clearly shorter than all before it. */
 static int catch_up(struct follow *follow, struct error *err)
 {
-    int64_t wait_us = failpoint_number("REEVE_CATCH_UP_US", patience_us);
+    int64_t wait_us =
+        failpoint_number("REEVE_CATCH_UP_US", follow->moving->undoing ? undoing_us : patience_us);
     int64_t took_us = INT64_MAX, least_us = INT64_MAX, least_at_us = time_monotonic_us();
     int r = 0, in_vain = 0;
     for (int rounds = 0; r == 0 && took_us > soon_us(follow->moving, rounds); rounds++) {

@@ -113,7 +113,7 @@ static int undo(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = moving_set_phase(run, moving, CATALOG_MOVE_ABORTING, NULL, err);
     if (r == 0)
-        r = pause_undo(run, moving, err);
+        r = pause_settle(run, moving, err);
     if (r == 0)
         r = moving_disallow(run, moving, err);
     if (r == 0) /* the record of indexes */

@@ -19,6 +19,7 @@ enum {
     UNDO_TRIES = 5,
     UNDO_PAUSE_US = 300 * TIME_MS,
     UNDO_TRY_US = 30 * TIME_S,
+    RELEASE_US = 5 * TIME_S, /* others wait behind it, and it is tried again */
 };
 
 /* For transactions to end by themselves. */
@@ -195,22 +196,32 @@ int pause_begin(struct job_run *run, struct moving *moving, struct pg_connection
 static int open_place(struct job_run *run, struct place *place, struct error *err)
 {
     struct catalog_tenant tenant;
-    int r = catalog_tenant_get(run->catalog, run->arena, run->tenant_id, &tenant, err);
-    if (r == 0)
-        r = isolation_unfence(&place->server.isolation, &place->site.isolation, &place->isolated,
-                              err);
+    int r =
+        isolation_unfence(&place->server.isolation, &place->site.isolation, &place->isolated, err);
+    if (r == 0) /* as it is behind that */
+        r = catalog_tenant_get(run->catalog, run->arena, run->tenant_id, &tenant, err);
     if (r == 0 && tenant.status != CATALOG_TENANT_ACTIVE)
         r = isolation_set_login(&place->server.isolation, &place->isolated, false, err);
     return r;
+}
+
+static int end_wait(struct job_run *run, const struct moving *moving, struct error *err)
+{
+    int r = catalog_begin(run->catalog, err);
+    if (r < 0)
+        return r;
+    _cleanup_catalog_rollback_ struct catalog *transaction = run->catalog;
+    r = catalog_placement_release(transaction, run->placement_id, err);
+    if (r == 0)
+        r = catalog_move_released(transaction, moving->move.id, err);
+    return r < 0 ? r : catalog_commit(transaction, err);
 }
 
 static int go_on(struct job_run *run, struct moving *moving, struct error *err)
 {
     int r = open_place(run, moving->from, err);
     if (r == 0)
-        r = catalog_placement_release(run->catalog, run->placement_id, err);
-    if (r == 0)
-        r = catalog_move_released(run->catalog, moving->move.id, err);
+        r = end_wait(run, moving, err);
     if (r == 0)
         moving->move.held_unix_us = 0;
     return r;
@@ -241,13 +252,6 @@ int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
     return r;
 }
 
-int pause_release(struct job_run *run, struct error *err)
-{
-    struct moving *moving;
-    int r = moving_reload(run, &moving, err);
-    return r < 0 || catalog_move_is_over(moving->move.phase) ? r : pause_undo(run, moving, err);
-}
-
 int pause_close_other(struct job_run *run, struct moving *moving)
 {
     struct place *to = moving->to;
@@ -262,6 +266,20 @@ int pause_close_other(struct job_run *run, struct moving *moving)
         log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
     to->server.until_us = 0;
     to->server.context = context;
+    return r;
+}
+
+int pause_release(struct job_run *run, struct error *err)
+{
+    struct moving *moving;
+    int r = moving_reload(run, &moving, err);
+    if (r < 0 || catalog_move_is_over(moving->move.phase) || moving->move.held_unix_us == 0)
+        return r;
+    set_limit(moving, time_monotonic_us() + RELEASE_US);
+    r = go_on(run, moving, err);
+    set_limit(moving, 0);
+    if (r == 0 && moving->move.flipped && !moving->move.abandoned)
+        (void)pause_close_other(run, moving);
     return r;
 }
 

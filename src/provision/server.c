@@ -25,6 +25,14 @@ static int64_t statement_timeout_us(const struct server *server)
     return left_us > TIME_S / 10 ? left_us : TIME_S / 10;
 }
 
+/* 0: the usual one. */
+static int64_t connect_timeout_us(const struct server *server)
+{
+    const int64_t usual_us = (int64_t)PG_DEFAULT_CONNECT_TIMEOUT_S * TIME_S;
+    int64_t left_us = server->until_us == 0 ? 0 : statement_timeout_us(server);
+    return left_us < usual_us ? left_us : usual_us;
+}
+
 static int connect_as_admin(struct server *server, const char *database, bool replication,
                             struct pg_connection **ret, struct error *err)
 {
@@ -39,6 +47,7 @@ static int connect_as_admin(struct server *server, const char *database, bool re
         .database = database ? database : server->cluster->maintenance_db,
         .application_name = "reeve provision",
         .replication = replication,
+        .connect_timeout_us = connect_timeout_us(server),
         .statement_timeout_us = statement_timeout_us(server),
         .cancelled = server->context->cancelled,
     };

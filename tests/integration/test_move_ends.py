@@ -5,11 +5,12 @@ import signal
 
 import pytest
 
+from support.agreement import wait_for_jobs
 from support.bank import (SERVICE, SOON_SECONDS, goes_on, is_stopped, let_go, resume, bank_fixtures, started,
                           stopped_move, wait_until_stopped)
-from support.agreement import wait_for_jobs
 from support.process import wait_until
 from support.reeve import running_serve
+from support.some import some
 from test_crash import KILLED
 from test_move_online_apps import abort_while_stopped
 from test_move_online_crash import LOCAL
@@ -260,14 +261,19 @@ def test_a_prepared_transaction_at_the_cutover(bank):
 LASTING_RUNNERS = 4  # of a `reeve serve`
 
 
-def test_a_tenant_that_waits_comes_first(bank):
+@pytest.mark.parametrize("back", some([False, True], [False]))
+def test_a_tenant_that_waits_comes_first(bank, back):
     """However many moves a `reeve serve` has to go on with, and however long those take."""
     waits, neighbour = bank.tenant_at("schema", "one"), bank.tenant_at("row", "one")
+    command = [waits.slug, SERVICE, "--cluster", "two"]
+    if back:
+        bank.move(waits, "schema", "two")
+        command = ["revert", waits.slug, SERVICE]
     busy = [bank.tenant_at("schema", "one") for _ in range(LASTING_RUNNERS)]
     with contextlib.ExitStack() as stack:
         application = stack.enter_context(bank.working(waits))
-        running = stack.enter_context(stopped_move(bank, waits, "schema", "two", "move.hold",
-                                                   REEVE_CRASH_AT="move.held"))
+        running = stack.enter_context(started(bank, *command, REEVE_STOP_AT="move.hold", REEVE_CRASH_AT="move.held"))
+        wait_until_stopped(running, "move.hold")
         killed = [stack.enter_context(stopped_move(bank, tenant, "schema", "two", "move.copying")) for tenant in busy]
         long = stack.enter_context(bank.reeve.connect(neighbour))
         long.execute("BEGIN")
@@ -285,6 +291,9 @@ def test_a_tenant_that_waits_comes_first(bank):
         wait_for_jobs(bank.reeve, 2 * SOON_SECONDS)
         goes_on(application)
         for tenant in (waits, *busy):
+            if tenant is waits and back:
+                assert (bank.phase(tenant), bank.place(tenant)) == ("reverted", ("schema", "one"))
+                continue
             assert (bank.phase(tenant), bank.place(tenant)) == ("moved", ("schema", "two"))
             bank.behind("finish", tenant)
     assert_whole(bank, waits, application)
