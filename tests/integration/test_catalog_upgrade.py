@@ -4,6 +4,7 @@ import pytest
 from support.apart import running_apart
 from support.bank import SERVICE, WAL, goes_on, bank_fixtures
 from support.process import ROOT
+from support.some import some
 
 NEWEST = max(int(path.stem) for path in (ROOT / "sql" / "catalog" / "upgrade").glob("*.sql"))
 # What takes a version back to the one before it: of all since moves were there.
@@ -34,7 +35,7 @@ def test_every_version_has_its_way_back():
     assert sorted(BACK) == list(range(10, NEWEST + 1))
 
 
-@pytest.mark.parametrize("version", [number - 1 for number in BACK])
+@pytest.mark.parametrize("version", some([number - 1 for number in BACK], [min(BACK) - 1]))
 def test_upgrade(bank, version):
     reverted, finished = (bank.tenant_at(isolation, "one") for isolation in ("schema", "row"))
     still = bank.tenant_at("database", "two")

@@ -11,9 +11,8 @@ from support.bank import let_go, started, wait_until_stopped
 from support.process import wait_until
 from support.reeve import MODES, running_reeve
 from support.world import DATA, World
-from test_move import SOME_WITHIN, audited, orphans, placement
+from test_move import SOME_BETWEEN, SOME_WITHIN, audited, orphans, placement
 
-BETWEEN = [(before, after) for before in MODES for after in MODES]
 SOON_SECONDS = 90
 SERVICE = "bank"
 
@@ -83,7 +82,7 @@ def test_within_a_cluster(world, before, after):
     assert streams(world) == [] and audited(world, tenant) == [] and orphans(world) == []
 
 
-@pytest.mark.parametrize("before, after", BETWEEN)
+@pytest.mark.parametrize("before, after", SOME_BETWEEN)
 def test_to_another_cluster_and_back(world, other, before, after):
     tenant = new_tenant(world, before)
     with shop.running(lambda: world.reeve.connect(tenant)) as application:
