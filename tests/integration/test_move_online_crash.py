@@ -224,7 +224,8 @@ def between(number):
 
 KILLS = [(which, at) for which in ("source", "target")
          for at in ("move.slot", "move.copying", "move.catching_up", "move.fenced", "move.marked", "move.flipping",
-                    "move.comparing")]
+                    "move.comparing", "move_online.create.after", "move_online.finish.after", "move.held",
+                    "move.begun_back", "move.flipped", "move.settling")]
 
 
 @pytest.mark.parametrize("which, at", KILLS)
@@ -282,7 +283,8 @@ def test_a_server_that_is_killed_on_the_way_back(bank, number, which, at):
 
 # ---- proxies, and lines to the catalog ----
 
-@pytest.mark.parametrize("number, at", enumerate(["move.catching_up", "move.held", "move.fenced"]))
+@pytest.mark.parametrize("number, at", enumerate([
+    "move.catching_up", "move.held", "move.fenced", "move.copying", "move.flipping", "move.flipped", "move.comparing"]))
 def test_a_killed_proxy(bank, number, at):
     """It is there again before the mover goes on, and its clients too."""
     before, after = between(number)
