@@ -2,7 +2,7 @@
 """What a tenant costs in each isolation: to make it and to remove it, its disk, its work.
 
     make bench-isolations
-    tests/bench/isolations.py [--tenants 200] [--rounds 3] [--seconds 2] [--isolation row ...] [--write-docs]
+    tests/bench/isolations.py [--tenants 500] [--rounds 3] [--seconds 2] [--isolation row ...] [--write-docs]
 
 For each isolation a PostgreSQL and a Reeve of its own, which take turns, and a service with `--tenants` tenants that have
 pgbench's tables: 1 branch, 10 tellers, 100 accounts each. bench-rotate holds a connection a tenant and has
@@ -148,7 +148,7 @@ def row(figures, isolation):
 
 def main():
     parser = command.parser(__doc__, rounds=3, seconds=2)
-    parser.add_argument("--tenants", type=int, default=200)
+    parser.add_argument("--tenants", type=int, default=500)
     parser.add_argument("--isolation", action="append", choices=ISOLATIONS)
     options = parser.parse_args()
     if options.tenants < 2 * SLOTS:
