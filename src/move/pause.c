@@ -252,7 +252,7 @@ int pause_undo(struct job_run *run, struct moving *moving, struct error *err)
     return r;
 }
 
-int pause_close_other(struct job_run *run, struct moving *moving)
+static int close_other(struct job_run *run, struct moving *moving, int64_t try_us)
 {
     struct place *to = moving->to;
     struct error open = {0};
@@ -260,13 +260,18 @@ int pause_close_other(struct job_run *run, struct moving *moving)
     struct job_context calm = *context;
     calm.cancelled = NULL;
     to->server.context = &calm;
-    to->server.until_us = time_monotonic_us() + UNDO_TRY_US;
+    to->server.until_us = time_monotonic_us() + try_us;
     int r = isolation_fence(&to->server.isolation, &to->site.isolation, &to->isolated, 0, &open);
     if (r < 0)
         log_write_error(LOG_WARNING, &open, "a place that the tenant is not at stays open");
     to->server.until_us = 0;
     to->server.context = context;
     return r;
+}
+
+int pause_close_other(struct job_run *run, struct moving *moving)
+{
+    return close_other(run, moving, UNDO_TRY_US);
 }
 
 int pause_release(struct job_run *run, struct error *err)
@@ -279,7 +284,7 @@ int pause_release(struct job_run *run, struct error *err)
     r = go_on(run, moving, err);
     set_limit(moving, 0);
     if (r == 0 && moving->move.flipped && !moving->move.abandoned)
-        (void)pause_close_other(run, moving);
+        (void)close_other(run, moving, RELEASE_US); /* whoever goes on does it again */
     return r;
 }
 

@@ -103,11 +103,13 @@ def test_holes(world, name):
 
 OTHER_ROLE = ("does not exist", "permission denied", "identity", "a tenant cannot")
 ENDED = ("is ended", "ends the connection")  # what the guard does with a session that is nobody's
+SETTINGS = ("ParameterStatus says", "setting ", "SHOW", "settings that nobody", "gets what is", "read-only",
+            "statement timeout", "a date")  # what may be said where one has another's
 VISIBLE = (ops_session.Set, ops_session.SetByParameters, ops_session.SetTimeZone,
            ops_session.SetNames, ops_transaction.Characteristics)
 # name: (what is done more often than usual, what is said of it)
 MUTATIONS = {
-    "proxy.enter": ({}, ["ParameterStatus says", "setting ", "identity", *FOREIGN, *ENDED]),
+    "proxy.enter": ({}, ["identity", *SETTINGS, *FOREIGN, *ENDED]),
     "proxy.flush": ({}, [*OTHER_ROLE, *ENDED]),
     # Statements are shared among equal settings alone, so nobody sets anything that is seen.
     "proxy.pristine": ({hidden.ReadDate: 100, hidden.SetHiddenDateStyle: 60,
@@ -119,8 +121,7 @@ MUTATIONS = {
     "guard.prepared": ({hidden.HiddenPrepare: 30, hidden.HiddenExecute: 30}, ["gets what is"]),
     "guard.advisory": ({hidden.HiddenLock: 30, hidden.OwnLocks: 30}, ["locks of somebody else"]),
     "guard.sequences": ({ops_state.Currval: 20}, ["Currval"]),
-    "guard.settings": ({}, ["ParameterStatus says", "setting ", "SHOW", "settings that nobody",
-                            "gets what is", "read-only", "statement timeout", "a date"]),
+    "guard.settings": ({}, SETTINGS),
     "guard.random": ({ops_state.SetSeed: 30, ops_state.Random: 40}, ["comes of a seed"]),
     "guard.names": ({ops_session.Prepare: 30}, ["PREPARE reeve_"]),
     "guard.lock": ({hidden.LockWholeTable: 20}, ["LockWholeTable"]),
