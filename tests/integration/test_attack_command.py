@@ -298,6 +298,7 @@ def test_it_attacks_what_is_in_use(server):
         server.cli("tenant", "delete", "customer", "--yes")
 
 
+@pytest.mark.seldom
 def test_one_server_connection_for_both(server):
     """What needs two at once is skipped, and says why; all else works."""
     def budget(number):
@@ -315,6 +316,7 @@ def test_one_server_connection_for_both(server):
         assert "server connection" in results(report)["schema", name]["why"]
 
 
+@pytest.mark.seldom
 def test_through_tls_and_a_unix_socket(server):
     """The endpoint that the configuration asks for, or another."""
     with process.temporary_folder("reeve-tls-") as folder:
