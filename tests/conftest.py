@@ -5,6 +5,8 @@ import pytest
 
 from support import direct, postgres, reeve as reeve_support, world as world_support
 
+reeve_support.Reeve.durable = False
+
 
 @pytest.fixture(scope="session")
 def plain():
