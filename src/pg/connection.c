@@ -77,10 +77,12 @@ static int poll_login(PGconn *libpq, const struct pg_options *options, const cha
     return 0;
 }
 
-/* Nothing that a database's or a role's owner configured may change what our statements mean. */
+/* Nothing that a database's or a role's owner configured may change what our statements mean; and
+ * what is committed is on the disk, also where others' is not: the catalog says where a tenant is,
+ * and a change stream has only what is there. */
 static int settle(struct pg_connection *connection, struct error *err)
 {
-    char sql[512];
+    char sql[1024];
     long long timeout_ms = connection->statement_timeout_us == PG_NO_TIMEOUT
                                ? 0
                                : (connection->statement_timeout_us + TIME_MS - 1) / TIME_MS;
@@ -91,7 +93,9 @@ static int settle(struct pg_connection *connection, struct error *err)
         " SET DateStyle = 'ISO, YMD'; SET IntervalStyle = postgres; SET extra_float_digits = 1;"
         " SET lc_monetary = 'C'; SET xmloption = content;"
         " SET TimeZone = 'UTC'; SET default_transaction_isolation = 'read committed';"
-        " SET default_transaction_read_only = off",
+        " SET default_transaction_read_only = off;"
+        " SELECT set_config('synchronous_commit', 'on', false)"
+        " WHERE current_setting('synchronous_commit') = 'off'",
         timeout_ms);
     return pg_execute_script(connection, sql, err);
 }

@@ -1,5 +1,6 @@
 """A tenant moves while its application works: from each isolation to each, and to another cluster, and back
 along the change stream. No error, every acknowledged write exactly once."""
+import contextlib
 from concurrent import futures
 import time
 
@@ -90,7 +91,7 @@ def test_to_another_cluster_and_back(world, other, before, after):
         move(world, tenant, "--to", after, "--cluster", "other")
         moved_at = application.count()
         wait_until(lambda: application.count() > moved_at + 30, "it works there", SOON_SECONDS)
-        world.reeve.cli("move", "revert", tenant.slug, SERVICE, "--pause", "5s")
+        world.reeve.cli("move", "revert", tenant.slug, SERVICE)
         reverted_at = application.count()
         wait_until(lambda: application.count() > reverted_at + 30, "and back", SOON_SECONDS)
     assert application.errors == []
@@ -100,6 +101,33 @@ def test_to_another_cluster_and_back(world, other, before, after):
     assert streams(world) == [] and orphans(world) == []
     with other.connect() as admin:
         assert admin.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (0,)
+
+
+@contextlib.contextmanager
+def careless(world):
+    """Its commits do not wait for the disk, which has the log seconds later alone."""
+    with world.reeve.admin() as admin:
+        for change in ("SET synchronous_commit = off", "SET wal_writer_delay = '2s'"):
+            admin.execute(f"ALTER SYSTEM {change}")
+        admin.execute("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            for name in ("synchronous_commit", "wal_writer_delay"):
+                admin.execute(f"ALTER SYSTEM RESET {name}")
+            admin.execute("SELECT pg_reload_conf()")
+
+
+def test_a_server_that_does_not_wait_for_its_disk(world):
+    """A change stream has what is on the disk: the mover's mark is, though nobody else writes there who
+    would wait for that."""
+    tenant = new_tenant(world, "schema")
+    with careless(world):
+        move(world, tenant, "--to", "database", "--pause", "500ms")
+        world.reeve.cli("move", "revert", tenant.slug, SERVICE, "--pause", "500ms")
+    with world.reeve.connect(tenant) as connection:
+        assert connection.execute("SELECT count(*) FROM account").fetchone() == (shop.ACCOUNTS,)
+    assert streams(world) == [] and orphans(world) == []
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -117,6 +145,7 @@ def test_a_transaction_that_does_not_end(world, mode):
             since = time.monotonic()
             other.execute("SELECT count(*) FROM account")
             slowest = max(slowest, time.monotonic() - since)
+            futures.wait([moving], timeout=0.02)
         moving.result()
         assert time.monotonic() - begun > 3  # it was tried more than once
         assert slowest < 2.5

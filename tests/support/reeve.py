@@ -150,7 +150,7 @@ class Reeve:
     def hurry(self):
         """Its PostgreSQL waits for no disk: what is killed here are processes, never the machine."""
         with self.admin() as admin:
-            for name in ("fsync", "synchronous_commit", "full_page_writes"):
+            for name in ("fsync", "full_page_writes"):
                 admin.execute(f"ALTER SYSTEM SET {name} = off")
             admin.execute("SELECT pg_reload_conf()")
 
