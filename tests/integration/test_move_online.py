@@ -147,8 +147,9 @@ def test_a_transaction_that_does_not_end(world, mode):
             slowest = max(slowest, time.monotonic() - since)
             futures.wait([moving], timeout=0.02)
         moving.result()
-        assert time.monotonic() - begun > 3  # it was tried more than once
-        assert slowest < 2.5
+        took = time.monotonic() - begun
+        assert status(world, tenant)["pauses"] > 1  # it was tried more than once
+        assert slowest < took / 2, (slowest, took)  # and let go on in between
         with pytest.raises(psycopg.OperationalError, match="being moved"):
             late.execute("SELECT 1")
     world.reeve.cli("move", "finish", tenant.slug, SERVICE)
