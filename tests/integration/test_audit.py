@@ -468,25 +468,8 @@ def broken(audited, case):
         audited.run(case.database, case.mends)
 
 
-def notices(audited, names):
-    """All of these at once; the sources of their findings are different checks."""
-    cases = [CASES[name] for name in names]
-    wanted = [audited.text(case.object) for case in cases]  # while they are called so
-    with contextlib.ExitStack() as all_broken:
-        for case in cases:
-            all_broken.enter_context(broken(audited, case))
-        result = audited.audit()
-    for case, named in zip(cases, wanted):
-        found = [one for one in result.json["findings"] if one["code"] == case.code]
-        assert named in [one["object"] for one in found], result.text
-        finding = next(one for one in found if one["object"] == named)
-        assert finding["severity"] == case.severity, finding
-        assert finding["cluster"] == "local" and finding["message"] and finding["remedy"], finding
-        assert finding["tenant"] == case.tenant and finding["service"] == case.service, finding
-    assert result.code == {"info": 0, "warning": EXIT_WARNINGS, "critical": EXIT_CRITICAL}[worst(result.json)]
-
-
-ALONE = ("shared table with tenants",)  # of which nothing else is said
+# Of what these are of nothing else is said: a table, or a database that is not there.
+ALONE = ("shared table with tenants", "database gone", "database shut")
 TOGETHER = 6
 
 
@@ -507,7 +490,22 @@ def groups():
 
 @pytest.mark.parametrize("names", groups(), ids="+".join)
 def test_notices(audited, names):
-    notices(audited, names)
+    """All of these at once."""
+    cases = [CASES[name] for name in names]
+    wanted = [audited.text(case.object) for case in cases]  # while they are called so
+    with contextlib.ExitStack() as all_broken:
+        for case in cases:
+            all_broken.enter_context(broken(audited, case))
+        result = audited.audit()
+    for case, named in zip(cases, wanted):
+        found = [one for one in result.json["findings"] if one["code"] == case.code]
+        assert named in [one["object"] for one in found], result.text
+        finding = next(one for one in found if one["object"] == named)
+        assert finding["severity"] == case.severity, finding
+        assert finding["cluster"] == "local" and finding["message"] and finding["remedy"], finding
+        assert finding["tenant"] == case.tenant and finding["service"] == case.service, finding
+    assert result.code == {"info": 0, "warning": EXIT_WARNINGS, "critical": EXIT_CRITICAL}[worst(result.json)], \
+        result.text
     if not few():
         audited.assert_sound()
 
