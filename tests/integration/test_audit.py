@@ -314,7 +314,7 @@ CASES = {
         " LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp"
         " AS $$ BEGIN RETURN 1; END $$", TENANT_ID, "routine reeve.tenant_id()"),
     "function without search_path": Case(
-        "reeve-schema", SVC, "ALTER FUNCTION reeve.tenant_id() RESET search_path", TENANT_ID,
+        "reeve-schema", SVC, TENANT_ID + ";;ALTER FUNCTION reeve.tenant_id() RESET search_path", TENANT_ID,
         "routine reeve.tenant_id()"),
     "function too many": Case(
         "reeve-schema", SVC, "CREATE FUNCTION reeve.tenant_id(int) RETURNS bigint LANGUAGE sql"
